@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note
+
+//! What the driver and user space agree on: ioctl numbers and the layout of what they carry.
+//!
+//! This file uses `core` alone and is compiled twice: into the kernel module, as `mod uapi`, and
+//! into user space's `faultline-uapi` crate, by `#[path]`. Each side asserts at build time that
+//! the numbers below are those that its own `_IOR()` and `_IOWR()` give, so that neither can
+//! drift.
+//!
+//! Every field has a fixed width and every padding byte a name; a reserved field is zero in both
+//! directions. A call that a kernel does not know answers `ENOTTY`.
+
+/// The ioctl type. `'|'` 0x80–0x9f is set aside for sample and example drivers by
+/// `Documentation/userspace-api/ioctl/ioctl-number.rst`.
+pub const IOC_TYPE: u32 = b'|' as u32;
+
+/// The version of this interface, in [`Info::version`]. A later one only adds.
+pub const VERSION: u32 = 1;
+
+/// The sequence number of [`FAULTLINE_IOC_INFO`].
+pub const NR_INFO: u32 = 0x80;
+
+/// The sequence number of [`FAULTLINE_IOC_FRAME`].
+pub const NR_FRAME: u32 = 0x81;
+
+/// `_IOR('|', 0x80, Info)`: describes the buffer behind an open file.
+///
+/// # Errors
+///
+/// - `ENODEV`: the device was unbound after the file had been opened.
+/// - `EFAULT`: the argument does not point at writable memory.
+pub const FAULTLINE_IOC_INFO: u32 = 0x8020_7c80;
+
+/// `_IOWR('|', 0x81, Frame)`: where one page of the buffer lies in physical memory, by the
+/// kernel's own mapping of it. Like `/proc/PID/pagemap`, it is for `CAP_SYS_ADMIN` only.
+///
+/// # Errors
+///
+/// - `EPERM`: the caller lacks `CAP_SYS_ADMIN`.
+/// - `EINVAL`: [`Frame::offset`] is not below [`Info::size`].
+/// - `ENODEV`: the device was unbound after the file had been opened.
+/// - `EFAULT`: the argument does not point at readable and writable memory.
+pub const FAULTLINE_IOC_FRAME: u32 = 0xc010_7c81;
+
+/// [`Info::flags`]: the device is coherent with the CPU's caches (the device tree's
+/// `dma-coherent`), so that the buffer is ordinary cacheable memory on every side. Without it the
+/// buffer is mapped uncached, for the kernel and for user space alike.
+pub const FLAG_COHERENT: u32 = 1 << 0;
+
+/// [`Info::flags`]: since the device was bound nobody has mapped the buffer or written to it, so
+/// that it must still be all zeroes.
+pub const FLAG_PRISTINE: u32 = 1 << 1;
+
+/// The answer to [`FAULTLINE_IOC_INFO`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Info {
+    /// [`VERSION`] of the driver that answers.
+    pub version: u32,
+    /// [`FLAG_COHERENT`] and [`FLAG_PRISTINE`].
+    pub flags: u32,
+    /// The length of the buffer in bytes: a multiple of the page size.
+    pub size: u64,
+    /// The buffer's address as the *device* sees it, to be programmed into a bus master. It is
+    /// not a physical address: an IOMMU or `dma-ranges` may lie between.
+    pub dma_address: u64,
+    /// Zero.
+    pub reserved: u64,
+}
+
+/// The question and the answer of [`FAULTLINE_IOC_FRAME`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// In: an offset into the buffer, in bytes.
+    pub offset: u64,
+    /// Out: the physical address of the byte at that offset.
+    pub physical_address: u64,
+}
+
+const _: () = {
+    assert!(core::mem::size_of::<Info>() == 32);
+    assert!(core::mem::size_of::<Frame>() == 16);
+};
