@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The buffer of one device: its memory, and all arithmetic on sizes and offsets.
+
+use crate::ext::{
+    address_space::AddressSpace,
+    coherent::{
+        Frame,
+        MappableCoherent, //
+    },
+    memory,
+};
+use core::ops::Range;
+use kernel::{
+    device::Core,
+    dma::DmaAddress,
+    fmt,
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
+    platform,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// The length of a buffer: at least one page, whole pages, no more than the machine's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Length {
+    pages: usize,
+}
+
+impl Length {
+    /// One page, the length of a buffer whose node does not say.
+    pub(crate) const ONE_PAGE: Self = Self { pages: 1 };
+
+    /// Accepts a length in bytes that a buffer can have on this machine.
+    ///
+    /// # Errors
+    ///
+    /// [`BadLength`] says what is wrong with it.
+    pub(crate) fn from_bytes(bytes: u64) -> Result<Self, BadLength> {
+        Self::from_bytes_within(bytes, memory::total_pages())
+    }
+
+    /// As [`from_bytes`](Self::from_bytes), on a machine with `available` pages of memory.
+    fn from_bytes_within(bytes: u64, available: usize) -> Result<Self, BadLength> {
+        // CAST: `usize` is no wider than `u64` on any architecture, and a page smaller still.
+        const PAGE: u64 = PAGE_SIZE as u64;
+
+        if bytes == 0 {
+            return Err(BadLength::Zero);
+        }
+        if bytes % PAGE != 0 {
+            return Err(BadLength::NotWholePages { bytes });
+        }
+
+        match usize::try_from(bytes / PAGE) {
+            Ok(pages) if pages <= available => Ok(Self { pages }),
+            _ => Err(BadLength::MoreThanMemory {
+                bytes,
+                // CAST: As above; and the memory of a machine fits its physical addresses.
+                memory: available as u64 * PAGE,
+            }),
+        }
+    }
+
+    /// Returns the length in bytes.
+    pub(crate) fn bytes(self) -> usize {
+        // Does not overflow: memory of that many pages exists.
+        self.pages << PAGE_SHIFT
+    }
+
+    /// Returns the length in pages.
+    pub(crate) fn pages(self) -> usize {
+        self.pages
+    }
+
+    /// Returns whether `count` pages from page `first` on lie inside the buffer.
+    pub(crate) fn contains_pages(self, first: usize, count: usize) -> bool {
+        first
+            .checked_add(count)
+            .is_some_and(|end| end <= self.pages)
+    }
+
+    /// Returns the part of `length` bytes from byte `position` on that lies inside the buffer;
+    /// it is empty, not refused, where nothing does.
+    pub(crate) fn clamp(self, position: usize, length: usize) -> Range<usize> {
+        let start = position.min(self.bytes());
+        start..start.saturating_add(length).min(self.bytes())
+    }
+}
+
+/// Why a buffer cannot have a length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadLength {
+    /// It is nothing.
+    Zero,
+    /// It does not end at the end of a page.
+    NotWholePages { bytes: u64 },
+    /// The machine has less.
+    MoreThanMemory { bytes: u64, memory: u64 },
+}
+
+impl fmt::Display for BadLength {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Zero => write!(
+                f,
+                "0 is not a size: give a multiple of the page size ({PAGE_SIZE})"
+            ),
+            Self::NotWholePages { bytes } => {
+                write!(
+                    f,
+                    "{bytes} is not a multiple of the page size ({PAGE_SIZE})"
+                )
+            }
+            Self::MoreThanMemory { bytes, memory } => write!(
+                f,
+                "{bytes} bytes are more than this machine's memory ({memory} bytes)"
+            ),
+        }
+    }
+}
+
+impl From<BadLength> for Error {
+    fn from(error: BadLength) -> Self {
+        match error {
+            BadLength::Zero | BadLength::NotWholePages { .. } => EINVAL,
+            BadLength::MoreThanMemory { .. } => ENOMEM,
+        }
+    }
+}
+
+/// Allocated, zeroed memory that the device and the CPU share.
+pub(crate) struct Buffer {
+    memory: MappableCoherent,
+}
+
+impl Buffer {
+    /// Allocates a buffer for `pdev` that can be mapped through the files of `space`.
+    ///
+    /// # Errors
+    ///
+    /// As [`MappableCoherent::zeroed`].
+    pub(crate) fn allocate(
+        pdev: &platform::Device<Core<'_>>,
+        length: Length,
+        space: Arc<AddressSpace>,
+    ) -> Result<Self> {
+        Ok(Self {
+            memory: MappableCoherent::zeroed(pdev, length.pages(), space)?,
+        })
+    }
+
+    /// Returns the address at which the device finds the buffer.
+    pub(crate) fn dma_address(&self) -> DmaAddress {
+        self.memory.dma_address()
+    }
+
+    /// Returns whether the device sees the CPU's caches.
+    pub(crate) fn device_is_coherent(&self) -> bool {
+        self.memory.device_is_coherent()
+    }
+
+    /// Returns the frame behind page `page`, or `None` past the end.
+    pub(crate) fn frame(&self, page: usize) -> Option<Frame<'_>> {
+        self.memory.frame(page)
+    }
+
+    /// Returns the physical address of the byte at `offset`, or `None` past the end.
+    pub(crate) fn physical_address(&self, offset: u64) -> Option<u64> {
+        let offset = usize::try_from(offset).ok()?;
+        let frame = self.memory.frame(offset >> PAGE_SHIFT)?;
+
+        // CAST: Less than a page.
+        Some(frame.physical_address() + (offset % PAGE_SIZE) as u64)
+    }
+
+    /// Copies the bytes of `range` out, as far as the destination's memory is present; returns
+    /// how many. Does not sleep.
+    pub(crate) fn read(&self, range: Range<usize>, destination: &mut IovIterDest<'_>) -> usize {
+        self.memory
+            .copy_to_iter(range.start, range.len(), destination)
+    }
+
+    /// Copies the bytes of `range` in, as far as the source's memory is present; returns how
+    /// many. Does not sleep.
+    pub(crate) fn write(&self, range: Range<usize>, source: &mut IovIterSource<'_>) -> usize {
+        self.memory.copy_from_iter(range.start, range.len(), source)
+    }
+}

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The character device `/dev/faultlineN`: file operations become typed calls.
+
+use crate::{
+    buffer::Buffer,
+    ext::{
+        address_space::AddressSpace,
+        coherent,
+        memory,
+        miscdevice,
+        vm_fault::{
+            Installed,
+            NewArea, //
+        }, //
+    },
+    mapping::SharedBuffer,
+    uapi::{
+        self,
+        Frame,
+        Info, //
+    },
+};
+use core::ops::Range;
+use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
+    ioctl::_IOC_SIZE,
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    prelude::*,
+    str::CString,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc,
+        ArcBorrow, //
+    },
+    task::might_sleep,
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    }, //
+};
+
+/// The most that is copied in one go, in bytes. Uncached memory is slow to read: between two
+/// pieces other tasks may run, and an unbinding may go on.
+const PIECE: usize = 256 * 1024;
+
+/// A registered `/dev/faultlineN`.
+#[pin_data]
+pub(crate) struct CharDevice {
+    #[pin]
+    registration: miscdevice::Registration<SharedBuffer>,
+    // Dropped after the registration, so that the name is free when the number is.
+    number: Number,
+}
+
+impl CharDevice {
+    /// Registers `shared` under the lowest number that is free.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOSPC`: there are [`Number::MAX`] devices already.
+    /// - As [`miscdevice::Registration::new`].
+    pub(crate) fn new<'a>(
+        parent: &'a Device<Bound>,
+        shared: Arc<SharedBuffer>,
+    ) -> impl PinInit<Self, Error> + 'a {
+        pin_init::pin_init_scope(move || {
+            let number = Number::take_lowest()?;
+            let name = CString::try_from_fmt(fmt!("faultline{}", number.0))?;
+            dev_dbg!(parent, "registering as /dev/{name:?}\n");
+
+            Ok(try_pin_init!(Self {
+                registration <- miscdevice::Registration::new(parent, name, shared),
+                number,
+            }))
+        })
+    }
+
+    /// Returns the `N` of `/dev/faultlineN`.
+    pub(crate) fn number(&self) -> u32 {
+        self.number.0
+    }
+}
+
+#[vtable]
+impl miscdevice::Instance for SharedBuffer {
+    fn address_space(&self) -> &AddressSpace {
+        self.address_space()
+    }
+
+    fn open(&self) -> Result {
+        self.buffer().map(drop)
+    }
+
+    fn size(&self) -> Result<usize> {
+        self.buffer().map(|_| self.length().bytes())
+    }
+
+    fn read(&self, position: usize, destination: &mut IovIterDest<'_>) -> Result<usize> {
+        let range = self.length().clamp(position, destination.len());
+
+        transfer(
+            self,
+            range,
+            destination,
+            Buffer::read,
+            coherent::fault_in_destination,
+        )
+    }
+
+    fn write(&self, position: usize, source: &mut IovIterSource<'_>) -> Result<usize> {
+        let range = self.length().clamp(position, source.len());
+        if range.is_empty() && !source.is_empty() {
+            self.buffer()?;
+            return Err(ENOSPC);
+        }
+        if !range.is_empty() {
+            self.mark_used();
+        }
+
+        transfer(
+            self,
+            range,
+            source,
+            Buffer::write,
+            coherent::fault_in_source,
+        )
+    }
+
+    fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
+        let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
+
+        match cmd {
+            uapi::FAULTLINE_IOC_INFO => argument.writer().write(&describe(self)?)?,
+            uapi::FAULTLINE_IOC_FRAME => {
+                let (mut reader, mut writer) = argument.reader_writer();
+                let question: Frame = reader.read()?;
+                writer.write(&locate(self, question)?)?;
+            }
+            _ => return Err(ENOTTY),
+        }
+
+        Ok(0)
+    }
+
+    fn mmap(this: ArcBorrow<'_, Self>, area: NewArea<'_>) -> Result<Installed> {
+        SharedBuffer::map(this, area)
+    }
+}
+
+/// Copies `range` of the buffer from or to user memory, and returns how many bytes.
+///
+/// `copy` moves what it can without sleeping; where user memory is not present it stops, and
+/// `fault_in` brings it in with the buffer let go.
+///
+/// # Errors
+///
+/// Only if nothing was copied:
+///
+/// - `EFAULT`: the user's memory cannot be brought in.
+/// - `EINTR`: a signal came while it was.
+/// - `ENODEV`: the device was unbound.
+fn transfer<I>(
+    shared: &SharedBuffer,
+    range: Range<usize>,
+    user: &mut I,
+    copy: impl Fn(&Buffer, Range<usize>, &mut I) -> usize,
+    fault_in: impl Fn(&mut I, usize) -> bool,
+) -> Result<usize> {
+    let mut position = range.start;
+
+    let outcome = loop {
+        let piece = position..range.end.min(position + PIECE);
+        let wanted = piece.len();
+
+        let copied = match shared.buffer() {
+            Ok(buffer) => copy(&buffer, piece, user),
+            Err(error) => break Err(error),
+        };
+        position += copied;
+
+        if position == range.end {
+            break Ok(());
+        }
+        might_sleep();
+        if copied < wanted {
+            if !fault_in(user, wanted - copied) {
+                break Err(EFAULT);
+            }
+            // Memory that goes as soon as it comes must not keep the task here for ever.
+            if copied == 0 && current!().signal_pending() {
+                break Err(EINTR);
+            }
+        }
+    };
+
+    match outcome {
+        Err(error) if position == range.start => Err(error),
+        _ => Ok(position - range.start),
+    }
+}
+
+/// Answers [`uapi::FAULTLINE_IOC_INFO`].
+fn describe(shared: &SharedBuffer) -> Result<Info> {
+    let buffer = shared.buffer()?;
+
+    let mut flags = 0;
+    if buffer.device_is_coherent() {
+        flags |= uapi::FLAG_COHERENT;
+    }
+    if shared.is_pristine() {
+        flags |= uapi::FLAG_PRISTINE;
+    }
+
+    Ok(Info {
+        version: uapi::VERSION,
+        flags,
+        // CAST: `usize` is no wider than `u64`.
+        size: shared.length().bytes() as u64,
+        dma_address: buffer.dma_address(),
+        reserved: 0,
+    })
+}
+
+/// Answers [`uapi::FAULTLINE_IOC_FRAME`].
+fn locate(shared: &SharedBuffer, question: Frame) -> Result<Frame> {
+    if !memory::may_see_physical_addresses() {
+        return Err(EPERM);
+    }
+
+    Ok(Frame {
+        physical_address: shared
+            .buffer()?
+            .physical_address(question.offset)
+            .ok_or(EINVAL)?,
+        ..question
+    })
+}
+
+/// The number of a device, which no other device has while this value lives.
+struct Number(u32);
+
+/// One bit for each number that is taken.
+static TAKEN: Atomic<u64> = Atomic::new(0);
+
+impl Number {
+    /// How many devices there can be.
+    const MAX: u32 = u64::BITS;
+
+    /// Takes the lowest number that is free.
+    fn take_lowest() -> Result<Self> {
+        let mut taken = TAKEN.load(Relaxed);
+        loop {
+            let lowest = taken.trailing_ones();
+            if lowest == Self::MAX {
+                return Err(ENOSPC);
+            }
+            match TAKEN.cmpxchg(taken, taken | 1 << lowest, Relaxed) {
+                Ok(_) => return Ok(Self(lowest)),
+                Err(now) => taken = now,
+            }
+        }
+    }
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        let mut taken = TAKEN.load(Relaxed);
+        while let Err(now) = TAKEN.cmpxchg(taken, taken & !(1 << self.0), Relaxed) {
+            taken = now;
+        }
+    }
+}

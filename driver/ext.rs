@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What `rust/kernel` does not offer yet. This folder, and no other place in the driver, has
+//! `unsafe` code and raw bindings; what it exports is safe to use. Each file is written as the
+//! patch one would send to `rust/kernel`, and depends on the driver in nothing but
+//! [`uapi`]'s types.
+
+pub(crate) mod address_space;
+pub(crate) mod coherent;
+mod ffi;
+pub(crate) mod memory;
+pub(crate) mod miscdevice;
+pub(crate) mod revocable;
+mod uapi;
+pub(crate) mod vm_fault;

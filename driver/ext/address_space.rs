@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An address space of one's own, to find every mapping of a device again.
+//!
+//! The kernel lists the areas that map a file in the `address_space` of the file's inode. A
+//! device can be opened through several inodes (a second node made by `mknod`, a second instance
+//! of devtmpfs), so that none of them lists all areas. [`AddressSpace`] is an inode that belongs
+//! to the driver: every file that is opened [adopts](AddressSpace::adopt) it, and one call
+//! [unmaps](AddressSpace::unmap_all) the device from every process. DRM drivers do the same.
+//!
+//! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+use super::ffi;
+use core::ptr::NonNull;
+use kernel::{
+    bindings,
+    error::from_err_ptr,
+    prelude::*, //
+};
+
+/// An `address_space` with an inode of its own.
+///
+/// # Invariants
+///
+/// `holder` is a reference that this value owns to a file whose `f_mapping` is the address space
+/// of an inode that no other file was opened on, and does not change.
+pub(crate) struct AddressSpace {
+    holder: NonNull<bindings::file>,
+}
+
+// SAFETY: The reference count of a file is atomic, and a reference may be given up by any thread.
+unsafe impl Send for AddressSpace {}
+
+// SAFETY: What `&self` offers reads a pointer that never changes and calls functions that take
+// the locks they need.
+unsafe impl Sync for AddressSpace {}
+
+impl AddressSpace {
+    /// Creates an address space; `name` is for debugging and should stand in square brackets.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOMEM`, `ENFILE`: no memory, or no room in the table of open files.
+    pub(crate) fn new(name: &CStr) -> Result<Self> {
+        // SAFETY: `name` is a C string, which the function copies.
+        let file = from_err_ptr(unsafe { ffi::faultline_anon_file(name.as_char_ptr()) })?;
+
+        // INVARIANT: The function returned the only reference to a new file, on a new inode.
+        Ok(Self {
+            holder: NonNull::new(file).ok_or(ENOMEM)?,
+        })
+    }
+
+    /// Returns the C structure, which lives as long as `self`.
+    pub(super) fn as_ptr(&self) -> *mut bindings::address_space {
+        // SAFETY: By the type invariants the file is alive and `f_mapping` does not change.
+        unsafe { self.holder.as_ref().f_mapping }
+    }
+
+    /// Makes `file` list its mappings here.
+    ///
+    /// # Safety
+    ///
+    /// - `file` must be valid and in its `open()` call, before anything can have mapped it.
+    /// - `self` must stay alive until the file's `release()` call.
+    pub(super) unsafe fn adopt(&self, file: *mut bindings::file) {
+        // SAFETY: During `open()` the file belongs to the caller alone.
+        unsafe { (*file).f_mapping = self.as_ptr() };
+    }
+
+    /// Takes every page that is mapped through a file of this address space away from every
+    /// process. A later access faults again.
+    ///
+    /// May sleep. The caller must see to it that fault handlers, from here on, map nothing that
+    /// is to go away.
+    pub(crate) fn unmap_all(&self) {
+        // SAFETY: The address space is alive by the type invariants. A length of zero means all
+        // of it, and the last argument includes private copies.
+        unsafe { bindings::unmap_mapping_range(self.as_ptr(), 0, 0, 1) };
+    }
+}
+
+impl Drop for AddressSpace {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants `self` owns this reference, and it is not used again.
+        unsafe { bindings::fput(self.holder.as_ptr()) };
+    }
+}

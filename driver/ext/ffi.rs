@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The C functions of `helpers.c`, and what it takes to call C with Rust's types.
+
+use core::ptr::from_ref;
+use kernel::{
+    bindings,
+    device::{
+        Device,
+        DeviceContext, //
+    },
+    ffi::{
+        c_char,
+        c_ulong,
+        c_void, //
+    }, //
+};
+
+/// Returns the C structure of a device, as `Device::as_raw()` does inside the kernel crate:
+/// `Device` is a transparent wrapper of `struct device`.
+pub(super) fn raw_device<Ctx: DeviceContext>(dev: &Device<Ctx>) -> *mut bindings::device {
+    from_ref(dev).cast_mut().cast()
+}
+
+// Which structures have no members, and so look strange to the lint, depends on the kernel's
+// configuration (`lockdep_map` without CONFIG_LOCKDEP). They are only pointed at.
+#[allow(improper_ctypes)]
+extern "C" {
+    /// `dev_is_dma_coherent()`, `include/linux/dma-map-ops.h`.
+    pub(super) fn faultline_dev_is_dma_coherent(dev: *mut bindings::device) -> bool;
+
+    /// Applies `pgprot_dmacoherent()`, an architecture's macro, to an area's page protection.
+    pub(super) fn faultline_vma_set_dmacoherent(vma: *mut bindings::vm_area_struct);
+
+    /// The frame behind a mapped kernel address, in the linear map or in the vmalloc range.
+    pub(super) fn faultline_vaddr_to_pfn(vaddr: *const c_void) -> c_ulong;
+
+    /// `totalram_pages()`, `include/linux/mm.h`.
+    pub(super) fn faultline_totalram_pages() -> c_ulong;
+
+    /// `pagefault_disable()`, `include/linux/uaccess.h`.
+    pub(super) fn faultline_pagefault_disable();
+
+    /// `pagefault_enable()`, `include/linux/uaccess.h`.
+    pub(super) fn faultline_pagefault_enable();
+
+    /// `anon_inode_create_getfile()`, `fs/anon_inodes.c`: a file or an error pointer.
+    pub(super) fn faultline_anon_file(name: *const c_char) -> *mut bindings::file;
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Facts about the machine's memory, and about who may know them.
+//!
+//! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
+//! [`include/linux/capability.h`](srctree/include/linux/capability.h)
+
+use super::ffi;
+use kernel::bindings;
+
+/// Returns how many pages of memory the kernel manages (`totalram_pages()`).
+pub(crate) fn total_pages() -> usize {
+    // SAFETY: The function reads one atomic counter and has no preconditions.
+    unsafe { ffi::faultline_totalram_pages() }
+}
+
+/// Returns whether the calling task may see physical addresses, by the rule of
+/// `/proc/PID/pagemap`: it needs `CAP_SYS_ADMIN`.
+pub(crate) fn may_see_physical_addresses() -> bool {
+    // CAST: The constant is 21.
+    let capability = bindings::CAP_SYS_ADMIN as kernel::ffi::c_int;
+    // SAFETY: `capable()` may be called from any task context, and the callers of this function
+    // are system calls.
+    unsafe { bindings::capable(capability) }
+}

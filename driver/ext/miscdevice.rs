@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Misc devices that exist once per bound device.
+//!
+//! `kernel::miscdevice` registers one device per driver, under a name known at build time, and
+//! tells `open()` nothing but that. Here each [`Registration`] has a name and an instance of its
+//! own, `open()` gets the instance, and there are `llseek()`, and an
+//! [address space](AddressSpace) that all files of the instance share.
+//!
+//! C header: [`include/linux/miscdevice.h`](srctree/include/linux/miscdevice.h)
+
+use super::{
+    address_space::AddressSpace,
+    ffi,
+    vm_fault::{
+        Installed,
+        NewArea, //
+    },
+};
+use core::{
+    marker::PhantomData,
+    mem::offset_of, //
+};
+use kernel::{
+    bindings,
+    device::{
+        Bound,
+        Device, //
+    },
+    error::to_result,
+    ffi::{
+        c_int,
+        c_long,
+        c_uint,
+        c_ulong, //
+    },
+    iov::{
+        IovIterDest,
+        IovIterSource, //
+    },
+    module::this_module,
+    prelude::*,
+    str::CString,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    }, //
+};
+
+/// A device that can be opened, read, written, controlled and mapped.
+///
+/// Every open file holds a reference to the instance, and so outlives the registration: each
+/// method has to cope with a device that is gone.
+#[vtable]
+pub(crate) trait Instance: Send + Sync + Sized + 'static {
+    /// Returns the address space that lists the mappings of every file of this instance.
+    fn address_space(&self) -> &AddressSpace;
+
+    /// Allows or refuses a new open file.
+    fn open(&self) -> Result;
+
+    /// Returns the size in bytes, for `llseek()`.
+    fn size(&self) -> Result<usize>;
+
+    /// Reads from byte `position` on and returns how many bytes.
+    fn read(&self, position: usize, destination: &mut IovIterDest<'_>) -> Result<usize>;
+
+    /// Writes from byte `position` on and returns how many bytes.
+    fn write(&self, position: usize, source: &mut IovIterSource<'_>) -> Result<usize>;
+
+    /// Carries out the command `cmd` with its argument; `ENOTTY` if there is no such command.
+    fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize>;
+
+    /// Sets up a new area.
+    fn mmap(this: ArcBorrow<'_, Self>, area: NewArea<'_>) -> Result<Installed>;
+}
+
+/// A registered misc device.
+///
+/// Files that are open when it is dropped stay open, on their reference to the instance.
+///
+/// # Invariants
+///
+/// `misc` is registered with `misc_register()`, with the operations of [`Operations<T>`], and its
+/// name is `name`.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Registration<T: Instance> {
+    name: CString,
+    instance: Arc<T>,
+    #[pin]
+    misc: Opaque<bindings::miscdevice>,
+}
+
+// SAFETY: A misc device may be deregistered by another thread than has registered it.
+unsafe impl<T: Instance> Send for Registration<T> {}
+
+// SAFETY: `&self` gives access to nothing.
+unsafe impl<T: Instance> Sync for Registration<T> {}
+
+impl<T: Instance> Registration<T> {
+    /// Registers `instance` as `/dev/NAME`, below `parent` in sysfs.
+    ///
+    /// # Errors
+    ///
+    /// - `EBUSY`: no minor number is left.
+    /// - Whatever `device_create()` answers, such as `EEXIST` for a name that is taken.
+    pub(crate) fn new<'a>(
+        parent: &'a Device<Bound>,
+        name: CString,
+        instance: Arc<T>,
+    ) -> impl PinInit<Self, Error> + 'a
+    where
+        T: 'a,
+    {
+        // The string is on the heap, and does not move with `name`.
+        let raw_name = name.as_char_ptr();
+
+        // The order matters: `open()` can be called as soon as `misc` is registered.
+        try_pin_init!(Self {
+            name,
+            instance,
+            // INVARIANT: If this succeeds the device is registered.
+            misc <- Opaque::try_ffi_init(move |slot: *mut bindings::miscdevice| {
+                let mut misc: bindings::miscdevice = pin_init::zeroed();
+                // CAST: The constant is 255.
+                misc.minor = bindings::MISC_DYNAMIC_MINOR as c_int;
+                misc.name = raw_name;
+                misc.fops = &Operations::<T>::VTABLE;
+                misc.parent = ffi::raw_device(parent);
+
+                // SAFETY: `slot` may be written to.
+                unsafe { slot.write(misc) };
+
+                // SAFETY: `slot` was just filled in, and does not move: it is deregistered,
+                // in `drop()`, before its memory and the name go. `parent` is alive, and the
+                // device holds a reference to it.
+                to_result(unsafe { bindings::misc_register(slot) })
+            }),
+        })
+    }
+}
+
+#[pinned_drop]
+impl<T: Instance> PinnedDrop for Registration<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariants the device is registered.
+        unsafe { bindings::misc_deregister(self.misc.get()) };
+    }
+}
+
+/// The C operations of files on `T`.
+///
+/// All but `open()` are called for files that `open()` has succeeded on, so that their private
+/// data is a foreign `Arc<T>`, which belongs to the file until `release()`.
+struct Operations<T: Instance>(PhantomData<T>);
+
+impl<T: Instance> Operations<T> {
+    /// Returns the instance that an open file refers to.
+    ///
+    /// # Safety
+    ///
+    /// `file` must be a file of this table, and must not be released during `'a`.
+    unsafe fn instance<'a>(file: *mut bindings::file) -> ArcBorrow<'a, T> {
+        // SAFETY: By the safety requirements the private data is the file's `Arc<T>`.
+        unsafe { Arc::<T>::borrow((*file).private_data) }
+    }
+
+    /// # Safety
+    ///
+    /// `file` must be in its `open()`, on a misc device that a [`Registration<T>`] has registered.
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: `misc_open()` has left the misc device in the private data.
+        let misc = unsafe { (*file).private_data.cast::<bindings::miscdevice>() };
+        let registration = misc
+            .cast::<Opaque<bindings::miscdevice>>()
+            .wrapping_byte_sub(offset_of!(Registration<T>, misc))
+            .cast::<Registration<T>>();
+
+        // SAFETY: `misc` is a field of a `Registration<T>`. `misc_open()` holds `misc_mtx`, which
+        // `misc_deregister()` takes: the registration is not dropped meanwhile. Only the one
+        // field is referred to, as `Registration::new()` may not have returned yet.
+        let instance = unsafe { &(*registration).instance };
+
+        if let Err(error) = instance.open() {
+            return error.to_errno();
+        }
+
+        // SAFETY: The file and its inode are valid.
+        let status = unsafe { bindings::generic_file_open(inode, file) };
+        if status != 0 {
+            return status;
+        }
+
+        // SAFETY: The file is being opened, so that nothing has mapped it, and from the next
+        // statement on it keeps the instance, and so the address space, alive until `release()`.
+        unsafe { instance.address_space().adopt(file) };
+
+        // SAFETY: During `open()` the private data is ours.
+        unsafe { (*file).private_data = instance.clone().into_foreign() };
+
+        0
+    }
+
+    /// # Safety
+    ///
+    /// `file` must be a file of this table that is being released.
+    unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: The file owns the reference, and is not used after this.
+        drop(unsafe { Arc::<T>::from_foreign((*file).private_data) });
+        0
+    }
+
+    /// # Safety
+    ///
+    /// `file` must be a file of this table.
+    unsafe extern "C" fn llseek(
+        file: *mut bindings::file,
+        offset: bindings::loff_t,
+        whence: c_int,
+    ) -> bindings::loff_t {
+        // SAFETY: By the safety requirements.
+        let instance = unsafe { Self::instance(file) };
+
+        match instance.size() {
+            // SAFETY: The file is valid. CAST: No object has more than `isize::MAX` bytes.
+            Ok(size) => unsafe {
+                bindings::fixed_size_llseek(file, offset, whence, size as bindings::loff_t)
+            },
+            Err(error) => error.to_errno().into(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `kiocb` must be a request on a file of this table, and `iter` a valid destination.
+    unsafe extern "C" fn read_iter(
+        kiocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: The request and the iterator are the caller's, for the duration of this call,
+        // and the file of a request is not released before it ends.
+        let (instance, position, iter) = unsafe {
+            (
+                Self::instance((*kiocb).ki_filp),
+                &mut (*kiocb).ki_pos,
+                IovIterDest::from_raw(iter),
+            )
+        };
+
+        transfer(position, |position| instance.read(position, iter))
+    }
+
+    /// # Safety
+    ///
+    /// `kiocb` must be a request on a file of this table, and `iter` a valid source.
+    unsafe extern "C" fn write_iter(
+        kiocb: *mut bindings::kiocb,
+        iter: *mut bindings::iov_iter,
+    ) -> isize {
+        // SAFETY: The request and the iterator are the caller's, for the duration of this call,
+        // and the file of a request is not released before it ends.
+        let (instance, position, iter) = unsafe {
+            (
+                Self::instance((*kiocb).ki_filp),
+                &mut (*kiocb).ki_pos,
+                IovIterSource::from_raw(iter),
+            )
+        };
+
+        transfer(position, |position| instance.write(position, iter))
+    }
+
+    /// # Safety
+    ///
+    /// `file` must be a file of this table.
+    unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
+        // SAFETY: By the safety requirements.
+        let instance = unsafe { Self::instance(file) };
+
+        match instance.ioctl(cmd, arg) {
+            // CAST: `isize` and `c_long` have the same width.
+            Ok(value) => value as c_long,
+            Err(error) => error.to_errno() as c_long,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `file` must be a file of this table, and `vma` an area of it that is being set up.
+    unsafe extern "C" fn mmap(
+        file: *mut bindings::file,
+        vma: *mut bindings::vm_area_struct,
+    ) -> c_int {
+        // SAFETY: By the safety requirements.
+        let (instance, area) = unsafe { (Self::instance(file), NewArea::from_raw(vma)) };
+
+        match T::mmap(instance, area) {
+            Ok(Installed { .. }) => 0,
+            Err(error) => error.to_errno(),
+        }
+    }
+
+    const VTABLE: bindings::file_operations = bindings::file_operations {
+        owner: this_module::<T::OwnerModule>().as_ptr(),
+        open: Some(Self::open),
+        release: Some(Self::release),
+        llseek: Some(Self::llseek),
+        read_iter: Some(Self::read_iter),
+        write_iter: Some(Self::write_iter),
+        unlocked_ioctl: Some(Self::ioctl),
+        #[cfg(CONFIG_COMPAT)]
+        compat_ioctl: bindings::compat_ptr_ioctl,
+        mmap: Some(Self::mmap),
+        ..pin_init::zeroed()
+    };
+}
+
+/// Runs a transfer at a file's position, and moves the position on.
+fn transfer(
+    file_position: &mut bindings::loff_t,
+    run: impl FnOnce(usize) -> Result<usize>,
+) -> isize {
+    let transferred = usize::try_from(*file_position)
+        .map_err(|_| EINVAL)
+        .and_then(run);
+
+    match transferred {
+        Ok(length) => {
+            // CAST: No object has more than `isize::MAX` bytes.
+            *file_position += length as bindings::loff_t;
+            length as isize
+        }
+        Err(error) => error.to_errno() as isize,
+    }
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Faultline: DMA-coherent buffers for user space, mapped through the page-fault path.
+//!
+//! Each device-tree node compatible with `faultline,coherent-buffer` gets a buffer from
+//! `dma_alloc_coherent()` and a character device `/dev/faultlineN` that reads, writes and maps it.
+//!
+//! Dependencies point one way: [`platform`] → [`chardev`] → [`mapping`] → [`buffer`] → [`ext`],
+//! and [`uapi`] is a leaf. All `unsafe` and all raw bindings are in [`ext`], which holds what
+//! `rust/kernel` does not have yet, written as one would send it there.
+//!
+//! `docs/architecture.md` has the picture.
+
+mod buffer;
+mod chardev;
+mod ext;
+mod mapping;
+mod platform;
+pub mod uapi;
+
+kernel::module_platform_driver! {
+    type: platform::CoherentBufferDriver,
+    name: "faultline",
+    authors: ["The Faultline authors"],
+    description: "DMA-coherent buffers for user space, mapped through the page-fault path",
+    license: "GPL v2",
+}

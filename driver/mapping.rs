@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The policy of a buffer that user space shares: who may map what, which frame answers a fault,
+//! and what remains when the device is unbound.
+//!
+//! # Locking
+//!
+//! There is one lock, the buffer's SRCU read side, and it is the innermost: a fault takes it
+//! below the `mm`'s or the area's lock, and every other operation takes it alone. While it is
+//! held nobody touches user memory (the copies of `read()` and `write()` run with page faults
+//! disabled), so that user space cannot stretch a critical section, and a copy from one mapping
+//! of the buffer to the buffer itself does not recurse.
+//!
+//! # Unbinding
+//!
+//! [`SharedBuffer::revoke`] refuses the buffer to new users, waits for the faults and transfers
+//! that have it, unmaps it from every process and frees it, in this order. A fault that comes
+//! later finds no buffer, and so maps nothing: there is no window.
+
+use crate::{
+    buffer::{
+        Buffer,
+        Length, //
+    },
+    ext::{
+        address_space::AddressSpace,
+        revocable::{
+            Guard,
+            SleepableRevocable, //
+        },
+        vm_fault::{
+            Fault,
+            Installed,
+            MemoryType,
+            NewArea,
+            Outcome,
+            VmOperations, //
+        }, //
+    },
+};
+use kernel::{
+    device::Core,
+    new_srcu,
+    platform,
+    prelude::*,
+    sync::{
+        atomic::{
+            AtomicFlag,
+            Relaxed, //
+        },
+        Arc,
+        ArcBorrow, //
+    }, //
+};
+
+/// A buffer shared with user space, until its device is unbound.
+#[pin_data]
+pub(crate) struct SharedBuffer {
+    /// Lists the areas that map the buffer.
+    space: Arc<AddressSpace>,
+    length: Length,
+    /// Whether anybody has mapped the buffer or written to it.
+    was_used: AtomicFlag,
+    #[pin]
+    buffer: SleepableRevocable<Buffer>,
+}
+
+impl SharedBuffer {
+    /// Allocates a buffer of `length` for `pdev`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Buffer::allocate`] and [`AddressSpace::new`].
+    pub(crate) fn new(pdev: &platform::Device<Core<'_>>, length: Length) -> Result<Arc<Self>> {
+        let space = Arc::new(AddressSpace::new(c"[faultline]")?, GFP_KERNEL)?;
+        let buffer = Buffer::allocate(pdev, length, space.clone())?;
+
+        Arc::pin_init(
+            try_pin_init!(Self {
+                space,
+                length,
+                was_used: AtomicFlag::new(false),
+                buffer <- SleepableRevocable::new(buffer, new_srcu!("faultline_buffer")),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Takes the buffer away from everybody and frees it. May sleep.
+    ///
+    /// To be called before the device is unbound; it is harmless to call it twice.
+    pub(crate) fn revoke(&self) {
+        self.buffer.revoke();
+    }
+
+    /// Returns the buffer; while the guard lives it is not revoked.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV` if it has been.
+    pub(crate) fn buffer(&self) -> Result<Guard<'_, Buffer>> {
+        self.buffer.try_access().ok_or(ENODEV)
+    }
+
+    /// Returns the length, which does not change, not even by revocation.
+    pub(crate) fn length(&self) -> Length {
+        self.length
+    }
+
+    /// Returns the address space that lists the areas that map the buffer.
+    pub(crate) fn address_space(&self) -> &AddressSpace {
+        &self.space
+    }
+
+    /// Returns whether the buffer must still be all zeroes, as far as the CPU is concerned.
+    pub(crate) fn is_pristine(&self) -> bool {
+        !self.was_used.load(Relaxed)
+    }
+
+    /// Takes note that the buffer may change from here on.
+    pub(crate) fn mark_used(&self) {
+        // Most calls find it marked: do not write to a cache line that all CPUs read.
+        if self.is_pristine() {
+            self.was_used.store(true, Relaxed);
+        }
+    }
+
+    /// Sets up an area; nothing is mapped before it is touched.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: the area is not `MAP_SHARED`, as private copies of DMA memory mean nothing; or
+    ///   it reaches past the end of the buffer.
+    /// - `EACCES`: `PROT_EXEC`. A later `mprotect()` gets the same answer.
+    /// - `ENODEV`: the device was unbound.
+    pub(crate) fn map(this: ArcBorrow<'_, Self>, area: NewArea<'_>) -> Result<Installed> {
+        let buffer = this.buffer()?;
+
+        if !area.is_shared() {
+            return Err(EINVAL);
+        }
+        if !this
+            .length
+            .contains_pages(area.page_offset(), area.page_count())
+        {
+            return Err(EINVAL);
+        }
+        area.try_clear_mayexec().map_err(|_| EACCES)?;
+
+        // The user's mapping must have the memory type of the kernel's, which is the DMA layer's
+        // choice by the same rule (`dma_pgprot()` in kernel/dma/mapping.c): two types for one
+        // frame are a mismatched alias, and reads through one may miss writes through the other.
+        let memory_type = if buffer.device_is_coherent() {
+            MemoryType::Cached
+        } else {
+            MemoryType::DmaCoherent
+        };
+
+        this.mark_used();
+        Ok(area.install(memory_type, Arc::from(this)))
+    }
+}
+
+#[vtable]
+impl VmOperations for SharedBuffer {
+    fn fault(this: ArcBorrow<'_, Self>, fault: &Fault<'_>) -> Outcome {
+        let Ok(buffer) = this.buffer() else {
+            return Outcome::SIGBUS;
+        };
+
+        match buffer.frame(page_to_map(fault.page_offset(), this.length)) {
+            Some(frame) => fault.insert(frame),
+            None => Outcome::SIGBUS,
+        }
+    }
+}
+
+/// The name of the way in which this driver was built to be wrong, if it was.
+pub(crate) const MUTANT: Option<&str> = if cfg!(faultline_mutant = "wrong-page") {
+    Some("wrong-page")
+} else {
+    None
+};
+
+/// Returns which page of the buffer to map at page `touched` of the file: the same.
+///
+/// The mutant `wrong-page` maps the neighbour instead.
+fn page_to_map(touched: usize, length: Length) -> usize {
+    let neighbour = touched ^ 1;
+    if cfg!(faultline_mutant = "wrong-page") && length.contains_pages(neighbour, 1) {
+        neighbour
+    } else {
+        touched
+    }
+}
