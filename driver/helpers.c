@@ -7,8 +7,11 @@
 
 #include <linux/anon_inodes.h>
 #include <linux/dma-map-ops.h>
+#include <linux/err.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
@@ -45,13 +48,22 @@ void faultline_pagefault_enable(void)
 }
 
 /*
- * A file on an inode of its own, for the sake of the inode's address_space. The operations are
- * empty and have no owner: the file is never opened by user space, so that it need not pin the
- * module; whoever holds it does.
+ * An inode that nothing else uses, for the sake of its address_space. The kernel hands one out
+ * only together with a file, which is given back at once. That takes effect later, when the task
+ * returns to user space, so that the operations have to pin the module until then.
  */
-struct file *faultline_anon_file(const char *name)
+struct inode *faultline_anon_inode(const char *name)
 {
-	static const struct file_operations none;
+	static const struct file_operations none = { .owner = THIS_MODULE };
+	struct inode *inode;
+	struct file *file;
 
-	return anon_inode_create_getfile(name, &none, NULL, O_RDWR, NULL);
+	file = anon_inode_create_getfile(name, &none, NULL, O_RDWR, NULL);
+	if (IS_ERR(file))
+		return ERR_CAST(file);
+
+	inode = file_inode(file);
+	ihold(inode);
+	fput(file);
+	return inode;
 }

@@ -22,13 +22,14 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `holder` is a reference that this value owns to a file whose `f_mapping` is the address space
-/// of an inode that no other file was opened on, and does not change.
+/// `inode` is a reference that this value owns to an inode of its own: no file is opened on it,
+/// and its `i_mapping` does not change.
 pub(crate) struct AddressSpace {
-    holder: NonNull<bindings::file>,
+    inode: NonNull<bindings::inode>,
 }
 
-// SAFETY: The reference count of a file is atomic, and a reference may be given up by any thread.
+// SAFETY: The reference count of an inode is atomic, and a reference may be given up by any
+// thread.
 unsafe impl Send for AddressSpace {}
 
 // SAFETY: What `&self` offers reads a pointer that never changes and calls functions that take
@@ -43,18 +44,18 @@ impl AddressSpace {
     /// - `ENOMEM`, `ENFILE`: no memory, or no room in the table of open files.
     pub(crate) fn new(name: &CStr) -> Result<Self> {
         // SAFETY: `name` is a C string, which the function copies.
-        let file = from_err_ptr(unsafe { ffi::faultline_anon_file(name.as_char_ptr()) })?;
+        let inode = from_err_ptr(unsafe { ffi::faultline_anon_inode(name.as_char_ptr()) })?;
 
-        // INVARIANT: The function returned the only reference to a new file, on a new inode.
+        // INVARIANT: The function returned a reference to a new inode, which only we know.
         Ok(Self {
-            holder: NonNull::new(file).ok_or(ENOMEM)?,
+            inode: NonNull::new(inode).ok_or(ENOMEM)?,
         })
     }
 
     /// Returns the C structure, which lives as long as `self`.
     pub(super) fn as_ptr(&self) -> *mut bindings::address_space {
-        // SAFETY: By the type invariants the file is alive and `f_mapping` does not change.
-        unsafe { self.holder.as_ref().f_mapping }
+        // SAFETY: By the type invariants the inode is alive and `i_mapping` does not change.
+        unsafe { (*self.inode.as_ptr()).i_mapping }
     }
 
     /// Makes `file` list its mappings here.
@@ -83,6 +84,6 @@ impl AddressSpace {
 impl Drop for AddressSpace {
     fn drop(&mut self) {
         // SAFETY: By the type invariants `self` owns this reference, and it is not used again.
-        unsafe { bindings::fput(self.holder.as_ptr()) };
+        unsafe { bindings::iput(self.inode.as_ptr()) };
     }
 }

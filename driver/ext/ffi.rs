@@ -44,6 +44,7 @@ extern "C" {
     /// `pagefault_enable()`, `include/linux/uaccess.h`.
     pub(super) fn faultline_pagefault_enable();
 
-    /// `anon_inode_create_getfile()`, `fs/anon_inodes.c`: a file or an error pointer.
-    pub(super) fn faultline_anon_file(name: *const c_char) -> *mut bindings::file;
+    /// A reference to an inode made by `anon_inode_create_getfile()`, `fs/anon_inodes.c`, that no
+    /// file is left on; or an error pointer.
+    pub(super) fn faultline_anon_inode(name: *const c_char) -> *mut bindings::inode;
 }
