@@ -5,10 +5,14 @@
 use crate::ext::{
     address_space::AddressSpace,
     coherent::{
-        Frame,
-        MappableCoherent, //
+        MappableCoherent,
+        Run, //
     },
     memory,
+    vm_fault::{
+        Installed,
+        NewArea, //
+    },
 };
 use core::ops::Range;
 use kernel::{
@@ -85,6 +89,13 @@ impl Length {
         first
             .checked_add(count)
             .is_some_and(|end| end <= self.pages)
+    }
+
+    /// Returns the pages of the aligned group of `size` pages that `page` is in, as far as they lie
+    /// inside the buffer. `size` must be a power of two.
+    pub(crate) fn group(self, page: usize, size: usize) -> Range<usize> {
+        let first = page & !(size - 1);
+        first..first.saturating_add(size).min(self.pages)
     }
 
     /// Returns the part of `length` bytes from byte `position` on that lies inside the buffer;
@@ -167,15 +178,21 @@ impl Buffer {
         self.memory.device_is_coherent()
     }
 
-    /// Returns the frame behind page `page`, or `None` past the end.
-    pub(crate) fn frame(&self, page: usize) -> Option<Frame<'_>> {
-        self.memory.frame(page)
+    /// Returns the frames behind `pages`, as [`MappableCoherent::run`].
+    pub(crate) fn run(&self, pages: Range<usize>) -> Option<Run<'_>> {
+        self.memory.run(pages)
+    }
+
+    /// Maps all of `area` at once, as [`NewArea::map_all`].
+    pub(crate) fn map_all(&self, area: NewArea<'_>) -> Result<Installed> {
+        area.map_all(&self.memory)
     }
 
     /// Returns the physical address of the byte at `offset`, or `None` past the end.
     pub(crate) fn physical_address(&self, offset: u64) -> Option<u64> {
         let offset = usize::try_from(offset).ok()?;
-        let frame = self.memory.frame(offset >> PAGE_SHIFT)?;
+        let page = offset >> PAGE_SHIFT;
+        let frame = self.memory.run(page..page + 1)?;
 
         // CAST: Less than a page.
         Some(frame.physical_address() + (offset % PAGE_SIZE) as u64)
@@ -192,5 +209,112 @@ impl Buffer {
     /// many. Does not sleep.
     pub(crate) fn write(&self, range: Range<usize>, source: &mut IovIterSource<'_>) -> usize {
         self.memory.copy_from_iter(range.start, range.len(), source)
+    }
+
+    /// Copies from byte `position` on to kernel memory, up to the end; returns how many bytes.
+    pub(crate) fn peek(&self, position: usize, destination: &mut [u8]) -> usize {
+        self.memory.read(position, destination)
+    }
+
+    /// Copies from kernel memory to byte `position` on, up to the end; returns how many bytes.
+    pub(crate) fn poke(&self, position: usize, source: &[u8]) -> usize {
+        self.memory.write(position, source)
+    }
+}
+
+#[kunit_tests(faultline_length)]
+mod tests {
+    use super::*;
+
+    const PAGE: u64 = PAGE_SIZE as u64;
+    const AVAILABLE: usize = 8;
+
+    /// Sizes in bytes on a machine with [`AVAILABLE`] pages, and the pages or the complaint.
+    #[test]
+    fn lengths_from_bytes() {
+        use BadLength::*;
+
+        let memory = AVAILABLE as u64 * PAGE;
+        let too_much = |bytes| Err(MoreThanMemory { bytes, memory });
+        let crooked = |bytes| Err(NotWholePages { bytes });
+
+        for (bytes, expected) in [
+            (0, Err(Zero)),
+            (1, crooked(1)),
+            (PAGE - 1, crooked(PAGE - 1)),
+            (PAGE, Ok(1)),
+            (PAGE + 1, crooked(PAGE + 1)),
+            (memory - PAGE, Ok(AVAILABLE - 1)),
+            (memory, Ok(AVAILABLE)),
+            (memory + PAGE, too_much(memory + PAGE)),
+            (1 << 32, too_much(1 << 32)),
+            (u64::MAX - PAGE + 1, too_much(u64::MAX - PAGE + 1)),
+            (u64::MAX, crooked(u64::MAX)),
+        ] {
+            let length = Length::from_bytes_within(bytes, AVAILABLE);
+            assert_eq!(length.map(Length::pages), expected);
+        }
+    }
+
+    /// Areas, as the first page and the count, in a buffer of four pages.
+    #[test]
+    fn areas_inside() {
+        let length = Length { pages: 4 };
+
+        for (first, count, expected) in [
+            (0, 0, true),
+            (0, 4, true),
+            (0, 5, false),
+            (3, 1, true),
+            (3, 2, false),
+            (4, 0, true),
+            (4, 1, false),
+            (usize::MAX, 0, false),
+            (usize::MAX, 1, false),
+            (1, usize::MAX, false),
+            (usize::MAX, usize::MAX, false),
+        ] {
+            assert_eq!(length.contains_pages(first, count), expected);
+        }
+    }
+
+    /// Groups of four pages in a buffer of six.
+    #[test]
+    fn groups_around_pages() {
+        let length = Length { pages: 6 };
+
+        for (page, expected) in [
+            (0, 0..4),
+            (3, 0..4),
+            (4, 4..6),
+            (5, 4..6),
+            (6, 4..6),
+            (8, 8..6),
+            (usize::MAX, usize::MAX - 3..6),
+        ] {
+            assert_eq!(length.group(page, 4), expected);
+        }
+    }
+
+    /// Transfers, as a position and a length in bytes, in a buffer of two pages.
+    #[test]
+    fn transfers_clamped() {
+        let length = Length { pages: 2 };
+        let end = 2 * PAGE_SIZE;
+
+        for (position, count, expected) in [
+            (0, 0, 0..0),
+            (0, end, 0..end),
+            (0, end + 1, 0..end),
+            (0, usize::MAX, 0..end),
+            (1, usize::MAX, 1..end),
+            (end - 1, 1, end - 1..end),
+            (end - 1, 2, end - 1..end),
+            (end, 1, end..end),
+            (end + 1, 1, end..end),
+            (usize::MAX, usize::MAX, end..end),
+        ] {
+            assert_eq!(length.clamp(position, count), expected);
+        }
     }
 }

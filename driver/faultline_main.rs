@@ -24,4 +24,10 @@ kernel::module_platform_driver! {
     authors: ["The Faultline authors"],
     description: "DMA-coherent buffers for user space, mapped through the page-fault path",
     license: "GPL v2",
+    params: {
+        mapping: u8 {
+            default: 0,
+            description: "How pages are mapped: 0 blocks and batches (default), 1 batches, 2 page by page, 3 all at mmap(). For comparison",
+        },
+    },
 }

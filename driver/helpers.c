@@ -10,8 +10,10 @@
 #include <linux/err.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/huge_mm.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/page_table_check.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
@@ -23,6 +25,76 @@ bool faultline_dev_is_dma_coherent(struct device *dev)
 void faultline_vma_set_dmacoherent(struct vm_area_struct *vma)
 {
 	vma->vm_page_prot = pgprot_dmacoherent(vma->vm_page_prot);
+}
+
+struct faultline_run {
+	struct vm_area_struct *vma;
+	unsigned long addr;
+	unsigned long pfn;
+};
+
+static void faultline_set_pte_at(struct mm_struct *mm, unsigned long addr, pte_t *pte, pte_t entry)
+{
+#if defined(CONFIG_ARM64) && defined(CONFIG_DEBUG_VM) && defined(MODULE)
+	/*
+	 * Here set_pte_at() checks that a live entry changes in allowed ways only, by a function
+	 * that modules do not have. This entry is empty.
+	 */
+	page_table_check_ptes_set(mm, addr, pte, entry, 1);
+	__set_pte(pte, entry);
+#else
+	set_pte_at(mm, addr, pte, entry);
+#endif
+}
+
+/* Called with the page table's lock held. */
+static int faultline_insert_page(pte_t *pte, unsigned long addr, void *data)
+{
+	const struct faultline_run *run = data;
+	struct vm_area_struct *vma = run->vma;
+	pte_t entry;
+
+	if (!pte_none(ptep_get(pte)))
+		return 0;
+
+	entry = pfn_pte(run->pfn + PHYS_PFN(addr - run->addr), vma->vm_page_prot);
+	entry = pte_mkspecial(entry);
+	/*
+	 * On CPUs that do not set the dirty bit themselves the first store to a clean entry would
+	 * fault again. Nobody looks at the bit of a special entry.
+	 */
+	if (vma->vm_flags & VM_WRITE)
+		entry = pte_mkwrite(pte_mkdirty(pte_mkyoung(entry)), vma);
+	faultline_set_pte_at(vma->vm_mm, addr, pte, entry);
+	return 0;
+}
+
+/*
+ * vmf_insert_mixed() for @pages frames in one walk of the page table, which leaves nothing to fault
+ * for a second time. @addr and what follows must lie in the area, and in one page table.
+ */
+vm_fault_t faultline_insert_pages(struct vm_fault *vmf, unsigned long addr, unsigned long pfn,
+				  unsigned long pages)
+{
+	struct faultline_run run = { .vma = vmf->vma, .addr = addr, .pfn = pfn };
+
+	/* A block has come in between. */
+	if (pmd_leaf(pmdp_get(vmf->pmd)))
+		return VM_FAULT_NOPAGE;
+	if (apply_to_page_range(vmf->vma->vm_mm, addr, pages << PAGE_SHIFT,
+				faultline_insert_page, &run))
+		return VM_FAULT_OOM;
+	return VM_FAULT_NOPAGE;
+}
+
+/* VM_FAULT_FALLBACK, unless a block of @order pages is one entry of a page middle directory. */
+vm_fault_t faultline_insert_block(struct vm_fault *vmf, unsigned long pfn, unsigned int order)
+{
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+	if (order == HPAGE_PMD_ORDER)
+		return vmf_insert_pfn_pmd(vmf, pfn, vmf->vma->vm_flags & VM_WRITE);
+#endif
+	return VM_FAULT_FALLBACK;
 }
 
 unsigned long faultline_vaddr_to_pfn(const void *vaddr)

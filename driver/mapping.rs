@@ -29,11 +29,13 @@ use crate::{
             SleepableRevocable, //
         },
         vm_fault::{
+            BlockFault,
             Fault,
             Installed,
             MemoryType,
             NewArea,
             Outcome,
+            Transfer,
             VmOperations, //
         }, //
     },
@@ -53,12 +55,39 @@ use kernel::{
     }, //
 };
 
+/// How pages get into page tables. Only the first is meant for use; the others are what it is
+/// measured against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    /// By page faults: a block where one fits, else a batch of pages.
+    BlocksAndBatches,
+    /// By page faults, without blocks.
+    Batches,
+    /// By page faults, one page each.
+    PageByPage,
+    /// By `mmap()`, with `dma_mmap_attrs()`.
+    AllAtOnce,
+}
+
+impl Style {
+    /// Reads the module's parameter `mapping`; a number that means nothing is the default.
+    fn from_parameter(number: u8) -> Self {
+        match number {
+            1 => Self::Batches,
+            2 => Self::PageByPage,
+            3 => Self::AllAtOnce,
+            _ => Self::BlocksAndBatches,
+        }
+    }
+}
+
 /// A buffer shared with user space, until its device is unbound.
 #[pin_data]
 pub(crate) struct SharedBuffer {
     /// Lists the areas that map the buffer.
     space: Arc<AddressSpace>,
     length: Length,
+    style: Style,
     /// Whether anybody has mapped the buffer or written to it.
     was_used: AtomicFlag,
     #[pin]
@@ -72,13 +101,14 @@ impl SharedBuffer {
     ///
     /// As [`Buffer::allocate`] and [`AddressSpace::new`].
     pub(crate) fn new(pdev: &platform::Device<Core<'_>>, length: Length) -> Result<Arc<Self>> {
-        let space = Arc::new(AddressSpace::new(c"[faultline]")?, GFP_KERNEL)?;
+        let space = Arc::pin_init(AddressSpace::new(c"[faultline]"), GFP_KERNEL)?;
         let buffer = Buffer::allocate(pdev, length, space.clone())?;
 
         Arc::pin_init(
             try_pin_init!(Self {
                 space,
                 length,
+                style: Style::from_parameter(*crate::module_parameters::mapping.value_ref()),
                 was_used: AtomicFlag::new(false),
                 buffer <- SleepableRevocable::new(buffer, new_srcu!("faultline_buffer")),
             }),
@@ -157,7 +187,10 @@ impl SharedBuffer {
         };
 
         this.mark_used();
-        Ok(area.install(memory_type, Arc::from(this)))
+        match this.style {
+            Style::AllAtOnce => buffer.map_all(area),
+            _ => Ok(area.install(memory_type, Arc::from(this))),
+        }
     }
 }
 
@@ -168,12 +201,61 @@ impl VmOperations for SharedBuffer {
             return Outcome::SIGBUS;
         };
 
-        match buffer.frame(page_to_map(fault.page_offset(), this.length)) {
-            Some(frame) => fault.insert(frame),
-            None => Outcome::SIGBUS,
+        let touched = fault.page_offset();
+        if let Some(neighbour) = wrong_page(touched, this.length) {
+            return match buffer.run(neighbour..neighbour + 1) {
+                Some(run) => fault.insert(touched, run),
+                None => Outcome::SIGBUS,
+            };
+        }
+
+        // Neighbours are mapped along: whoever touches one page mostly touches the next. Frames
+        // that do not follow each other are mapped one by one.
+        let size = match this.style {
+            Style::PageByPage => 1,
+            _ => BATCH,
+        };
+        let group = this.length.group(touched, size);
+        let first = group.start;
+        if let Some(run) = buffer.run(group) {
+            fault.insert(first, run)
+        } else if let Some(run) = buffer.run(touched..touched + 1) {
+            fault.insert(touched, run)
+        } else {
+            Outcome::SIGBUS
         }
     }
+
+    fn huge_fault(this: ArcBorrow<'_, Self>, fault: &BlockFault<'_>) -> Outcome {
+        let Ok(buffer) = this.buffer() else {
+            return Outcome::SIGBUS;
+        };
+
+        if this.style != Style::BlocksAndBatches {
+            return Outcome::FALLBACK;
+        }
+
+        match fault.pages() {
+            Some(pages) if wrong_page(pages.start, this.length).is_none() => buffer
+                .run(pages)
+                .map_or(Outcome::FALLBACK, |run| fault.insert(run)),
+            _ => Outcome::FALLBACK,
+        }
+    }
+
+    fn access(this: ArcBorrow<'_, Self>, position: usize, transfer: Transfer<'_>) -> Result<usize> {
+        let buffer = this.buffer()?;
+
+        Ok(match transfer {
+            Transfer::Read(destination) => buffer.peek(position, destination),
+            Transfer::Write(source) => buffer.poke(position, source),
+        })
+    }
 }
+
+/// How many pages a fault maps at most, where a block cannot be mapped: a power of two, so that
+/// those around a page lie in one page table.
+const BATCH: usize = 16;
 
 /// The name of the way in which this driver was built to be wrong, if it was.
 pub(crate) const MUTANT: Option<&str> = if cfg!(faultline_mutant = "wrong-page") {
@@ -182,14 +264,10 @@ pub(crate) const MUTANT: Option<&str> = if cfg!(faultline_mutant = "wrong-page")
     None
 };
 
-/// Returns which page of the buffer to map at page `touched` of the file: the same.
-///
-/// The mutant `wrong-page` maps the neighbour instead.
-fn page_to_map(touched: usize, length: Length) -> usize {
+/// Returns the page that the mutant `wrong-page` maps where `touched` should be: its neighbour, if
+/// there is one. No other driver maps a wrong page.
+fn wrong_page(touched: usize, length: Length) -> Option<usize> {
     let neighbour = touched ^ 1;
-    if cfg!(faultline_mutant = "wrong-page") && length.contains_pages(neighbour, 1) {
-        neighbour
-    } else {
-        touched
-    }
+    (cfg!(faultline_mutant = "wrong-page") && length.contains_pages(neighbour, 1))
+        .then_some(neighbour)
 }

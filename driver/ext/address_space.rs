@@ -15,7 +15,12 @@ use core::ptr::NonNull;
 use kernel::{
     bindings,
     error::from_err_ptr,
-    prelude::*, //
+    new_mutex,
+    prelude::*,
+    sync::{
+        lock::mutex::MutexGuard,
+        Mutex, //
+    }, //
 };
 
 /// An `address_space` with an inode of its own.
@@ -24,8 +29,12 @@ use kernel::{
 ///
 /// `inode` is a reference that this value owns to an inode of its own: no file is opened on it,
 /// and its `i_mapping` does not change.
+#[pin_data(PinnedDrop)]
 pub(crate) struct AddressSpace {
     inode: NonNull<bindings::inode>,
+    /// Held while entries are inserted, so that pages and blocks do not get in each other's way.
+    #[pin]
+    insertion: Mutex<()>,
 }
 
 // SAFETY: The reference count of an inode is atomic, and a reference may be given up by any
@@ -42,14 +51,23 @@ impl AddressSpace {
     /// # Errors
     ///
     /// - `ENOMEM`, `ENFILE`: no memory, or no room in the table of open files.
-    pub(crate) fn new(name: &CStr) -> Result<Self> {
-        // SAFETY: `name` is a C string, which the function copies.
-        let inode = from_err_ptr(unsafe { ffi::faultline_anon_inode(name.as_char_ptr()) })?;
+    pub(crate) fn new(name: &CStr) -> impl PinInit<Self, Error> + '_ {
+        pin_init::pin_init_scope(move || {
+            // SAFETY: `name` is a C string, which the function copies.
+            let inode = from_err_ptr(unsafe { ffi::faultline_anon_inode(name.as_char_ptr()) })?;
+            let inode = NonNull::new(inode).ok_or(ENOMEM)?;
 
-        // INVARIANT: The function returned a reference to a new inode, which only we know.
-        Ok(Self {
-            inode: NonNull::new(inode).ok_or(ENOMEM)?,
+            // INVARIANT: The function returned a reference to a new inode, which only we know.
+            Ok(try_pin_init!(Self {
+                inode,
+                insertion <- new_mutex!((), "AddressSpace::insertion"),
+            }))
         })
+    }
+
+    /// Keeps others from inserting entries as long as the guard lives. May sleep.
+    pub(super) fn lock_insertion(&self) -> MutexGuard<'_, ()> {
+        self.insertion.lock()
     }
 
     /// Returns the C structure, which lives as long as `self`.
@@ -81,8 +99,9 @@ impl AddressSpace {
     }
 }
 
-impl Drop for AddressSpace {
-    fn drop(&mut self) {
+#[pinned_drop]
+impl PinnedDrop for AddressSpace {
+    fn drop(self: Pin<&mut Self>) {
         // SAFETY: By the type invariants `self` owns this reference, and it is not used again.
         unsafe { bindings::iput(self.inode.as_ptr()) };
     }

@@ -5,8 +5,8 @@
 //! `kernel::dma::Coherent` frees its memory when it is dropped, whoever has it mapped. A
 //! [`MappableCoherent`] first takes it away from user space. The types keep the order:
 //!
-//! - a page can be mapped only by way of a [`Frame`], which borrows the memory it belongs to;
-//! - [`Fault::insert`](super::vm_fault::Fault::insert) accepts a frame only in areas of the
+//! - pages can be mapped only by way of a [`Run`], which borrows the memory they belong to;
+//! - [`Fault::insert`](super::vm_fault::Fault::insert) accepts a run only in areas of the
 //!   [`AddressSpace`] that the memory is tied to;
 //! - dropping the memory needs all borrows to have ended, and unmaps that address space first.
 //!
@@ -16,6 +16,7 @@ use super::{
     address_space::AddressSpace,
     ffi, //
 };
+use core::ops::Range;
 use kernel::{
     bindings,
     device::{
@@ -30,6 +31,7 @@ use kernel::{
         DmaAddress,
         DmaMask, //
     },
+    error::to_result,
     iov::{
         IovIterDest,
         IovIterSource, //
@@ -40,15 +42,21 @@ use kernel::{
     },
     platform,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        aref::ARef,
+        Arc, //
+    }, //
 };
 
 /// Zeroed memory from `dma_alloc_coherent()`, a whole number of pages, whose pages can be mapped
 /// into user space.
 pub(crate) struct MappableCoherent {
+    dev: ARef<Device>,
     memory: Coherent<[u8]>,
     space: Arc<AddressSpace>,
     device_is_coherent: bool,
+    /// The first frame, if the others follow it one by one.
+    contiguous_from: Option<usize>,
 }
 
 impl MappableCoherent {
@@ -79,12 +87,22 @@ impl MappableCoherent {
         let memory =
             Coherent::zeroed_slice_with_attrs(dev, size, GFP_KERNEL, attrs::DMA_ATTR_NO_WARN)?;
 
-        Ok(Self {
+        let mut this = Self {
+            dev: dev.into(),
             memory,
             space,
             // SAFETY: `dev` is valid, and bound, so that its DMA configuration is set up.
             device_is_coherent: unsafe { ffi::faultline_dev_is_dma_coherent(ffi::raw_device(dev)) },
-        })
+            contiguous_from: None,
+        };
+
+        // Behind an IOMMU the frames may be scattered. They mostly are not, and to know so saves
+        // a walk of the kernel's page table at every fault.
+        let first = this.frame_number(0);
+        if (0..pages).all(|page| this.frame_number(page) == first + page) {
+            this.contiguous_from = Some(first);
+        }
+        Ok(this)
     }
 
     /// Returns the size in bytes.
@@ -103,24 +121,64 @@ impl MappableCoherent {
         self.device_is_coherent
     }
 
-    /// Returns the frame of page `page`, or `None` past the end.
+    /// Returns the frames of `pages`, or `None` if one is past the end, there are none, or they do
+    /// not follow each other in physical memory; a single page always does.
     ///
-    /// The frame is the one that the kernel's own page table has for the memory, so that it is
+    /// The frames are those that the kernel's own page table has for the memory, so that they are
     /// right whatever lies between the device and its memory: the DMA address is not looked at.
-    pub(crate) fn frame(&self, page: usize) -> Option<Frame<'_>> {
-        let offset = page.checked_mul(PAGE_SIZE)?;
-        if offset >= self.size() {
+    pub(crate) fn run(&self, pages: Range<usize>) -> Option<Run<'_>> {
+        if pages.is_empty() || pages.end > self.size() >> PAGE_SHIFT {
             return None;
         }
 
-        let address = self.memory.as_ptr().cast::<u8>().wrapping_add(offset);
-        Some(Frame {
-            // SAFETY: `address` is inside the allocation, which the DMA layer gave a mapping in
-            // the linear map or in the vmalloc range (`dma_common_vaddr_to_page()` in
-            // kernel/dma/ops_helpers.c makes the same distinction).
-            number: unsafe { ffi::faultline_vaddr_to_pfn(address.cast()) },
+        let first = match self.contiguous_from {
+            Some(first) => first + pages.start,
+            None if pages.len() == 1 => self.frame_number(pages.start),
+            None => return None,
+        };
+        Some(Run {
+            first,
+            length: pages.len(),
             space: &self.space,
         })
+    }
+
+    /// Maps all of an area at once with `dma_mmap_attrs()`, as its pages say.
+    ///
+    /// # Safety
+    ///
+    /// `vma` must be an area of `self.address_space()` that is being set up.
+    pub(super) unsafe fn map_all(&self, vma: *mut bindings::vm_area_struct) -> Result {
+        // SAFETY: By the safety requirements. The device is bound, as its memory is there; the
+        // addresses and the size are those of the allocation. The memory is unmapped before it is
+        // freed, as the area is in its address space.
+        to_result(unsafe {
+            bindings::dma_mmap_attrs(
+                ffi::raw_device(&self.dev),
+                vma,
+                self.memory.as_mut_ptr().cast(),
+                self.memory.dma_address(),
+                self.size(),
+                0,
+            )
+        })
+    }
+
+    /// Returns the address space whose areas the memory may be mapped in.
+    pub(super) fn address_space(&self) -> &AddressSpace {
+        &self.space
+    }
+
+    /// Returns the number of the frame that the kernel's page table has for `page`, which must be
+    /// a page of the memory.
+    fn frame_number(&self, page: usize) -> usize {
+        let address = self.memory.as_ptr().cast::<u8>();
+
+        // SAFETY: The address is inside the allocation, which the DMA layer gave a mapping in the
+        // linear map or in the vmalloc range (`dma_common_vaddr_to_page()` in
+        // kernel/dma/ops_helpers.c makes the same distinction). For a page that is not of the
+        // memory the answer would mean nothing, but the function only computes and walks.
+        unsafe { ffi::faultline_vaddr_to_pfn(address.wrapping_add(page << PAGE_SHIFT).cast()) }
     }
 
     /// Copies up to `length` bytes from `offset` to `destination`, and returns how many.
@@ -174,6 +232,31 @@ impl MappableCoherent {
         }
     }
 
+    /// As [`copy_to_iter`](Self::copy_to_iter), to kernel memory.
+    pub(crate) fn read(&self, offset: usize, destination: &mut [u8]) -> usize {
+        let Some(length) = self.clamp(offset, destination.len()) else {
+            return 0;
+        };
+        let source = self.memory.as_ptr().cast::<u8>().wrapping_add(offset);
+
+        // SAFETY: Both are valid for `length` bytes, and do not overlap, as `destination` is
+        // borrowed and the memory is nobody's. The copy is the C function's, as above.
+        unsafe { bindings::memcpy(destination.as_mut_ptr().cast(), source.cast(), length) };
+        length
+    }
+
+    /// As [`copy_from_iter`](Self::copy_from_iter), from kernel memory.
+    pub(crate) fn write(&self, offset: usize, source: &[u8]) -> usize {
+        let Some(length) = self.clamp(offset, source.len()) else {
+            return 0;
+        };
+        let destination = self.memory.as_mut_ptr().cast::<u8>().wrapping_add(offset);
+
+        // SAFETY: As in `read()`.
+        unsafe { bindings::memcpy(destination.cast(), source.as_ptr().cast(), length) };
+        length
+    }
+
     /// Returns how much of `length` bytes from `offset` is memory, or `None` if `offset` is not.
     fn clamp(&self, offset: usize, length: usize) -> Option<usize> {
         Some(self.size().checked_sub(offset)?.min(length))
@@ -188,28 +271,35 @@ impl Drop for MappableCoherent {
     }
 }
 
-/// A page frame of a [`MappableCoherent`], which stays allocated as long as this value lives.
+/// Page frames of a [`MappableCoherent`] that follow each other in physical memory, and stay
+/// allocated as long as this value lives.
 #[derive(Clone, Copy)]
-pub(crate) struct Frame<'memory> {
-    number: usize,
+pub(crate) struct Run<'memory> {
+    first: usize,
+    length: usize,
     space: &'memory AddressSpace,
 }
 
-impl Frame<'_> {
-    /// Returns the page frame number.
-    pub(super) fn number(self) -> usize {
-        self.number
+impl<'memory> Run<'memory> {
+    /// Returns the number of the first frame.
+    pub(super) fn first(self) -> usize {
+        self.first
     }
 
-    /// Returns the address space whose areas the frame may be mapped in.
-    pub(super) fn address_space(&self) -> &AddressSpace {
+    /// Returns how many frames there are.
+    pub(super) fn length(self) -> usize {
+        self.length
+    }
+
+    /// Returns the address space whose areas the frames may be mapped in.
+    pub(super) fn address_space(self) -> &'memory AddressSpace {
         self.space
     }
 
-    /// Returns the physical address of the frame's first byte.
+    /// Returns the physical address of the first frame's first byte.
     pub(crate) fn physical_address(self) -> u64 {
-        // CAST: A physical address can be wider than a pointer, never narrower than `u64`.
-        (self.number as u64) << PAGE_SHIFT
+        // CAST: A physical address can be wider than a pointer, never wider than `u64`.
+        (self.first as u64) << PAGE_SHIFT
     }
 }
 

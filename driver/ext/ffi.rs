@@ -11,6 +11,7 @@ use kernel::{
     },
     ffi::{
         c_char,
+        c_uint,
         c_ulong,
         c_void, //
     }, //
@@ -31,6 +32,23 @@ extern "C" {
 
     /// Applies `pgprot_dmacoherent()`, an architecture's macro, to an area's page protection.
     pub(super) fn faultline_vma_set_dmacoherent(vma: *mut bindings::vm_area_struct);
+
+    /// Maps `pages` frames from `pfn` on at `addr`, where nothing is mapped yet, with special
+    /// entries that are dirty if the area is writable.
+    pub(super) fn faultline_insert_pages(
+        vmf: *mut bindings::vm_fault,
+        addr: c_ulong,
+        pfn: c_ulong,
+        pages: c_ulong,
+    ) -> bindings::vm_fault_t;
+
+    /// `vmf_insert_pfn_pmd()`, `mm/huge_memory.c`, for blocks of its order; `VM_FAULT_FALLBACK`
+    /// for others, and without `CONFIG_TRANSPARENT_HUGEPAGE`.
+    pub(super) fn faultline_insert_block(
+        vmf: *mut bindings::vm_fault,
+        pfn: c_ulong,
+        order: c_uint,
+    ) -> bindings::vm_fault_t;
 
     /// The frame behind a mapped kernel address, in the linear map or in the vmalloc range.
     pub(super) fn faultline_vaddr_to_pfn(vaddr: *const c_void) -> c_ulong;

@@ -315,6 +315,9 @@ impl<T: Instance> Operations<T> {
         #[cfg(CONFIG_COMPAT)]
         compat_ioctl: bindings::compat_ptr_ioctl,
         mmap: Some(Self::mmap),
+        // Areas that are large enough begin where blocks do.
+        #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
+        get_unmapped_area: Some(bindings::thp_get_unmapped_area),
         ..pin_init::zeroed()
     };
 }

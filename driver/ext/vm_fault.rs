@@ -6,7 +6,7 @@
 //! `mmap()`, [installs](NewArea::install) the implementation on the new area. From then on the
 //! kernel calls [`VmOperations::fault`] whenever user space touches a page of the area that is
 //! not there. The handler answers with an [`Outcome`], and the only way to make the one that
-//! lets the access go on is to [insert](Fault::insert) a frame.
+//! lets the access go on is to [insert](Fault::insert) frames.
 //!
 //! # Lifetimes
 //!
@@ -20,26 +20,50 @@
 //! Areas are `VM_MIXEDMAP`: they may hold frames with and without a `struct page`, neither of
 //! which the kernel counts. None of the `BUG_ON()`s of `mm/memory.c` can be reached with that:
 //! they guard `vmf_insert_pfn*()`, which needs `VM_PFNMAP` or a frame without a page. And
-//! `/proc/PID/pagemap` shows the frames, which it does not in `VM_PFNMAP` areas.
+//! `/proc/PID/pagemap` shows the frames, which it does not in `VM_PFNMAP` areas. All entries are
+//! special, so that the kernel looks at no `struct page`.
+//!
+//! Areas are `VM_IO` as well. It says what is true, that nobody but the driver may look at the
+//! pages, and it is what keeps `get_user_pages()` away from blocks: it finds special entries of
+//! single pages by themselves, but not those of blocks (`follow_huge_pmd()` in mm/gup.c), and
+//! would take, and drop, references to frames that are not counted.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use super::{
-    coherent::Frame,
+    address_space::AddressSpace,
+    coherent::{
+        MappableCoherent,
+        Run, //
+    },
     ffi, //
 };
 use core::{
     marker::PhantomData,
-    ops::Deref, //
+    ops::{
+        Deref,
+        Range, //
+    },
+    slice,
 };
 use kernel::{
     bindings,
+    error::VTABLE_DEFAULT_ERROR,
+    ffi::{
+        c_int,
+        c_uint,
+        c_ulong,
+        c_void, //
+    },
     mm::virt::{
         flags,
         VmaNew,
         VmaRef, //
     },
-    page::PAGE_SHIFT,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*,
     sync::{
         Arc,
@@ -62,8 +86,9 @@ use kernel::{
 /// #[vtable]
 /// impl VmOperations for MyBuffer {
 ///     fn fault(this: ArcBorrow<'_, Self>, fault: &Fault<'_>) -> Outcome {
-///         match this.memory.frame(fault.page_offset()) {
-///             Some(frame) => fault.insert(frame),
+///         let page = fault.page_offset();
+///         match this.memory.run(page..page + 1) {
+///             Some(run) => fault.insert(page, run),
 ///             None => Outcome::SIGBUS,
 ///         }
 ///     }
@@ -77,6 +102,42 @@ pub(crate) trait VmOperations: Send + Sync + Sized + 'static {
     /// the area held for reading; several CPUs may be here at once, for the same page too. May
     /// sleep, and must not touch user memory.
     fn fault(this: ArcBorrow<'_, Self>, fault: &Fault<'_>) -> Outcome;
+
+    /// Answers an access to an address where nothing is mapped in a whole block, before
+    /// [`fault`](Self::fault) is asked for the page.
+    ///
+    /// A block is what one entry of a higher page-table level maps, 2 MiB on arm64 with 4 KiB
+    /// pages. With [`Outcome::FALLBACK`] the kernel goes on with single pages. The context is
+    /// that of `fault`.
+    ///
+    /// This method is optional.
+    fn huge_fault(_this: ArcBorrow<'_, Self>, _fault: &BlockFault<'_>) -> Outcome {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Reads or writes the area's memory for a debugger (`ptrace()`, `/proc/PID/mem`), from byte
+    /// `position` of the file on, and returns how many bytes.
+    ///
+    /// The kernel asks when it cannot get hold of the pages, which it cannot with those of a
+    /// [`Run`]. Runs in the debugger's context, with the lock of the area's `mm` held for
+    /// reading. May sleep.
+    ///
+    /// This method is optional.
+    fn access(
+        _this: ArcBorrow<'_, Self>,
+        _position: usize,
+        _transfer: Transfer<'_>,
+    ) -> Result<usize> {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+/// What a debugger wants of an area's memory.
+pub(crate) enum Transfer<'a> {
+    /// Memory is to be copied here.
+    Read(&'a mut [u8]),
+    /// This is to be copied to memory.
+    Write(&'a [u8]),
 }
 
 /// A page fault that is being handled.
@@ -111,27 +172,122 @@ impl Fault<'_> {
         self.raw().pgoff
     }
 
-    /// Maps `frame` where the fault happened, with the area's page protection.
+    /// Maps `run` so that its first frame is page `first` of the file.
     ///
-    /// If another CPU was faster and has mapped a frame there, that one stays, and the access
-    /// goes on. Answers [`Outcome::SIGBUS`] if the area is not one of the address space that the
-    /// frame's memory is tied to: that memory, when it goes, could not be taken back.
-    pub(crate) fn insert(&self, frame: Frame<'_>) -> Outcome {
-        let vma = self.raw().vma;
-
-        // SAFETY: The area is valid and locked, so that its file does not change; an area with
-        // our operations has one, as `NewArea` stands for an area of a file.
-        let mapping = unsafe { (*(*vma).vm_file).f_mapping };
-        if mapping != frame.address_space().as_ptr() {
+    /// That must include the page that was touched; others are mapped along as a favour. Frames
+    /// that would lie outside the area, or outside the page table that has the entry of the page
+    /// touched, are left out, and so are pages that are mapped already: if another CPU was faster,
+    /// its entry stays. The entries have the area's page protection, and are dirty from the start
+    /// if it is writable, so that a store does not fault twice.
+    ///
+    /// Answers [`Outcome::SIGBUS`] if the page that was touched is not in the run, or if the area
+    /// is not one of the address space that the frames' memory is tied to: that memory, when it
+    /// goes, could not be taken back.
+    pub(crate) fn insert(&self, first: usize, run: Run<'_>) -> Outcome {
+        let raw = self.raw();
+        let area = self.area();
+        let space = run.address_space();
+        if !self.is_of(space) {
             return Outcome::SIGBUS;
         }
 
+        // How many pages there are before the one that was touched, and from it on: in the run, in
+        // the area and in the page table.
+        let Some(before) = raw.pgoff.checked_sub(first) else {
+            return Outcome::SIGBUS;
+        };
+        let Some(from) = run.length().checked_sub(before).filter(|&from| from > 0) else {
+            return Outcome::SIGBUS;
+        };
+        let in_table = (raw.address >> PAGE_SHIFT) % ENTRIES_PER_TABLE;
+        let back = before
+            .min((raw.address - area.start()) >> PAGE_SHIFT)
+            .min(in_table);
+        let count = back
+            + from
+                .min((area.end() - raw.address) >> PAGE_SHIFT)
+                .min(ENTRIES_PER_TABLE - in_table);
+
+        let _guard = space.lock_insertion();
         // SAFETY:
-        // - The area is locked for reading, is `VM_MIXEDMAP` (`NewArea::install()`, and the flag
-        //   is never cleared), and the address lies in it.
-        // - The frame is allocated, as `frame` borrows its memory; before the memory is freed,
+        // - The area is locked for reading and is `VM_MIXEDMAP` (`NewArea::install()`, and the
+        //   flag is never cleared), and by the computation above the pages are in it and in one
+        //   table. The insertion lock keeps blocks from coming in between.
+        // - The frames are allocated, as `run` borrows their memory; before the memory is freed,
         //   the address space that this area belongs to is unmapped (see `coherent.rs`).
-        Outcome(unsafe { bindings::vmf_insert_mixed(vma, self.raw().address, frame.number()) })
+        Outcome(unsafe {
+            ffi::faultline_insert_pages(
+                self.vmf.get(),
+                raw.address - (back << PAGE_SHIFT),
+                run.first() + (before - back),
+                count,
+            )
+        })
+    }
+
+    /// Returns whether the area is one of `space`.
+    fn is_of(&self, space: &AddressSpace) -> bool {
+        // SAFETY: The area is valid and locked, so that its file does not change; an area with
+        // our operations has one, as `NewArea` stands for an area of a file.
+        let mapping = unsafe { (*(*self.raw().vma).vm_file).f_mapping };
+        mapping == space.as_ptr()
+    }
+}
+
+/// How many entries the lowest level of page tables has at least, on any architecture: pages that
+/// are this close to each other, by multiples of it, share a table.
+const ENTRIES_PER_TABLE: usize = 256;
+
+/// A fault in a block of which nothing is mapped.
+///
+/// # Invariants
+///
+/// As [`Fault`]; and the kernel has asked for an entry of `1 << order` pages.
+pub(crate) struct BlockFault<'a> {
+    fault: Fault<'a>,
+    order: c_uint,
+}
+
+impl BlockFault<'_> {
+    /// Returns which pages of the file the block would map, or `None` if it would reach out of
+    /// the area.
+    pub(crate) fn pages(&self) -> Option<Range<usize>> {
+        let raw = self.fault.raw();
+        let area = self.fault.area();
+        let length = PAGE_SIZE << self.order;
+
+        let start = raw.address & !(length - 1);
+        if start < area.start() || area.end() - start < length {
+            return None;
+        }
+
+        let first = raw.pgoff - ((raw.address - start) >> PAGE_SHIFT);
+        Some(first..first + (1 << self.order))
+    }
+
+    /// Maps `run`, in one entry, at the block that was touched.
+    ///
+    /// Answers [`Outcome::FALLBACK`] if that cannot be: `run` is not of the block's length, not
+    /// aligned to it, the block reaches out of the area, or the architecture has no such entries.
+    pub(crate) fn insert(&self, run: Run<'_>) -> Outcome {
+        let length = 1 << self.order;
+        if run.length() != length || run.first() % length != 0 || self.pages().is_none() {
+            return Outcome::FALLBACK;
+        }
+        let space = run.address_space();
+        if !self.fault.is_of(space) {
+            return Outcome::SIGBUS;
+        }
+
+        let _guard = space.lock_insertion();
+        // SAFETY:
+        // - The area is locked for reading, is `VM_MIXEDMAP`, and holds the whole block; the
+        //   frames are aligned as the entry is.
+        // - All frames of `run` are allocated, and unmapped before they are freed, as in
+        //   `Fault::insert()`.
+        Outcome(unsafe {
+            ffi::faultline_insert_block(self.fault.vmf.get(), run.first(), self.order)
+        })
     }
 }
 
@@ -144,6 +300,10 @@ pub(crate) struct Outcome(bindings::vm_fault_t);
 impl Outcome {
     /// There is nothing at this address: the task gets a `SIGBUS`.
     pub(crate) const SIGBUS: Self = Self(bindings::vm_fault_reason_VM_FAULT_SIGBUS);
+
+    /// There is no block to map: the kernel shall ask for the page. Only an answer to
+    /// [`VmOperations::huge_fault`]; [`VmOperations::fault`] turns it into [`Self::SIGBUS`].
+    pub(crate) const FALLBACK: Self = Self(bindings::vm_fault_reason_VM_FAULT_FALLBACK);
 }
 
 /// The memory type of an area's pages.
@@ -194,16 +354,41 @@ impl<'a> NewArea<'a> {
         self.flags() & flags::MAYSHARE != 0
     }
 
+    /// Maps all of the area at once, the DMA layer's own way: no page of it ever faults.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: the area is not of the address space that `memory` is tied to.
+    /// - As `dma_mmap_attrs()`, such as `ENXIO` for an area that reaches past the end.
+    pub(crate) fn map_all(self, memory: &MappableCoherent) -> Result<Installed> {
+        let vma = self.as_ptr();
+
+        // SAFETY: The area is being set up by this task; it has a file by the type invariants.
+        let mapping = unsafe { (*(*vma).vm_file).f_mapping };
+        if mapping != memory.address_space().as_ptr() {
+            return Err(EINVAL);
+        }
+
+        // SAFETY: The area is being set up, and of this address space.
+        unsafe { memory.map_all(vma)? };
+        Ok(Installed(()))
+    }
+
     /// Makes `data` serve the area's faults, as memory of type `memory_type`.
     ///
     /// The area cannot be expanded by `mremap()` and stays out of core dumps. This is the last
     /// thing that `mmap()` does: the value it returns is what the system call needs to succeed.
+    ///
+    /// If `T` has [`VmOperations::huge_fault`] the area is marked as `madvise(MADV_HUGEPAGE)`
+    /// would, as its memory costs nothing more in blocks; the administrator's `never` and the
+    /// user's `MADV_NOHUGEPAGE` are obeyed.
     pub(crate) fn install<T: VmOperations>(
         self,
         memory_type: MemoryType,
         data: Arc<T>,
     ) -> Installed {
         self.set_mixedmap();
+        self.set_io();
         self.set_dontexpand();
         self.set_dontdump();
 
@@ -211,6 +396,12 @@ impl<'a> NewArea<'a> {
         if memory_type == MemoryType::DmaCoherent {
             // SAFETY: The area is being set up by this task and has no pages yet.
             unsafe { ffi::faultline_vma_set_dmacoherent(vma) };
+        }
+
+        if T::HAS_HUGE_FAULT && cfg!(CONFIG_TRANSPARENT_HUGEPAGE) {
+            // SAFETY: The area is being set up by this task, and the flag is one that user space
+            // may set on any area.
+            unsafe { (*vma).__bindgen_anon_2.vm_flags |= flags::HUGEPAGE };
         }
 
         // SAFETY: The area is being set up by this task. `mmap()` can no longer fail: a failure
@@ -282,16 +473,106 @@ impl<T: VmOperations> VmOperationsVTable<T> {
             _not_send: NotThreadSafe,
         };
 
-        // SAFETY: The area owns a reference, and cannot be closed while it is locked.
-        let data = unsafe { Arc::<T>::borrow((*fault.area().as_ptr()).vm_private_data) };
+        // SAFETY: The area is one of this table, and locked for as long as `fault` lives.
+        let data = unsafe { Self::data(fault.area()) };
 
-        T::fault(data, &fault).0
+        match T::fault(data, &fault) {
+            Outcome(answer) if answer == Outcome::FALLBACK.0 => Outcome::SIGBUS.0,
+            Outcome(answer) => answer,
+        }
+    }
+
+    /// Nothing is there in a whole block.
+    ///
+    /// # Safety
+    ///
+    /// As [`fault`](Self::fault).
+    unsafe extern "C" fn huge_fault(
+        vmf: *mut bindings::vm_fault,
+        order: c_uint,
+    ) -> bindings::vm_fault_t {
+        // INVARIANT: By the safety requirements.
+        let fault = BlockFault {
+            fault: Fault {
+                // SAFETY: As in `fault()`.
+                vmf: unsafe { &*vmf.cast() },
+                _not_send: NotThreadSafe,
+            },
+            order,
+        };
+
+        // SAFETY: The area is one of this table, and locked for as long as `fault` lives.
+        let data = unsafe { Self::data(fault.fault.area()) };
+
+        T::huge_fault(data, &fault).0
+    }
+
+    /// A debugger wants to read or write.
+    ///
+    /// # Safety
+    ///
+    /// `vma` must be an area of this table, locked for reading; `address` must lie in it; and
+    /// `buffer` must be `length` bytes of kernel memory that are the caller's own.
+    unsafe extern "C" fn access(
+        vma: *mut bindings::vm_area_struct,
+        address: c_ulong,
+        buffer: *mut c_void,
+        length: c_int,
+        write: c_int,
+    ) -> c_int {
+        // SAFETY: By the safety requirements.
+        let (area, data) = unsafe { (VmaRef::from_raw(vma), Self::data(VmaRef::from_raw(vma))) };
+        let Ok(length) = usize::try_from(length) else {
+            return EINVAL.to_errno();
+        };
+
+        // A copy ends with the area: what is beyond belongs to another.
+        let length = length.min(area.end() - address);
+        // SAFETY: The area is locked for reading.
+        let first = unsafe { (*vma).vm_pgoff } << PAGE_SHIFT;
+        let position = first + (address - area.start());
+
+        let transfer = if write != 0 {
+            // SAFETY: By the safety requirements; initialised, as it is to be written.
+            Transfer::Write(unsafe { slice::from_raw_parts(buffer.cast(), length) })
+        } else {
+            // SAFETY: By the safety requirements. The kernel's buffers here are pages that are
+            // initialised as far as Rust is concerned, as any bytes are a `u8`.
+            Transfer::Read(unsafe { slice::from_raw_parts_mut(buffer.cast(), length) })
+        };
+
+        match T::access(data, position, transfer) {
+            // CAST: No more than `length`, which came as a `c_int`.
+            Ok(copied) => copied.min(length) as c_int,
+            Err(error) => error.to_errno(),
+        }
+    }
+
+    /// Returns what serves an area.
+    ///
+    /// # Safety
+    ///
+    /// `area` must be one of this table.
+    unsafe fn data(area: &VmaRef) -> ArcBorrow<'_, T> {
+        // SAFETY: The area owns a reference, and cannot be closed while it is locked, which by
+        // the invariants of `VmaRef` it is.
+        unsafe { Arc::<T>::borrow((*area.as_ptr()).vm_private_data) }
     }
 
     const VTABLE: bindings::vm_operations_struct = bindings::vm_operations_struct {
         open: Some(Self::open),
         close: Some(Self::close),
         fault: Some(Self::fault),
+        huge_fault: if T::HAS_HUGE_FAULT {
+            Some(Self::huge_fault)
+        } else {
+            None
+        },
+        access: if T::HAS_ACCESS {
+            Some(Self::access)
+        } else {
+            None
+        },
         ..pin_init::zeroed()
     };
 }
