@@ -5,9 +5,10 @@
 //!
 //! # Locking
 //!
-//! There is one lock, the buffer's SRCU read side, and it is the innermost: a fault takes it
-//! below the `mm`'s or the area's lock, and every other operation takes it alone. While it is
-//! held nobody touches user memory (the copies of `read()` and `write()` run with page faults
+//! There are two locks: the buffer's SRCU read side and, inside it, the address space's mutex,
+//! which an insertion of entries holds (`AddressSpace::lock_insertion()`). A fault takes them
+//! below the `mm`'s or the area's lock, and every other operation takes the first alone. While it
+//! is held nobody touches user memory (the copies of `read()` and `write()` run with page faults
 //! disabled), so that user space cannot stretch a critical section, and a copy from one mapping
 //! of the buffer to the buffer itself does not recurse.
 //!
