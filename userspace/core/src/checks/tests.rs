@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Each lie is caught by exactly the checks that look at what it is about.
+
+use super::*;
+use crate::device::System;
+use crate::fake::{Lie, Machine, PAGE};
+use crate::text::shown;
+
+/// What the checks of one device came to, by name.
+struct Run {
+    results: Vec<(&'static str, Result<(), Stop>, String)>,
+    machine: Machine,
+}
+
+impl Run {
+    fn new(pages: u64, lie: Option<Lie>) -> Self {
+        let mut machine = Machine::new(pages, lie);
+        let device = machine.open(c"/dev/faultline0").unwrap();
+        let mut context = Context::new(&mut machine, device).unwrap();
+        let results = Context::CHECKS
+            .map(|(name, check)| {
+                let result = context.run(check);
+                (name, result, shown(&context))
+            })
+            .into();
+        Self { results, machine }
+    }
+
+    fn that(&self, result: Result<(), Stop>) -> Vec<&'static str> {
+        self.results
+            .iter()
+            .filter(|run| run.1 == result)
+            .map(|run| run.0)
+            .collect()
+    }
+
+    fn failed(&self) -> Vec<&'static str> {
+        self.that(Err(Stop::Fail))
+    }
+
+    fn skipped(&self) -> Vec<&'static str> {
+        self.that(Err(Stop::Skip))
+    }
+
+    fn note(&self, check: &str) -> &str {
+        &self.results.iter().find(|run| run.0 == check).unwrap().2
+    }
+}
+
+/// Of four pages: with fewer some lies are none.
+fn failed(lie: Lie) -> Vec<&'static str> {
+    let run = Run::new(4, Some(lie));
+    assert!(run.skipped().is_empty(), "{lie:?}");
+    run.failed()
+}
+
+#[test]
+fn an_honest_device_passes_every_check() {
+    for pages in [1, 2, 3, 16, 513] {
+        let run = Run::new(pages, None);
+        assert_eq!(
+            run.that(Ok(())).len(),
+            Context::<Machine>::CHECKS.len(),
+            "{pages} pages"
+        );
+        assert!(
+            run.machine.buffer().iter().all(|&byte| byte == 0),
+            "the buffer is left zeroed"
+        );
+    }
+}
+
+#[test]
+fn every_check_can_fail_alone() {
+    let alone: Vec<_> = LIES
+        .iter()
+        .filter(|lie| lie.1.len() == 1)
+        .map(|lie| lie.1[0])
+        .collect();
+    for (name, _) in Context::<Machine>::CHECKS {
+        assert!(alone.contains(&name), "no lie makes {name} fail alone");
+    }
+}
+
+/// Lies, and the checks that must fail.
+const LIES: &[(Lie, &[&str])] = &[
+    (Lie::NotZeroed(0), &["zeroed"]),
+    (Lie::NotZeroed(2 * PAGE + 9), &["zeroed"]),
+    (Lie::NotZeroed(4 * PAGE - 1), &["zeroed"]),
+    (Lie::PristineForEver, &["zeroed"]),
+    (Lie::InfoFailsLater(Errno::NODEV), &["zeroed"]),
+    //
+    (Lie::SameAddress, &["two_mappings"]),
+    //
+    (Lie::PrivateCopyOfSecond, &["alias_write"]),
+    (
+        Lie::PrivateCopy,
+        &["alias_write", "store_read", "last_byte", "munmap"],
+    ),
+    (
+        Lie::SecondIsACopy,
+        &["alias_write", "write_load", "last_byte"],
+    ),
+    (
+        Lie::OneFrame,
+        &["alias_write", "pagemap_kernel", "store_read", "write_load"],
+    ),
+    //
+    (Lie::PagemapDiffers, &["pagemap_same"]),
+    (Lie::PagemapAbsent, &["pagemap_same", "pagemap_kernel"]),
+    (
+        Lie::WrongPageInSecond,
+        &[
+            "alias_write",
+            "pagemap_same",
+            "write_load",
+            "last_byte",
+            "munmap",
+        ],
+    ),
+    //
+    (Lie::FrameWrong(0, PAGE), &["pagemap_kernel"]),
+    (Lie::FrameWrong(3, 1), &["pagemap_kernel"]),
+    (Lie::FrameFails(Errno::IO), &["pagemap_kernel", "past_end"]),
+    // A driver that is wrong in the same way everywhere agrees with itself.
+    (
+        Lie::WrongPage,
+        &["pagemap_kernel", "store_read", "write_load"],
+    ),
+    (
+        Lie::NextPage,
+        &["pagemap_kernel", "store_read", "write_load"],
+    ),
+    (
+        Lie::LastPageBeyond,
+        &["pagemap_kernel", "store_read", "write_load"],
+    ),
+    (
+        Lie::Swapped(0, 3),
+        &["pagemap_kernel", "store_read", "write_load"],
+    ),
+    (
+        Lie::Swapped(1, 2),
+        &["pagemap_kernel", "store_read", "write_load"],
+    ),
+    //
+    (Lie::StaleRead, &["store_read"]),
+    (Lie::ReadAligns, &["store_read", "last_byte"]),
+    (Lie::ReadLosesLastByte, &["store_read"]),
+    (Lie::ShortRead, &["zeroed", "store_read"]),
+    (
+        Lie::ReadFails(Errno::IO),
+        &["zeroed", "store_read", "last_byte", "past_end"],
+    ),
+    (
+        Lie::ReadGivesNothing,
+        &["zeroed", "store_read", "last_byte"],
+    ),
+    //
+    (Lie::WriteRoundsUp, &["write_load"]),
+    (Lie::WriteClobbersBefore, &["write_load"]),
+    (Lie::ShortWrite, &["write_load"]),
+    (Lie::WriteLosesLastByte, &["write_load", "last_byte"]),
+    (Lie::WriteGoesAside, &["store_read", "write_load"]),
+    (
+        Lie::WriteFails(Errno::IO),
+        &["write_load", "last_byte", "past_end"],
+    ),
+    //
+    (Lie::LastByteCannotBeStored, &["last_byte"]),
+    (Lie::LastByteCannotBeRead, &["last_byte"]),
+    (Lie::LastByteCannotBeWritten, &["last_byte"]),
+    (Lie::ReadAcrossEndRefused, &["last_byte"]),
+    (Lie::WriteAcrossEnd, &["last_byte"]),
+    //
+    (Lie::MapPastEnd, &["past_end"]),
+    (Lie::MapAcrossEnd, &["past_end"]),
+    (Lie::MapFarBeyond, &["past_end"]),
+    (Lie::MapPastEndSigsegv, &["past_end"]),
+    (Lie::MapPastEndErrno(Errno::NOMEM), &["past_end"]),
+    (Lie::SigbusIsMissed, &["past_end"]),
+    (Lie::NoSureSigbus(Errno::NOENT), &["past_end"]),
+    (Lie::FramePastEnd, &["past_end"]),
+    (Lie::ReadPastEnd, &["past_end"]),
+    (Lie::WritePastEnd, &["past_end"]),
+    (Lie::WritePastEndGivesNothing, &["past_end"]),
+    //
+    (Lie::UnmapFails(Errno::INVAL), &["munmap"]),
+    (Lie::UnmapLeaves, &["munmap"]),
+    (Lie::UnmapClears, &["munmap"]),
+    (Lie::UnmapSigbus, &["munmap"]),
+    // Nothing works after those, and the log's check cannot clear the buffer.
+    (Lie::UnmapTakesAll, &["munmap", "kernel_log"]),
+    (Lie::UnmapIsTheEnd, &["munmap", "kernel_log"]),
+    //
+    (Lie::Log("4,3,3,-;faultline a: odd"), &["kernel_log"]),
+    (Lie::Log("0,3,3,-;the end"), &["kernel_log"]),
+    (
+        Lie::Log("6,3,3,-;WARNING: CPU: 0 PID: 1 at mm/x.c:1"),
+        &["kernel_log"],
+    ),
+    (Lie::Log("6,3,3,-;BUG: Bad page map"), &["kernel_log"]),
+    (Lie::LogWithoutEnd, &["kernel_log"]),
+];
+
+#[test]
+fn every_lie_is_caught_where_it_should_be() {
+    for (lie, want) in LIES {
+        assert_eq!(failed(*lie), *want, "{lie:?}");
+    }
+}
+
+#[test]
+fn a_refused_mmap_fails_all_checks() {
+    let run = Run::new(4, Some(Lie::MapRefused(Errno::AGAIN)));
+    assert_eq!(run.failed().len(), Context::<Machine>::CHECKS.len());
+    assert_eq!(run.note("zeroed"), "mmap of the buffer: EAGAIN, want none");
+}
+
+#[test]
+fn a_missing_page_is_survived() {
+    // Every check that touches that page fails, and says where.
+    for page in 0..4 {
+        let run = Run::new(4, Some(Lie::PageIsMissing(page)));
+        for check in [
+            "zeroed",
+            "alias_write",
+            "pagemap_same",
+            "store_read",
+            "write_load",
+        ] {
+            assert!(run.failed().contains(&check), "{check}, page {page}");
+        }
+        let want = format!(
+            "access to a mapping at offset {:#x}: SIGBUS at address ",
+            page * PAGE
+        );
+        assert!(
+            run.note("zeroed").starts_with(&want),
+            "{}",
+            run.note("zeroed")
+        );
+    }
+    assert!(Run::new(4, Some(Lie::PageVanishesAfterStore(2)))
+        .failed()
+        .contains(&"alias_write"));
+}
+
+#[test]
+fn an_overlap_is_no_second_mapping() {
+    assert!(Run::new(4, Some(Lie::Overlap))
+        .failed()
+        .contains(&"two_mappings"));
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_skipped() {
+    for (lie, want) in [
+        (Lie::UsedBefore, &["zeroed"][..]),
+        (Lie::PagemapHides, &["pagemap_same", "pagemap_kernel"]),
+        (
+            Lie::PagemapFails(Errno::NOENT),
+            &["pagemap_same", "pagemap_kernel"],
+        ),
+        (Lie::FrameFails(Errno::PERM), &["pagemap_kernel"]),
+        (Lie::LogFails(Errno::PERM), &["kernel_log"]),
+        (Lie::LogLost, &["kernel_log"]),
+    ] {
+        let run = Run::new(4, Some(lie));
+        assert_eq!(run.skipped(), want, "{lie:?}");
+        assert!(run.failed().is_empty(), "{lie:?}");
+    }
+}
+
+#[test]
+fn sigbus_in_place_of_a_refusal_passes() {
+    let run = Run::new(4, Some(Lie::MapPastEndSigbus));
+    assert!(run.failed().is_empty());
+}
+
+#[test]
+fn what_is_no_complaint_passes() {
+    for record in [
+        "5,3,3,-;a notice",
+        "12,3,3,-;a daemon's warning",
+        "6,3,3,-;fine",
+    ] {
+        assert!(failed(Lie::Log(record)).is_empty(), "{record}");
+    }
+}
+
+#[test]
+fn a_device_that_describes_itself_impossibly_is_not_checked() {
+    for lie in [
+        Lie::InfoFails(Errno::NOTTY),
+        Lie::InfoVersion(0),
+        Lie::InfoSize(0),
+        Lie::InfoSize(PAGE + 1),
+        Lie::InfoReserved(1),
+    ] {
+        let mut machine = Machine::new(4, Some(lie));
+        let device = machine.open(c"/dev/faultline0").unwrap();
+        assert!(Context::new(&mut machine, device).is_err(), "{lie:?}");
+    }
+    // A later version only adds.
+    let mut machine = Machine::new(4, Some(Lie::InfoVersion(2)));
+    let device = machine.open(c"/dev/faultline0").unwrap();
+    assert!(Context::new(&mut machine, device).is_ok());
+}
+
+#[test]
+fn notes_name_the_place_and_what_was_wanted() {
+    for (lie, check, want) in [
+        (
+            Lie::NotZeroed(2 * PAGE + 9),
+            "zeroed",
+            "word by read() at offset 0x2008: 0x100, want 0x0; pages wrong: 1 of 4".to_string(),
+        ),
+        (
+            Lie::WrongPage,
+            "store_read",
+            format!(
+                "word by read() at offset 0x0: {:#x} (that of offset 0x1000), want {:#x}; \
+                 pages wrong: 4 of 4",
+                STORE_READ.word(PAGE),
+                STORE_READ.word(0)
+            ),
+        ),
+        (
+            Lie::WrongPage,
+            "write_load",
+            format!(
+                "word by the first mapping at offset 0x0: {:#x} (that of offset 0x1000), \
+                 want {:#x}; pages wrong: 4 of 4",
+                WRITE_LOAD.word(PAGE),
+                WRITE_LOAD.word(0)
+            ),
+        ),
+        (
+            Lie::FrameWrong(3, PAGE),
+            "pagemap_kernel",
+            "physical address by pagemap at offset 0x3000: 0x40003000, want 0x40004000".into(),
+        ),
+        (
+            Lie::MapPastEnd,
+            "past_end",
+            "load past the end by mmap, not refused, at offset 0x0: 0x0, want SIGBUS".into(),
+        ),
+        (
+            Lie::Log("4,3,3,-;faultline a: odd"),
+            "kernel_log",
+            "warnings or worse in /dev/kmsg: 1, want 0; the first: faultline a: odd".into(),
+        ),
+        (
+            Lie::UsedBefore,
+            "zeroed",
+            "INFO: the buffer was mapped or written to before, want PRISTINE".into(),
+        ),
+    ] {
+        assert_eq!(Run::new(4, Some(lie)).note(check), want, "{lie:?}");
+    }
+}

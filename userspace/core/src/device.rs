@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the checks need of the world.
+
+use core::ffi::CStr;
+
+use faultline_uapi::Info;
+
+use crate::errno::Errno;
+use crate::text::{Out, Show};
+
+/// The machine: opens devices, and knows about pages and the kernel's log.
+pub trait System {
+    /// What [`System::open`] gives.
+    type Device: Device<Mapping = Self::Mapping>;
+    /// What [`Device::map`] gives.
+    type Mapping: Mapping;
+
+    /// The size of a page in bytes.
+    fn page_size(&self) -> u64;
+
+    /// Opens a device for reading and writing.
+    fn open(&mut self, path: &CStr) -> Result<Self::Device, Errno>;
+
+    /// The entry of `/proc/self/pagemap` for the page that holds `address`, as
+    /// Documentation/admin-guide/mm/pagemap.rst describes it.
+    fn pagemap(&mut self, address: u64) -> Result<u64, Errno>;
+
+    /// A mapping that has nothing to do with any device and answers every access by SIGBUS: of a
+    /// file, beyond its end. It proves that a SIGBUS would be caught.
+    fn map_beyond_a_file(&mut self) -> Result<Self::Mapping, Errno>;
+
+    /// Reads the next record of the kernel's log since the run began, as `/dev/kmsg` gives it.
+    /// `None`: there is none now.
+    ///
+    /// # Errors
+    ///
+    /// - `EPIPE`: records were overwritten before they could be read; go on with the next.
+    fn log_record<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, Errno>;
+}
+
+/// An open file of the device.
+pub trait Device {
+    /// What [`Device::map`] gives.
+    type Mapping: Mapping;
+
+    /// `FAULTLINE_IOC_INFO`.
+    fn info(&mut self) -> Result<Info, Errno>;
+
+    /// `FAULTLINE_IOC_FRAME`: the physical address of the byte at `offset`.
+    fn physical_address(&mut self, offset: u64) -> Result<u64, Errno>;
+
+    /// `mmap()`, shared, readable and writable.
+    fn map(&mut self, offset: u64, length: u64) -> Result<Self::Mapping, Errno>;
+
+    /// `pread()`.
+    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno>;
+
+    /// `pwrite()`.
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<usize, Errno>;
+}
+
+/// A range of addresses behind which lie pages that others may see too. Dropping it unmaps it.
+///
+/// Offsets count from the start of the mapping. An access outside of it is a mistake of the
+/// caller's and panics; an access inside that the kernel answers by a signal is a [`Fault`].
+pub trait Mapping: Sized {
+    /// What [`Mapping::unmap`] leaves.
+    type Unmapped: Unmapped;
+
+    /// The address of the first byte.
+    fn address(&self) -> u64;
+
+    /// Loads consecutive words, each in one access; `offset` is a multiple of eight.
+    fn load(&self, offset: u64, words: &mut [u64]) -> Result<(), Fault>;
+
+    /// Stores consecutive words, each in one access; `offset` is a multiple of eight.
+    fn store(&mut self, offset: u64, words: &[u64]) -> Result<(), Fault>;
+
+    /// Loads one byte.
+    fn load_byte(&self, offset: u64) -> Result<u8, Fault>;
+
+    /// Stores one byte.
+    fn store_byte(&mut self, offset: u64, byte: u8) -> Result<(), Fault>;
+
+    /// `munmap()`.
+    fn unmap(self) -> Result<Self::Unmapped, Errno>;
+}
+
+/// A range of addresses that was a [`Mapping`], and can only be probed.
+pub trait Unmapped {
+    /// Tries to load one byte.
+    fn load_byte(&self, offset: u64) -> Result<u8, Fault>;
+}
+
+/// An access that the kernel answered by a signal. The signal was caught, the access skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The signal.
+    pub signal: Signal,
+    /// The address that could not be accessed.
+    pub address: u64,
+}
+
+/// The signals that an access can be answered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGBUS: the address is mapped, but nothing is behind it.
+    Bus,
+    /// SIGSEGV: the address is not mapped, or not for this.
+    Segv,
+}
+
+impl Show for Signal {
+    fn show(&self, out: &mut dyn Out) {
+        out.text(match self {
+            Signal::Bus => "SIGBUS",
+            Signal::Segv => "SIGSEGV",
+        });
+    }
+}
+
+impl Show for Fault {
+    fn show(&self, out: &mut dyn Out) {
+        out.show(&self.signal)
+            .text(" at address ")
+            .hex(self.address);
+    }
+}

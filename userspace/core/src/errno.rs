@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Errors of the kernel, by number and by name.
+
+use crate::text::{Out, Show};
+
+/// What a system call answered instead of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Errno(pub u16);
+
+/// Defines the constants and, from the same lines, their names.
+macro_rules! errnos {
+    ($($number:literal $name:ident;)*) => {
+        impl Errno {
+            $(#[doc = concat!("`E", stringify!($name), "`.")]
+            pub const $name: Errno = Errno($number);)*
+        }
+
+        /// The names, without the `E` that they all begin with.
+        const NAMES: &[(u16, &str)] = &[$(($number, stringify!($name)),)*];
+    };
+}
+
+// include/uapi/asm-generic/errno-base.h: the same on every architecture. What a driver or a mount
+// is likely to answer has a name, the rest keeps its number.
+errnos! {
+    1 PERM;
+    2 NOENT;
+    5 IO;
+    6 NXIO;
+    8 NOEXEC;
+    11 AGAIN;
+    12 NOMEM;
+    13 ACCES;
+    14 FAULT;
+    16 BUSY;
+    17 EXIST;
+    19 NODEV;
+    20 NOTDIR;
+    22 INVAL;
+    25 NOTTY;
+    28 NOSPC;
+    32 PIPE;
+    38 NOSYS;
+}
+
+impl Show for Errno {
+    fn show(&self, out: &mut dyn Out) {
+        for (number, name) in NAMES {
+            if *number == self.0 {
+                out.text("E").text(name);
+                return;
+            }
+        }
+        out.text("errno ").number(u64::from(self.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::shown;
+
+    #[test]
+    fn known_ones_by_name_and_others_by_number() {
+        assert_eq!(shown(&Errno::INVAL), "EINVAL");
+        assert_eq!(shown(&Errno::PERM), "EPERM");
+        assert_eq!(shown(&Errno(133)), "errno 133");
+    }
+}

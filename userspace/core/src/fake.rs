@@ -1,0 +1,629 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A machine with one device that can be made to lie.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ffi::CStr;
+use std::rc::Rc;
+
+use faultline_uapi::{Info, FLAG_COHERENT, FLAG_PRISTINE};
+
+use crate::device::{Device, Fault, Mapping, Signal, System, Unmapped};
+use crate::errno::Errno;
+
+/// The size of the fake machine's pages.
+pub(crate) const PAGE: u64 = 4096;
+
+/// Where frame 0 of the fake machine's memory lies.
+const MEMORY: u64 = 0x4000_0000;
+
+/// Frames behind the buffer that belong to somebody else.
+const FOREIGN_FRAMES: usize = 2;
+
+/// One way in which the driver, or what is around it, can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// The byte at an offset was not cleared.
+    NotZeroed(u64),
+    /// INFO says PRISTINE for ever.
+    PristineForEver,
+    /// INFO says that the buffer was used before.
+    UsedBefore,
+    /// INFO fails with an error, from the start or once it has been asked.
+    InfoFails(Errno),
+    InfoFailsLater(Errno),
+    /// INFO gives something impossible.
+    InfoVersion(u32),
+    InfoSize(u64),
+    InfoReserved(u64),
+
+    /// `mmap` is refused.
+    MapRefused(Errno),
+    /// Every mapping is said to be at the same address.
+    SameAddress,
+    /// The second mapping of each two begins within the first.
+    Overlap,
+    /// A page answers a touch by SIGBUS.
+    PageIsMissing(u64),
+    /// A page becomes missing once it has been stored to.
+    PageVanishesAfterStore(u64),
+
+    /// Each mapping gets a copy of its own when it is first stored to.
+    PrivateCopy,
+    /// The second mapping of each two gets one when it is first stored to.
+    PrivateCopyOfSecond,
+    /// The second mapping of each two gets a copy of its own from the start.
+    SecondIsACopy,
+    /// Page `n` shows the frame of page `n ^ 1`, as long as that is in the buffer.
+    WrongPage,
+    /// The same in every second mapping only.
+    WrongPageInSecond,
+    /// Every page shows the frame of page 0.
+    OneFrame,
+    /// Every page shows the next one's frame; the last a frame beyond the buffer.
+    NextPage,
+    /// Only the last page shows a frame beyond the buffer.
+    LastPageBeyond,
+    /// A page shows another page of the buffer.
+    Swapped(u64, u64),
+
+    /// FRAME is off by some bytes at a page.
+    FrameWrong(u64, u64),
+    /// FRAME fails.
+    FrameFails(Errno),
+    /// FRAME answers beyond the end.
+    FramePastEnd,
+    /// Pagemap has no frame numbers, as without CAP_SYS_ADMIN.
+    PagemapHides,
+    /// Pagemap says that a page is not there, as for VM_PFNMAP.
+    PagemapAbsent,
+    /// Pagemap cannot be opened.
+    PagemapFails(Errno),
+    /// Pagemap shows another frame in the second mapping of each two.
+    PagemapDiffers,
+
+    /// `read()` gives one byte less than there is if it is asked for more than one.
+    ShortRead,
+    /// `read()` gives the whole length, but leaves the last byte as it was.
+    ReadLosesLastByte,
+    /// `read()` gives what was in the buffer before the last store by a mapping to that page.
+    StaleRead,
+    /// `read()` fails, or gives zero bytes.
+    ReadFails(Errno),
+    ReadGivesNothing,
+    /// `read()` at an odd offset starts at the word's beginning.
+    ReadAligns,
+    /// The last byte cannot be read on its own.
+    LastByteCannotBeRead,
+    /// `read()` beyond the end gives bytes.
+    ReadPastEnd,
+    /// `read()` that reaches beyond the end is refused.
+    ReadAcrossEndRefused,
+
+    /// `write()` says it took all, but dropped the last byte.
+    WriteLosesLastByte,
+    /// `write()` takes one byte less than it was given if it is more than one.
+    ShortWrite,
+    /// `write()` goes to a copy that only `read()` sees.
+    WriteGoesAside,
+    /// `write()` fails.
+    WriteFails(Errno),
+    /// `write()` fills up the last word it touches with zeroes.
+    WriteRoundsUp,
+    /// `write()` clears the byte before its first.
+    WriteClobbersBefore,
+    /// The last byte cannot be written on its own.
+    LastByteCannotBeWritten,
+    /// `write()` that reaches beyond the end says that it took all.
+    WriteAcrossEnd,
+    /// `write()` at the end says that it took the byte.
+    WritePastEnd,
+    /// `write()` at the end answers 0.
+    WritePastEndGivesNothing,
+
+    /// A store of a byte to the buffer's last byte is lost.
+    LastByteCannotBeStored,
+
+    /// `mmap` beyond the end is done, and there is memory.
+    MapPastEnd,
+    /// `mmap` beyond the end is done if it starts in the buffer, or only if it starts beyond.
+    MapAcrossEnd,
+    MapFarBeyond,
+    /// `mmap` beyond the end is done, and a touch there is answered by SIGBUS.
+    MapPastEndSigbus,
+    /// `mmap` beyond the end is done, and a touch there is answered by SIGSEGV.
+    MapPastEndSigsegv,
+    /// `mmap` beyond the end is refused with another error.
+    MapPastEndErrno(Errno),
+    /// A SIGBUS is not noticed.
+    SigbusIsMissed,
+    /// No mapping can be made that is sure to give SIGBUS.
+    NoSureSigbus(Errno),
+
+    /// `munmap` fails.
+    UnmapFails(Errno),
+    /// `munmap` leaves the mapping in place.
+    UnmapLeaves,
+    /// `munmap` of one mapping takes the pages from the others.
+    UnmapTakesAll,
+    /// `munmap` clears the buffer.
+    UnmapClears,
+    /// After `munmap` the addresses answer by SIGBUS.
+    UnmapSigbus,
+    /// After `munmap` nothing can be mapped.
+    UnmapIsTheEnd,
+
+    /// The kernel complains when something was mapped beyond what is said, or at once.
+    Log(&'static str),
+    /// The kernel complains as long as it is asked.
+    LogWithoutEnd,
+    /// Records are lost.
+    LogLost,
+    /// The log cannot be read.
+    LogFails(Errno),
+}
+
+/// The fake machine.
+pub(crate) struct Machine {
+    state: Rc<RefCell<State>>,
+}
+
+struct State {
+    lie: Option<Lie>,
+    size: u64,
+    memory: Vec<u8>,
+    stale: Vec<u8>,
+    pristine: bool,
+    infos: u32,
+    mappings: u64,
+    unmapped: bool,
+    vanished: bool,
+    log: VecDeque<Result<Vec<u8>, Errno>>,
+}
+
+impl State {
+    fn lies(&self, lie: Lie) -> bool {
+        self.lie == Some(lie)
+    }
+}
+
+impl Machine {
+    /// A machine with a buffer of so many pages and, if there is one, so big a lie.
+    pub(crate) fn new(pages: u64, lie: Option<Lie>) -> Self {
+        let size = pages * PAGE;
+        let mut memory = vec![0; size as usize + FOREIGN_FRAMES * PAGE as usize];
+        if let Some(Lie::NotZeroed(offset)) = lie {
+            memory[offset as usize] = 1;
+        }
+        let record = |text: &str| Ok(format!("{text}\n SUBSYSTEM=platform\n").into_bytes());
+        let mut log = VecDeque::from([
+            record("4,1,1,-;faultline: loading out-of-tree module taints kernel."),
+            record("6,2,2,-;faultline a: 16384 bytes"),
+        ]);
+        match lie {
+            Some(Lie::Log(text)) => log.push_back(record(text)),
+            Some(Lie::LogLost) => log.push_front(Err(Errno::PIPE)),
+            Some(Lie::LogFails(errno)) => log.push_front(Err(errno)),
+            _ => {}
+        }
+        let pristine = lie != Some(Lie::UsedBefore);
+        let state = State {
+            lie,
+            size,
+            stale: memory.clone(),
+            memory,
+            pristine,
+            infos: 0,
+            mappings: 0,
+            unmapped: false,
+            vanished: false,
+            log,
+        };
+        Self {
+            state: Rc::new(RefCell::new(state)),
+        }
+    }
+
+    /// What is in the buffer.
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        let state = self.state.borrow();
+        state.memory[..state.size as usize].to_vec()
+    }
+}
+
+impl System for Machine {
+    type Device = File;
+    type Mapping = Area;
+
+    fn page_size(&self) -> u64 {
+        PAGE
+    }
+
+    fn open(&mut self, path: &CStr) -> Result<File, Errno> {
+        if path.to_bytes().starts_with(b"/dev/faultline") {
+            Ok(File {
+                state: self.state.clone(),
+            })
+        } else {
+            Err(Errno::NOENT)
+        }
+    }
+
+    fn pagemap(&mut self, address: u64) -> Result<u64, Errno> {
+        const PRESENT: u64 = 1 << 63;
+        const SOFT_DIRTY: u64 = 1 << 55;
+
+        let state = self.state.borrow();
+        match state.lie {
+            Some(Lie::PagemapFails(errno)) => return Err(errno),
+            Some(Lie::PagemapHides) => return Ok(PRESENT | SOFT_DIRTY),
+            Some(Lie::PagemapAbsent) => return Ok(0),
+            _ => {}
+        }
+        let (number, offset) = (address >> 32, address & 0xffff_ffff);
+        let mut frame = frame(&state, number, offset / PAGE);
+        if state.lies(Lie::PagemapDiffers) && is_second(number) {
+            frame += 1;
+        }
+        Ok(PRESENT | SOFT_DIRTY | (MEMORY / PAGE + frame))
+    }
+
+    fn map_beyond_a_file(&mut self) -> Result<Area, Errno> {
+        if let Some(Lie::NoSureSigbus(errno)) = self.state.borrow().lie {
+            return Err(errno);
+        }
+        Ok(Area {
+            state: self.state.clone(),
+            number: SURE,
+            offset: 0,
+            length: PAGE,
+            copy: None,
+        })
+    }
+
+    fn log_record<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, Errno> {
+        let mut state = self.state.borrow_mut();
+        if state.lies(Lie::LogWithoutEnd) {
+            let record = b"4,1,1,-;again\n";
+            buffer[..record.len()].copy_from_slice(record);
+            return Ok(Some(&buffer[..record.len()]));
+        }
+        match state.log.pop_front() {
+            None => Ok(None),
+            Some(Err(errno)) => Err(errno),
+            Some(Ok(record)) => {
+                buffer[..record.len()].copy_from_slice(&record);
+                Ok(Some(&buffer[..record.len()]))
+            }
+        }
+    }
+}
+
+/// The number of the mapping that is sure to give SIGBUS.
+const SURE: u64 = 0xffff;
+
+/// Whether a mapping is the second of two. They are numbered from 1.
+fn is_second(number: u64) -> bool {
+    number % 2 == 0
+}
+
+/// The frame, counted from the buffer's first, that a page of a mapping shows.
+fn frame(state: &State, number: u64, page: u64) -> u64 {
+    let pages = state.size / PAGE;
+    let neighbour = if page ^ 1 < pages { page ^ 1 } else { page };
+    match state.lie {
+        Some(Lie::WrongPage) => neighbour,
+        Some(Lie::WrongPageInSecond) if is_second(number) => neighbour,
+        Some(Lie::OneFrame) => 0,
+        Some(Lie::NextPage) => page + 1,
+        Some(Lie::LastPageBeyond) if page == pages - 1 => page + 1,
+        Some(Lie::Swapped(a, b)) if page == a => b,
+        Some(Lie::Swapped(a, b)) if page == b => a,
+        _ => page,
+    }
+}
+
+/// A file of the fake device.
+pub(crate) struct File {
+    state: Rc<RefCell<State>>,
+}
+
+impl Device for File {
+    type Mapping = Area;
+
+    fn info(&mut self) -> Result<Info, Errno> {
+        let mut state = self.state.borrow_mut();
+        state.infos += 1;
+        let pristine = state.pristine || state.lies(Lie::PristineForEver);
+        let flags = FLAG_COHERENT | if pristine { FLAG_PRISTINE } else { 0 };
+        let mut info = Info {
+            version: 1,
+            flags,
+            size: state.size,
+            dma_address: MEMORY,
+            reserved: 0,
+        };
+        match state.lie {
+            Some(Lie::InfoFails(errno)) => return Err(errno),
+            Some(Lie::InfoFailsLater(errno)) if state.infos > 1 => return Err(errno),
+            Some(Lie::InfoVersion(version)) => info.version = version,
+            Some(Lie::InfoSize(size)) => info.size = size,
+            Some(Lie::InfoReserved(reserved)) => info.reserved = reserved,
+            _ => {}
+        }
+        Ok(info)
+    }
+
+    fn physical_address(&mut self, offset: u64) -> Result<u64, Errno> {
+        let state = self.state.borrow();
+        match state.lie {
+            Some(Lie::FrameFails(errno)) => Err(errno),
+            Some(Lie::FrameWrong(page, by)) if offset / PAGE == page => Ok(MEMORY + offset + by),
+            Some(Lie::FramePastEnd) => Ok(MEMORY + offset),
+            _ if offset >= state.size => Err(Errno::INVAL),
+            _ => Ok(MEMORY + offset),
+        }
+    }
+
+    fn map(&mut self, offset: u64, length: u64) -> Result<Area, Errno> {
+        let mut state = self.state.borrow_mut();
+        assert!(offset % PAGE == 0 && length % PAGE == 0 && length > 0);
+        let far = offset >= state.size;
+        let beyond = offset
+            .checked_add(length)
+            .is_none_or(|end| end > state.size);
+        match state.lie {
+            Some(Lie::MapRefused(errno)) => return Err(errno),
+            Some(Lie::UnmapIsTheEnd) if state.unmapped => return Err(Errno::NODEV),
+            Some(Lie::MapPastEnd | Lie::MapPastEndSigbus | Lie::MapPastEndSigsegv) => {}
+            Some(Lie::MapAcrossEnd) if !far => {}
+            Some(Lie::MapFarBeyond) if far => {}
+            Some(Lie::MapPastEndErrno(errno)) if beyond => return Err(errno),
+            _ if beyond => return Err(Errno::INVAL),
+            _ => {}
+        }
+        state.pristine = false;
+        state.mappings += 1;
+        let number = state.mappings;
+        let copy =
+            (state.lies(Lie::SecondIsACopy) && is_second(number)).then(|| state.memory.clone());
+        Ok(Area {
+            state: self.state.clone(),
+            number,
+            offset,
+            length,
+            copy,
+        })
+    }
+
+    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
+        let state = self.state.borrow();
+        let left = state.size.saturating_sub(offset).min(bytes.len() as u64) as usize;
+        let mut length = left;
+        let mut start = offset;
+        let mut from = &state.memory;
+        match state.lie {
+            Some(Lie::ReadFails(errno)) => return Err(errno),
+            Some(Lie::ReadGivesNothing) => return Ok(0),
+            Some(Lie::ShortRead) if left > 1 => length -= 1,
+            Some(Lie::ReadAligns) => start -= start % 8,
+            Some(Lie::StaleRead | Lie::WriteGoesAside) => from = &state.stale,
+            Some(Lie::ReadPastEnd) if offset == state.size => return Ok(bytes.len()),
+            Some(Lie::ReadAcrossEndRefused) if left > 0 && left < bytes.len() => {
+                return Err(Errno::INVAL)
+            }
+            Some(Lie::LastByteCannotBeRead) if left == 1 => return Ok(0),
+            _ => {}
+        }
+        let lost = usize::from(state.lies(Lie::ReadLosesLastByte) && length > 1);
+        let copied = length - lost;
+        bytes[..copied].copy_from_slice(&from[start as usize..][..copied]);
+        Ok(length)
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<usize, Errno> {
+        let mut state = self.state.borrow_mut();
+        let left = state.size.saturating_sub(offset).min(bytes.len() as u64) as usize;
+        match state.lie {
+            Some(Lie::WriteFails(errno)) => return Err(errno),
+            Some(Lie::WritePastEnd) if left == 0 => return Ok(bytes.len()),
+            Some(Lie::WritePastEndGivesNothing) if left == 0 => return Ok(0),
+            Some(Lie::LastByteCannotBeWritten) if left == 1 => return Err(Errno::NOSPC),
+            _ if left == 0 => return Err(Errno::NOSPC),
+            _ => {}
+        }
+        state.pristine = false;
+        let start = offset as usize;
+        let mut length = left;
+        let mut answer = left;
+        match state.lie {
+            Some(Lie::WriteLosesLastByte) => length -= 1,
+            Some(Lie::ShortWrite) if left > 1 => {
+                length -= 1;
+                answer -= 1;
+            }
+            Some(Lie::WriteAcrossEnd) => answer = bytes.len(),
+            _ => {}
+        }
+        if state.lies(Lie::WriteGoesAside) {
+            state.stale[start..][..length].copy_from_slice(&bytes[..length]);
+            return Ok(answer);
+        }
+        state.memory[start..][..length].copy_from_slice(&bytes[..length]);
+        if state.lies(Lie::StaleRead) {
+            state.stale[start..][..length].copy_from_slice(&bytes[..length]);
+        }
+        let end = start + length;
+        if state.lies(Lie::WriteRoundsUp) {
+            state.memory[end..end.next_multiple_of(8)].fill(0);
+        }
+        if state.lies(Lie::WriteClobbersBefore) && start > 0 && length < 4096 {
+            state.memory[start - 1] = 0;
+        }
+        Ok(answer)
+    }
+}
+
+/// A mapping of the fake device.
+pub(crate) struct Area {
+    state: Rc<RefCell<State>>,
+    number: u64,
+    offset: u64,
+    length: u64,
+    copy: Option<Vec<u8>>,
+}
+
+impl Area {
+    /// The address of a byte: mappings are far apart.
+    fn address_of(&self, offset: u64) -> u64 {
+        (self.number << 32) + offset
+    }
+
+    /// Where in memory a byte is, if it is there.
+    fn place(&self, state: &State, offset: u64) -> Result<usize, Fault> {
+        assert!(
+            offset < self.length,
+            "{offset:#x} is not in a mapping of {:#x}",
+            self.length
+        );
+        let fault = |signal| {
+            Err(Fault {
+                signal,
+                address: self.address_of(offset),
+            })
+        };
+        if self.number == SURE {
+            return if state.lies(Lie::SigbusIsMissed) {
+                Ok(0)
+            } else {
+                fault(Signal::Bus)
+            };
+        }
+        let at = self.offset + offset;
+        let page = at / PAGE;
+        match state.lie {
+            Some(Lie::PageIsMissing(missing)) if page == missing => return fault(Signal::Bus),
+            Some(Lie::PageVanishesAfterStore(missing)) if page == missing && state.vanished => {
+                return fault(Signal::Bus)
+            }
+            Some(Lie::UnmapTakesAll) if state.unmapped => return fault(Signal::Bus),
+            Some(Lie::MapPastEndSigbus) if at >= state.size => return fault(Signal::Bus),
+            Some(Lie::MapPastEndSigsegv) if at >= state.size => return fault(Signal::Segv),
+            _ => {}
+        }
+        let place = frame(state, self.number, page) * PAGE + at % PAGE;
+        Ok(place as usize % state.memory.len())
+    }
+
+    fn load_bytes(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+        let state = self.state.borrow();
+        for (byte, offset) in bytes.iter_mut().zip(offset..) {
+            let place = self.place(&state, offset)?;
+            *byte = self.copy.as_ref().unwrap_or(&state.memory)[place];
+        }
+        Ok(())
+    }
+
+    fn store_bytes(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
+        let mut state = self.state.borrow_mut();
+        let second = state.lies(Lie::PrivateCopyOfSecond) && is_second(self.number);
+        if (state.lies(Lie::PrivateCopy) || second) && self.copy.is_none() {
+            self.copy = Some(state.memory.clone());
+        }
+        for (&byte, offset) in bytes.iter().zip(offset..) {
+            let place = self.place(&state, offset)?;
+            match &mut self.copy {
+                Some(copy) => copy[place] = byte,
+                None => state.memory[place] = byte,
+            }
+            if let Some(Lie::PageVanishesAfterStore(page)) = state.lie {
+                state.vanished |= place as u64 / PAGE == page;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Mapping for Area {
+    type Unmapped = Gone;
+
+    fn address(&self) -> u64 {
+        match self.state.borrow().lie {
+            Some(Lie::SameAddress) => 1 << 32,
+            Some(Lie::Overlap) if is_second(self.number) => ((self.number - 1) << 32) + PAGE,
+            _ => self.address_of(0),
+        }
+    }
+
+    fn load(&self, offset: u64, words: &mut [u64]) -> Result<(), Fault> {
+        assert_eq!(offset % 8, 0);
+        for (word, offset) in words.iter_mut().zip((offset..).step_by(8)) {
+            let mut bytes = [0; 8];
+            self.load_bytes(offset, &mut bytes)?;
+            *word = u64::from_ne_bytes(bytes);
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, offset: u64, words: &[u64]) -> Result<(), Fault> {
+        assert_eq!(offset % 8, 0);
+        for (word, offset) in words.iter().zip((offset..).step_by(8)) {
+            self.store_bytes(offset, &word.to_ne_bytes())?;
+        }
+        Ok(())
+    }
+
+    fn load_byte(&self, offset: u64) -> Result<u8, Fault> {
+        let mut bytes = [0];
+        self.load_bytes(offset, &mut bytes)?;
+        Ok(bytes[0])
+    }
+
+    fn store_byte(&mut self, offset: u64, byte: u8) -> Result<(), Fault> {
+        let state = self.state.borrow();
+        if state.lies(Lie::LastByteCannotBeStored) && self.offset + offset == state.size - 1 {
+            return Ok(());
+        }
+        drop(state);
+        self.store_bytes(offset, &[byte])
+    }
+
+    fn unmap(self) -> Result<Gone, Errno> {
+        let mut state = self.state.borrow_mut();
+        if let Some(Lie::UnmapFails(errno)) = state.lie {
+            return Err(errno);
+        }
+        state.unmapped = true;
+        if state.lies(Lie::UnmapClears) {
+            state.memory.fill(0);
+        }
+        drop(state);
+        Ok(Gone(self))
+    }
+}
+
+/// Where a mapping of the fake device was.
+pub(crate) struct Gone(Area);
+
+impl Unmapped for Gone {
+    fn load_byte(&self, offset: u64) -> Result<u8, Fault> {
+        let address = self.0.address_of(offset);
+        match self.0.state.borrow().lie {
+            Some(Lie::UnmapLeaves) => {}
+            Some(Lie::UnmapSigbus) => {
+                return Err(Fault {
+                    signal: Signal::Bus,
+                    address,
+                })
+            }
+            _ => {
+                return Err(Fault {
+                    signal: Signal::Segv,
+                    address,
+                })
+            }
+        }
+        self.0.load_byte(offset)
+    }
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The checks that `faultline-verify` makes, and the report it writes.
+//!
+//! Nothing here makes a system call or knows an address: a [`System`] opens a [`Device`], a
+//! device gives a [`Mapping`], and the checks judge what those answer. `faultline-sys` implements
+//! the three traits with the real thing; the tests of this crate implement them with a device
+//! that can be made to lie, one lie for every way in which a driver can be wrong.
+//!
+//! - [`session`]: one run over several devices: the report, the totals, the verdict.
+//! - [`checks`]: what is checked, and why it proves what it says.
+//! - [`ktap`]: the report's format, KTAP version 1.
+//! - [`pattern`]: the data that is written and looked for.
+//! - [`kmsg`]: records of the kernel's log, and which of them are complaints.
+//! - [`args`] and [`nodes`]: the command line, and the devices when it names none.
+//!
+//! [`System`]: device::System
+//! [`Device`]: device::Device
+//! [`Mapping`]: device::Mapping
+
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod checks;
+pub mod device;
+pub mod errno;
+pub mod kmsg;
+pub mod ktap;
+pub mod nodes;
+pub mod pattern;
+pub mod session;
+pub mod text;
+
+#[cfg(test)]
+mod fake;

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The data that the checks write and look for.
+
+/// What each 64-bit word of the buffer must hold, told from its offset.
+///
+/// Every word differs from every other word of the buffer, so that a page in the wrong place is
+/// noticed, and from the word at the same place in another pattern, so that what an earlier check
+/// left behind is noticed too. A word found in the wrong place tells where it belongs: that is
+/// what a person looking for the fault wants to know first.
+///
+/// ```
+/// use faultline_core::pattern::Pattern;
+///
+/// const PATTERN: Pattern = Pattern::new(1);
+/// let stray = PATTERN.word(0x1000);
+/// assert_ne!(PATTERN.word(0), stray);
+/// assert_eq!(PATTERN.offset_of(stray, 0x2000), Some(0x1000));
+/// ```
+#[derive(Clone, Copy)]
+pub struct Pattern {
+    key: u64,
+    /// All ones; none in [`Pattern::ZERO`], whose words are alike.
+    offset_mask: u64,
+}
+
+/// The bytes in a word.
+pub const WORD: u64 = 8;
+
+impl Pattern {
+    /// Zero in every word.
+    pub const ZERO: Self = Self {
+        key: 0,
+        offset_mask: 0,
+    };
+
+    /// The pattern of a given number, from 1 to 15.
+    pub const fn new(number: u8) -> Self {
+        // The number in every byte: no byte of one key is that of another, nor zero.
+        let number = number as u64 * 0x1111_1111_1111_1111;
+        Self {
+            key: number ^ 0x9e37_79b9_7f4a_7c15,
+            offset_mask: u64::MAX,
+        }
+    }
+
+    /// The word at `offset`, a multiple of [`WORD`].
+    pub const fn word(self, offset: u64) -> u64 {
+        self.key ^ (offset & self.offset_mask)
+    }
+
+    /// The byte at `offset`: the one that a load of one byte sees after a store of the word.
+    pub const fn byte(self, offset: u64) -> u8 {
+        self.word(offset - offset % WORD).to_ne_bytes()[(offset % WORD) as usize]
+    }
+
+    /// Where in a buffer of `size` bytes a word belongs, if it is one of this pattern.
+    pub const fn offset_of(self, word: u64, size: u64) -> Option<u64> {
+        let offset = word ^ self.key;
+        if self.offset_mask != 0 && offset < size && offset % WORD == 0 {
+            Some(offset)
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_byte_of_one_pattern_is_the_same_in_another() {
+        // The lowest bytes also carry the offset, which is the same in both: the keys decide.
+        for a in 1..16 {
+            for b in 1..a {
+                let (a, b) = (Pattern::new(a), Pattern::new(b));
+                for i in 0..WORD {
+                    assert_ne!(a.byte(i), b.byte(i));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_byte_of_a_key_is_zero() {
+        // A cleared buffer would pass for written ones otherwise.
+        for number in 1..16 {
+            assert!((0..WORD).all(|i| Pattern::new(number).byte(i) != 0));
+        }
+    }
+
+    #[test]
+    fn a_word_tells_its_offset_and_a_foreign_one_does_not() {
+        let pattern = Pattern::new(3);
+        for offset in [0, 8, 4096, 1 << 40] {
+            assert_eq!(
+                pattern.offset_of(pattern.word(offset), (1 << 40) + 8),
+                Some(offset)
+            );
+        }
+        assert_eq!(pattern.offset_of(pattern.word(4096), 4096), None);
+        assert_eq!(pattern.offset_of(Pattern::new(4).word(0), 1 << 40), None);
+        assert_eq!(Pattern::ZERO.offset_of(8, 4096), None);
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_word_in_memory() {
+        let pattern = Pattern::new(5);
+        let bytes: Vec<u8> = (16..24).map(|offset| pattern.byte(offset)).collect();
+        assert_eq!(bytes, pattern.word(16).to_ne_bytes());
+    }
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The report as a whole.
+
+use super::*;
+use crate::errno::Errno;
+use crate::fake::{Lie, Machine};
+
+fn report(lie: Option<Lie>, paths: &[&CStr]) -> (Verdict, String) {
+    let mut machine = Machine::new(2, lie);
+    let mut out = String::new();
+    let mut session = Session::new(&mut machine, &mut out, paths.len() as u64);
+    for path in paths {
+        session.verify(path);
+    }
+    let verdict = session.finish();
+    (verdict, out)
+}
+
+fn last_line(out: &str) -> &str {
+    out.lines().last().unwrap()
+}
+
+#[test]
+fn a_pass() {
+    let (verdict, out) = report(None, &[c"/dev/faultline0"]);
+    assert_eq!(verdict.status(), 0);
+    let lines: Vec<_> = out.lines().filter(|line| !line.contains("# ")).collect();
+    assert_eq!(
+        lines,
+        [
+            "KTAP version 1",
+            "1..1",
+            "  KTAP version 1",
+            "  1..11",
+            "  ok 1 zeroed",
+            "  ok 2 two_mappings",
+            "  ok 3 alias_write",
+            "  ok 4 pagemap_same",
+            "  ok 5 pagemap_kernel",
+            "  ok 6 store_read",
+            "  ok 7 write_load",
+            "  ok 8 last_byte",
+            "  ok 9 past_end",
+            "  ok 10 munmap",
+            "  ok 11 kernel_log",
+            "ok 1 /dev/faultline0",
+            "faultline-verify: PASS: 1 device, 11 checks: 11 passed, 0 failed, 0 skipped",
+        ]
+    );
+    assert!(out.contains(
+        "# /dev/faultline0: 8192 bytes, coherent, DMA address 0x40000000\n  KTAP version 1\n  \
+         # Subtest: /dev/faultline0\n"
+    ));
+    assert!(out.contains("# Totals: pass:11 fail:0 xfail:0 xpass:0 skip:0 error:0\n"));
+}
+
+#[test]
+fn every_check_has_a_line_of_what_was_seen_before_its_result() {
+    let (_, out) = report(None, &[c"/dev/faultline0"]);
+    let lines: Vec<_> = out.lines().collect();
+    for (number, (name, _)) in (1..).zip(Context::<Machine>::CHECKS) {
+        let result = format!("  ok {number} {name}");
+        let at = lines.iter().position(|line| **line == result).unwrap();
+        assert!(
+            lines[at - 1].starts_with(&format!("  # {name}: ")),
+            "{}",
+            lines[at - 1]
+        );
+        assert!(lines[at - 1].contains(", want "), "{}", lines[at - 1]);
+    }
+}
+
+#[test]
+fn a_failure_is_named_and_makes_its_device_fail() {
+    let (verdict, out) = report(Some(Lie::WrongPage), &[c"/dev/faultline0"]);
+    assert_eq!(verdict.status(), 1);
+    assert!(out.contains("\n  not ok 5 pagemap_kernel\n"));
+    assert!(out.contains("\n  ok 3 alias_write\n"));
+    assert!(out.contains("\nnot ok 1 /dev/faultline0\n"));
+    assert_eq!(
+        last_line(&out),
+        "faultline-verify: FAIL: 1 device, 11 checks: 8 passed, 3 failed, 0 skipped: \
+         /dev/faultline0: pagemap_kernel, /dev/faultline0: store_read, \
+         /dev/faultline0: write_load"
+    );
+}
+
+#[test]
+fn failures_that_do_not_fit_are_counted() {
+    let paths = [c"/dev/faultline0", c"/dev/faultline1", c"/dev/faultline2"];
+    let (_, out) = report(Some(Lie::MapRefused(Errno::NOMEM)), &paths);
+    let line = last_line(&out);
+    let named = line.matches("/dev/faultline").count();
+    assert!(named >= 4, "{line}");
+    assert!(
+        line.ends_with(&format!(" and {} more", 33 - named)),
+        "{line}"
+    );
+    assert!(line.len() < 250, "{line}");
+}
+
+#[test]
+fn a_skip_has_a_reason_and_does_not_fail() {
+    let (verdict, out) = report(Some(Lie::UsedBefore), &[c"/dev/faultline0"]);
+    assert_eq!(verdict, Verdict::Pass);
+    assert!(out.contains(
+        "\n  ok 1 zeroed # SKIP INFO: the buffer was mapped or written to before, want PRISTINE\n"
+    ));
+    assert!(out.ends_with(": PASS: 1 device, 11 checks: 10 passed, 0 failed, 1 skipped\n"));
+}
+
+#[test]
+fn a_device_that_is_not_there_fails() {
+    let (verdict, out) = report(None, &[c"/dev/nul#l", c"/dev/faultline0"]);
+    assert_eq!(verdict, Verdict::Fail);
+    assert!(out.contains("1..2\n# /dev/nul?l: open: ENOENT\nnot ok 1 /dev/nul?l\n"));
+    assert!(out.contains("\nok 2 /dev/faultline0\n"));
+    assert!(out.ends_with(
+        ": FAIL: 2 devices, 12 checks: 11 passed, 1 failed, 0 skipped: /dev/nul?l: open\n"
+    ));
+}
+
+#[test]
+fn a_device_of_another_driver_fails() {
+    let (verdict, out) = report(Some(Lie::InfoFails(Errno::NOTTY)), &[c"/dev/faultline0"]);
+    assert_eq!(verdict, Verdict::Fail);
+    assert!(out.contains("# /dev/faultline0: open: INFO: ENOTTY, want a faultline device\n"));
+    let (_, out) = report(Some(Lie::InfoSize(5)), &[c"/dev/faultline0"]);
+    assert!(out.contains(
+        "INFO: version 1, size 5, reserved 0x0; want version 1 or later, whole pages, reserved 0x0\n"
+    ));
+}
+
+#[test]
+fn without_a_check_that_was_made_it_is_no_pass() {
+    let counts = |passed, failed, skipped| {
+        Counts {
+            passed,
+            failed,
+            skipped,
+        }
+        .outcome()
+    };
+    assert_eq!(counts(0, 0, 0), Outcome::Skip);
+    assert_eq!(counts(0, 0, 11), Outcome::Skip);
+    assert_eq!(counts(1, 0, 10), Outcome::Pass);
+    assert_eq!(counts(10, 1, 0), Outcome::Fail);
+    assert_eq!(Verdict::Skip.status(), 4);
+}
+
+#[test]
+fn no_device_is_no_pass() {
+    let mut out = String::new();
+    assert_eq!(no_device(&mut out), Verdict::Skip);
+    assert_eq!(
+        out,
+        "KTAP version 1\n1..0 # SKIP no /dev/faultline* device\n\
+         faultline-verify: SKIP: no /dev/faultline* device\n"
+    );
+}

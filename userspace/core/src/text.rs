@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Text without a heap and without `core::fmt`, whose machinery would be a quarter of the whole
+//! program.
+//!
+//! ```
+//! use faultline_core::text::Out;
+//!
+//! struct Screen(String);
+//!
+//! impl Out for Screen {
+//!     fn write(&mut self, bytes: &[u8]) {
+//!         self.0.push_str(&String::from_utf8_lossy(bytes));
+//!     }
+//! }
+//!
+//! let mut screen = Screen(String::new());
+//! let out: &mut dyn Out = &mut screen;
+//! out.text("page ").number(7).text(" at ").hex(0x7000).text("\n");
+//! assert_eq!(screen.0, "page 7 at 0x7000\n");
+//! ```
+
+/// Takes text.
+pub trait Out {
+    /// Takes bytes. It does not fail: whoever owns it knows if some were lost.
+    fn write(&mut self, bytes: &[u8]);
+}
+
+/// Can be shown as text.
+pub trait Show {
+    /// Writes itself.
+    fn show(&self, out: &mut dyn Out);
+}
+
+// Not inlined: what is called from a hundred places is to be small there.
+impl<'a> dyn Out + 'a {
+    /// Writes a string.
+    #[inline(never)]
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        self.write(text.as_bytes());
+        self
+    }
+
+    /// Writes a number in decimal.
+    #[inline(never)]
+    pub fn number(&mut self, number: u64) -> &mut Self {
+        self.digits(number, 10)
+    }
+
+    /// Writes a number in hexadecimal, with `0x` in front.
+    #[inline(never)]
+    pub fn hex(&mut self, number: u64) -> &mut Self {
+        self.text("0x").digits(number, 16)
+    }
+
+    /// Writes a value.
+    pub fn show(&mut self, value: &(impl Show + ?Sized)) -> &mut Self
+    where
+        Self: 'a,
+    {
+        value.show(self);
+        self
+    }
+
+    fn digits(&mut self, mut number: u64, base: u64) -> &mut Self {
+        // 2^64 has 20 digits in base 10.
+        let mut digits = [0; 20];
+        let mut start = digits.len();
+        for digit in digits.iter_mut().rev() {
+            *digit = b"0123456789abcdef"[(number % base) as usize & 0xf];
+            number /= base;
+            start -= 1;
+            if number == 0 {
+                break;
+            }
+        }
+        self.write(digits.get(start..).unwrap_or(&[]));
+        self
+    }
+}
+
+/// Bytes that others wrote (a path, a line of the kernel's log) as text that cannot break the
+/// report's lines, begin a directive in them, or disturb a terminal: a question mark stands for
+/// `#` and for what is not printable ASCII.
+#[derive(Clone, Copy, Default)]
+pub struct Printable<'a>(pub &'a [u8]);
+
+impl Show for Printable<'_> {
+    fn show(&self, out: &mut dyn Out) {
+        for byte in self.0 {
+            let printable = matches!(byte, b' '..=b'~') && *byte != b'#';
+            out.write(&[if printable { *byte } else { b'?' }]);
+        }
+    }
+}
+
+/// Text that grows up to `N` bytes. What goes beyond is left out, and three dots say so.
+#[derive(Default)]
+pub struct Note<const N: usize> {
+    text: heapless::Vec<u8, N>,
+    cut: bool,
+}
+
+impl<const N: usize> Note<N> {
+    /// Makes an empty one.
+    pub const fn new() -> Self {
+        Self {
+            text: heapless::Vec::new(),
+            cut: false,
+        }
+    }
+
+    /// Whether nothing has been written.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// How many bytes more would fit.
+    pub fn room(&self) -> usize {
+        N - self.text.len()
+    }
+}
+
+impl<const N: usize> Out for Note<N> {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.cut |= self.text.push(byte).is_err();
+        }
+    }
+}
+
+impl<const N: usize> Show for Note<N> {
+    fn show(&self, out: &mut dyn Out) {
+        out.write(&self.text);
+        if self.cut {
+            out.text("...");
+        }
+    }
+}
+
+#[cfg(test)]
+impl Out for String {
+    fn write(&mut self, bytes: &[u8]) {
+        self.push_str(std::str::from_utf8(bytes).unwrap());
+    }
+}
+
+/// A value as a string.
+#[cfg(test)]
+pub(crate) fn shown(value: &impl Show) -> String {
+    let mut text = String::new();
+    value.show(&mut text);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut dyn Out)) -> String {
+        let mut text = String::new();
+        write(&mut text);
+        text
+    }
+
+    #[test]
+    fn numbers_in_both_bases() {
+        for number in [0, 1, 9, 10, 15, 16, 1 << 32, u64::MAX - 1, u64::MAX] {
+            let text = written(|out| {
+                out.number(number).text(" ").hex(number);
+            });
+            assert_eq!(text, format!("{number} {number:#x}"));
+        }
+    }
+
+    #[test]
+    fn what_could_break_a_line_is_replaced() {
+        assert_eq!(shown(&Printable(b"/dev/a#b \n\x1b\xff~")), "/dev/a?b ???~");
+    }
+
+    #[test]
+    fn a_note_that_fits_is_whole() {
+        let mut note = Note::<5>::new();
+        assert!(note.is_empty());
+        note.write(b"123");
+        note.write(b"45");
+        assert_eq!((shown(&note).as_str(), note.room()), ("12345", 0));
+        assert!(!note.is_empty());
+    }
+
+    #[test]
+    fn a_note_that_does_not_fit_says_so() {
+        let mut note = Note::<5>::new();
+        note.write(b"123");
+        note.write(b"456");
+        note.write(b"7");
+        assert_eq!(shown(&note), "12345...");
+    }
+}

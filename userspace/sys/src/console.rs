@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Standard output and standard error, by lines.
+
+use faultline_core::text::Out;
+use rustix::fd::BorrowedFd;
+
+/// Standard output, as a file.
+pub(crate) fn stdout() -> BorrowedFd<'static> {
+    // SAFETY: nothing in this program closes it.
+    unsafe { rustix::stdio::stdout() }
+}
+
+/// Writes whole lines, each in one go.
+///
+/// On a terminal each line is waited for, so that what the kernel itself prints on the same line
+/// comes before it or after it but not in the middle, and nothing is lost when the machine is
+/// switched off.
+pub struct Console {
+    file: BorrowedFd<'static>,
+    line: [u8; 256],
+    length: usize,
+    failed: bool,
+}
+
+impl Console {
+    /// Standard output.
+    pub fn stdout() -> Self {
+        Self::new(stdout())
+    }
+
+    /// Standard error.
+    pub fn stderr() -> Self {
+        // SAFETY: nothing in this program closes it.
+        Self::new(unsafe { rustix::stdio::stderr() })
+    }
+
+    fn new(file: BorrowedFd<'static>) -> Self {
+        Self {
+            file,
+            line: [0; 256],
+            length: 0,
+            failed: false,
+        }
+    }
+
+    /// Where to write to.
+    pub fn out(&mut self) -> &mut dyn Out {
+        self
+    }
+
+    /// Whether something could not be written.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    fn flush(&mut self) {
+        let mut rest = &self.line[..self.length];
+        while !rest.is_empty() && !self.failed {
+            match rustix::io::write(self.file, rest) {
+                Ok(written) if written > 0 => rest = &rest[written..],
+                Err(rustix::io::Errno::INTR) => {}
+                _ => self.failed = true,
+            }
+        }
+        self.length = 0;
+        // ENOTTY if it is no terminal: there is nothing to wait for.
+        let _ = rustix::termios::tcdrain(self.file);
+    }
+}
+
+impl Out for Console {
+    /// One line that is lost does not cost the rest: ask [`Console::has_failed`] at the end.
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if self.length == self.line.len() {
+                self.flush();
+            }
+            self.line[self.length] = byte;
+            self.length += 1;
+            if byte == b'\n' {
+                self.flush();
+            }
+        }
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        if self.length > 0 {
+            self.flush();
+        }
+    }
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The real devices and the real machine.
+
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+
+use faultline_core::device::{Device, System};
+use faultline_core::errno::Errno;
+use faultline_core::nodes::Nodes;
+use faultline_core::text::Out;
+use faultline_uapi::{Frame, Info, FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{self, Mode, OFlags, RawDir, SeekFrom};
+use rustix::ioctl;
+use rustix::mm::{MapFlags, ProtFlags};
+
+use crate::errno;
+use crate::memory::Area;
+
+/// The running machine. Its view of the kernel's log begins when it is made.
+pub struct Machine {
+    pagemap: Result<OwnedFd, Errno>,
+    log: Result<OwnedFd, Errno>,
+}
+
+impl Machine {
+    /// Opens what is needed of `/proc` and `/dev`. What cannot be opened is said when it is asked
+    /// for.
+    pub fn new() -> Self {
+        let log = open(c"/dev/kmsg", OFlags::RDONLY | OFlags::NONBLOCK).and_then(|log| {
+            // After the last record, which is not ours to judge.
+            fs::seek(&log, SeekFrom::End(0)).map_err(errno)?;
+            Ok(log)
+        });
+        Self {
+            pagemap: open(c"/proc/self/pagemap", OFlags::RDONLY),
+            log,
+        }
+    }
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl System for Machine {
+    type Device = File;
+    type Mapping = Area;
+
+    fn page_size(&self) -> u64 {
+        rustix::param::page_size() as u64
+    }
+
+    fn open(&mut self, path: &CStr) -> Result<File, Errno> {
+        open(path, OFlags::RDWR).map(File)
+    }
+
+    fn pagemap(&mut self, address: u64) -> Result<u64, Errno> {
+        let pagemap = self.pagemap.as_ref().map_err(|&errno| errno)?;
+        let mut entry = [0; 8];
+        let offset = address / self.page_size() * entry.len() as u64;
+        match rustix::io::pread(pagemap, &mut entry, offset).map_err(errno)? {
+            8 => Ok(u64::from_ne_bytes(entry)),
+            // The end of the file: no user address is that high.
+            _ => Err(Errno::FAULT),
+        }
+    }
+
+    fn map_beyond_a_file(&mut self) -> Result<Area, Errno> {
+        // The program's own file is there on every machine, and is far smaller than this.
+        const BEYOND: u64 = 1 << 30;
+        let file = open(c"/proc/self/exe", OFlags::RDONLY)?;
+        Area::new(
+            file.as_fd(),
+            BEYOND,
+            self.page_size(),
+            ProtFlags::READ,
+            MapFlags::PRIVATE,
+        )
+    }
+
+    fn log_record<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, Errno> {
+        let log = self.log.as_ref().map_err(|&errno| errno)?;
+        match rustix::io::read(log, &mut *buffer).map_err(errno) {
+            Ok(length) => Ok(Some(&buffer[..length])),
+            Err(Errno::AGAIN) => Ok(None),
+            Err(errno) => Err(errno),
+        }
+    }
+}
+
+/// An open device.
+pub struct File(OwnedFd);
+
+impl Device for File {
+    type Mapping = Area;
+
+    fn info(&mut self) -> Result<Info, Errno> {
+        // SAFETY: the driver's interface defines this number as one that writes an `Info`; it is
+        // asserted to carry that size. Another driver that knows the number at all would have to
+        // go by the same size, which is part of it.
+        let request = unsafe { ioctl::Getter::<FAULTLINE_IOC_INFO, Info>::new() };
+        // SAFETY: INFO writes its answer and nothing else.
+        unsafe { ioctl::ioctl(&self.0, request) }.map_err(errno)
+    }
+
+    fn physical_address(&mut self, offset: u64) -> Result<u64, Errno> {
+        let mut frame = Frame {
+            offset,
+            physical_address: 0,
+        };
+        // SAFETY: the driver's interface defines this number as one that reads and writes a
+        // `Frame`; it is asserted to carry that size.
+        let request = unsafe { ioctl::Updater::<FAULTLINE_IOC_FRAME, Frame>::new(&mut frame) };
+        // SAFETY: FRAME writes its answer and nothing else.
+        unsafe { ioctl::ioctl(&self.0, request) }.map_err(errno)?;
+        Ok(frame.physical_address)
+    }
+
+    fn map(&mut self, offset: u64, length: u64) -> Result<Area, Errno> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        Area::new(self.0.as_fd(), offset, length, protection, MapFlags::SHARED)
+    }
+
+    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
+        rustix::io::pread(&self.0, bytes, offset).map_err(errno)
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<usize, Errno> {
+        rustix::io::pwrite(&self.0, bytes, offset).map_err(errno)
+    }
+}
+
+/// Finds the driver's nodes in `/dev`.
+pub fn find() -> Result<Nodes, Errno> {
+    let directory = open(c"/dev", OFlags::RDONLY | OFlags::DIRECTORY)?;
+    let mut buffer = [MaybeUninit::uninit(); 1024];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    let mut nodes = Nodes::default();
+    while let Some(entry) = entries.next() {
+        nodes.see(entry.map_err(errno)?.file_name().to_bytes());
+    }
+    Ok(nodes)
+}
+
+/// The path of a node.
+pub struct NodePath {
+    /// Zeroed beyond `length`.
+    bytes: [u8; 32],
+    length: usize,
+}
+
+impl NodePath {
+    /// The path of `/dev/faultlineN`.
+    pub fn new(number: u32) -> Self {
+        let mut path = Self {
+            bytes: [0; 32],
+            length: 0,
+        };
+        let out: &mut dyn Out = &mut path;
+        out.text("/dev/faultline").number(u64::from(number));
+        path
+    }
+
+    /// The path, for a system call.
+    pub fn as_c_str(&self) -> &CStr {
+        // SAFETY: `write` leaves the last byte as it was made: zero.
+        unsafe { CStr::from_ptr(self.bytes.as_ptr().cast()) }
+    }
+}
+
+impl Out for NodePath {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            // 14 characters and at most 10 digits leave a byte free at the end.
+            if self.length < self.bytes.len() - 1 {
+                self.bytes[self.length] = byte;
+                self.length += 1;
+            }
+        }
+    }
+}
+
+/// Opens a file that exists; no program that is started later inherits it.
+pub(crate) fn open(path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    fs::open(path, flags | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The machine under `faultline-verify`, by system calls and without libc.
+//!
+//! All of the program's `unsafe` is in this crate, most of it in [`memory`] and [`fault`]: the
+//! accesses to memory that a device may change or take away, and the signal handler that lets them
+//! fail without harm.
+//!
+//! The program has one thread.
+
+#![no_std]
+#![warn(unreachable_pub)]
+
+#[cfg_attr(target_arch = "aarch64", path = "arch/aarch64.rs")]
+mod arch;
+
+pub mod console;
+pub mod device;
+pub mod fault;
+pub mod init;
+pub mod memory;
+pub mod process;
+
+/// What rustix calls an error, as the core crate calls it.
+pub(crate) fn errno(errno: rustix::io::Errno) -> faultline_core::errno::Errno {
+    faultline_core::errno::Errno(errno.raw_os_error() as u16)
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Mappings of a file, accessed in a way that survives faults.
+
+use core::ffi::c_void;
+use core::ptr::null_mut;
+
+use faultline_core::device::{Fault, Mapping, Unmapped};
+use faultline_core::errno::Errno;
+use rustix::fd::BorrowedFd;
+use rustix::mm::{mmap, munmap, MapFlags, ProtFlags};
+
+use crate::arch;
+use crate::errno;
+use crate::fault::Watch;
+
+/// A mapping of a file.
+///
+/// No reference to what is behind it is ever made: others may change it at any time, and it may
+/// cease to be there.
+///
+/// # Invariants
+///
+/// `area` is a range of addresses that [`mmap`] gave, that has not been unmapped, and that nobody
+/// else accesses or unmaps.
+pub struct Area {
+    area: Range,
+}
+
+/// A range of addresses that was unmapped. The program maps nothing without being told to, so that
+/// the kernel has given the range to nobody else; if it had, probing it would still harm nobody.
+pub struct Gone {
+    area: Range,
+}
+
+#[derive(Clone, Copy)]
+struct Range {
+    start: *mut u8,
+    length: usize,
+}
+
+impl Range {
+    /// The address of `size` bytes at `offset`.
+    ///
+    /// # Panics
+    ///
+    /// If they are not all in the range.
+    fn at(&self, offset: u64, size: usize) -> *mut u8 {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        assert!(start <= self.length && size <= self.length - start);
+        self.start.wrapping_add(start)
+    }
+
+    /// Loads a byte that may not be there.
+    fn load_byte(&self, offset: u64) -> Result<u8, Fault> {
+        let pointer = self.at(offset, 1);
+        // SAFETY: no code but that of this module accesses the range, and it does by `arch` alone.
+        let watch = unsafe { Watch::new(pointer.addr(), 1) };
+        // SAFETY: a fault is watched for. The range is, or was, a mapping of a file, which has no
+        // Rust object in it.
+        let byte = unsafe { arch::load_byte(pointer) };
+        watch.end().map(|()| byte)
+    }
+}
+
+impl Area {
+    /// Maps `length` bytes of a file, from `offset` on.
+    pub(crate) fn new(
+        file: BorrowedFd<'_>,
+        offset: u64,
+        length: u64,
+        protection: ProtFlags,
+        flags: MapFlags,
+    ) -> Result<Self, Errno> {
+        let length = usize::try_from(length).map_err(|_| Errno::NOMEM)?;
+        // SAFETY: the kernel is free to choose the address (there is no `MAP_FIXED` and no hint),
+        // and so takes one where nothing is.
+        let start = unsafe { mmap(null_mut(), length, protection, flags, file, offset) };
+        let start = start.map_err(errno)?.cast();
+        // INVARIANT: `mmap` gave this range, and only this value knows of it.
+        Ok(Self {
+            area: Range { start, length },
+        })
+    }
+}
+
+impl Mapping for Area {
+    type Unmapped = Gone;
+
+    fn address(&self) -> u64 {
+        self.area.start.addr() as u64
+    }
+
+    fn load(&self, offset: u64, words: &mut [u64]) -> Result<(), Fault> {
+        let start = self.area.at(offset, size_of_val(words));
+        // SAFETY: no code but that of this module accesses the range, and it does by `arch` alone.
+        let watch = unsafe { Watch::new(start.addr(), size_of_val(words)) };
+        let mut pointer = aligned(start);
+        for word in words {
+            // SAFETY: the address is aligned, and a fault is watched for. By the invariant of
+            // `Area` the range has no Rust object in it.
+            *word = unsafe { arch::load(pointer) };
+            pointer = pointer.wrapping_add(1);
+        }
+        watch.end()
+    }
+
+    fn store(&mut self, offset: u64, words: &[u64]) -> Result<(), Fault> {
+        let start = self.area.at(offset, size_of_val(words));
+        // SAFETY: no code but that of this module accesses the range, and it does by `arch` alone.
+        let watch = unsafe { Watch::new(start.addr(), size_of_val(words)) };
+        let mut pointer = aligned(start);
+        for &word in words {
+            // SAFETY: the address is aligned, and a fault is watched for. By the invariant of
+            // `Area` the range has no Rust object in it.
+            unsafe { arch::store(pointer, word) };
+            pointer = pointer.wrapping_add(1);
+        }
+        watch.end()
+    }
+
+    fn load_byte(&self, offset: u64) -> Result<u8, Fault> {
+        self.area.load_byte(offset)
+    }
+
+    fn store_byte(&mut self, offset: u64, byte: u8) -> Result<(), Fault> {
+        let pointer = self.area.at(offset, 1);
+        // SAFETY: no code but that of this module accesses the range, and it does by `arch` alone.
+        let watch = unsafe { Watch::new(pointer.addr(), 1) };
+        // SAFETY: a fault is watched for. By the invariant of `Area` the range has no Rust object
+        // in it.
+        unsafe { arch::store_byte(pointer, byte) };
+        watch.end()
+    }
+
+    fn unmap(self) -> Result<Gone, Errno> {
+        let area = self.area;
+        // SAFETY: by the invariant of `Area` the range is this value's own. It is consumed, and
+        // what is returned only probes.
+        let unmapped = unsafe { munmap(area.start.cast::<c_void>(), area.length) };
+        core::mem::forget(self);
+        unmapped.map_err(errno).map(|()| Gone { area })
+    }
+}
+
+impl Drop for Area {
+    #[inline(never)]
+    fn drop(&mut self) {
+        // SAFETY: by the invariant of `Area` the range is this value's own, and nobody can use it
+        // after this.
+        let unmapped = unsafe { munmap(self.area.start.cast::<c_void>(), self.area.length) };
+        debug_assert!(unmapped.is_ok(), "the range was mapped");
+    }
+}
+
+impl Unmapped for Gone {
+    fn load_byte(&self, offset: u64) -> Result<u8, Fault> {
+        self.area.load_byte(offset)
+    }
+}
+
+/// A pointer to words.
+///
+/// # Panics
+///
+/// If the address is not a multiple of their size.
+fn aligned(pointer: *mut u8) -> *mut u64 {
+    let pointer = pointer.cast::<u64>();
+    assert!(pointer.is_aligned());
+    pointer
+}

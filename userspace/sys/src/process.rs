@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! How the program starts and how it dies.
+
+use core::ffi::{c_char, CStr};
+use core::panic::PanicInfo;
+
+use crate::console::Console;
+use crate::init;
+
+/// Makes a function the program: `fn(Args) -> i32`, of the arguments, giving the exit status.
+///
+/// It stands for what origin and the compiler look for by name: `origin_main` and the panic
+/// handler.
+#[macro_export]
+macro_rules! program {
+    ($main:path) => {
+        /// What origin calls.
+        // SAFETY: no other symbol of the program has this name, and origin calls it with the
+        // type that it has here.
+        #[unsafe(no_mangle)]
+        unsafe fn origin_main(count: usize, args: *mut *mut u8, _: *mut *mut u8) -> i32 {
+            // SAFETY: origin passes what the kernel put on the stack, which stays there.
+            let args = unsafe { $crate::process::Args::new(count, args) };
+            $main(args)
+        }
+
+        #[panic_handler]
+        fn panic(info: &::core::panic::PanicInfo<'_>) -> ! {
+            $crate::process::panic(info)
+        }
+    };
+}
+
+/// The arguments that follow the program's name.
+#[derive(Clone)]
+pub struct Args {
+    args: &'static [*mut u8],
+}
+
+impl Args {
+    /// # Safety
+    ///
+    /// `args` points to `count` pointers to strings that end with a NUL, and nobody changes or
+    /// frees any of it.
+    #[doc(hidden)]
+    pub unsafe fn new(count: usize, args: *mut *mut u8) -> Self {
+        // SAFETY: as the caller vouches.
+        let args = unsafe { core::slice::from_raw_parts(args, count) };
+        // A program can be started without so much as its name.
+        Self {
+            args: args.get(1..).unwrap_or(&[]),
+        }
+    }
+}
+
+impl Iterator for Args {
+    type Item = &'static CStr;
+
+    fn next(&mut self) -> Option<&'static CStr> {
+        let (&first, rest) = self.args.split_first()?;
+        self.args = rest;
+        // SAFETY: by the contract of `Args::new` it is a string that stays.
+        Some(unsafe { CStr::from_ptr(first.cast::<c_char>()) })
+    }
+}
+
+/// Whether this is the first process, which must never end.
+pub fn is_init() -> bool {
+    rustix::process::getpid() == rustix::process::Pid::INIT
+}
+
+/// Says that the program was wrong, and ends it with status 1.
+///
+/// A program for release does not say where: the places of all that could panic, and their
+/// formatting, would weigh more than the checks.
+#[doc(hidden)]
+pub fn panic(info: &PanicInfo<'_>) -> ! {
+    let mut console = Console::stderr();
+    console.out().text("faultline-verify: panic");
+    if cfg!(debug_assertions) {
+        if let Some(place) = info.location() {
+            console
+                .out()
+                .text(" at ")
+                .text(place.file())
+                .text(":")
+                .number(place.line().into());
+        }
+    }
+    console.out().text("\n");
+    if is_init() {
+        init::power_off(&mut console, 1)
+    }
+    rustix::runtime::exit_group(1)
+}

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note
+
+//! The driver's interface to user space, compiled from the driver's own file.
+//!
+//! ```
+//! use faultline_uapi::{Info, FLAG_COHERENT, FLAG_PRISTINE};
+//!
+//! let info = Info { version: 1, flags: FLAG_PRISTINE, size: 4096, ..Info::default() };
+//! assert_eq!(info.flags & FLAG_COHERENT, 0);
+//! ```
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[path = "../../../driver/uapi.rs"]
+mod uapi;
+
+pub use uapi::*;
+
+#[cfg(test)]
+mod tests;
