@@ -1,0 +1,117 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The cache: directories that are made once, from inputs that their names bear a hash of.
+#
+# An entry is filled in place, under a lock, and becomes complete with the last file written to
+# it. It is checked whenever it is used: what was interrupted half-way, truncated, changed or
+# deleted since is noticed, said, and made again.
+#
+# ENTRY/.entry/paths     what is checked, relative to ENTRY
+# ENTRY/.entry/sizes     name and size of every file below these paths
+# ENTRY/.entry/hashes    SHA-256 of the few files in which a flipped bit would be the worst
+# ENTRY/.entry/complete  SHA-256 of the three; written last
+# ENTRY.lock             held by whoever makes ENTRY
+
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/faultline
+
+# key VALUE…: a short name for these inputs.
+key() {
+	printf '%s\0' "$@" | sha256sum | cut -c1-12
+}
+
+entry_sizes() { # ENTRY; its paths on standard input
+	(
+		cd "$1" || exit
+		mapfile -t paths
+		find "${paths[@]}" \( -name .entry -o -name __pycache__ \) -prune -o \
+			\( -type f -o -type l \) -printf '%p %s\n' 2>/dev/null | LC_ALL=C sort
+	)
+}
+
+# entry_seal ENTRY: declares ENTRY complete. Of the paths in ENTRY_PATHS names and sizes are
+# checked from now on, of the files in ENTRY_HASHED the contents.
+entry_seal() {
+	local meta=$1/.entry
+	mkdir -p "$meta"
+	printf '%s\n' "${ENTRY_PATHS[@]}" >"$meta/paths"
+	entry_sizes "$1" <"$meta/paths" >"$meta/sizes"
+	(cd "$1" && sha256sum /dev/null "${ENTRY_HASHED[@]}") >"$meta/hashes"
+	(cd "$meta" && sha256sum paths sizes hashes >complete.new)
+	sync --file-system "$meta" # the stamp must not reach the disk before what it vouches for
+	mv "$meta/complete.new" "$meta/complete"
+}
+
+# entry_fault ENTRY: prints what is wrong with ENTRY; nothing if it is intact.
+entry_fault() {
+	local meta=$1/.entry changed
+	if [[ ! -d $1 ]]; then
+		echo "is not there"
+	elif [[ ! -e $meta/complete ]]; then
+		echo "was left half-made"
+	elif ! (cd "$meta" && sha256sum --check --status complete 2>/dev/null); then
+		echo "is damaged: its manifest has changed"
+	elif changed=$(entry_sizes "$1" <"$meta/paths" | LC_ALL=C comm -3 "$meta/sizes" -) && [[ $changed ]]; then
+		read -r changed _ <<<"$changed"
+		echo "is damaged: $changed is missing, new or not of its size"
+	elif ! changed=$(cd "$1" && sha256sum --check --quiet .entry/hashes 2>/dev/null); then
+		echo "is damaged: the contents of ${changed%%:*} have changed"
+	fi
+}
+
+# entry NAME WHAT MAKER [ARG…]: sets ENTRY to the complete entry NAME, which is WHAT in a message.
+# Where there is none, `MAKER ARG…` makes it in the directory ENTRY. MAKER may narrow down
+# ENTRY_PATHS and add to ENTRY_HASHED; both are relative to ENTRY.
+entry() {
+	local name=$1 what=$2 fault lock
+	shift 2
+	ENTRY=$CACHE/$name
+	fault=$(entry_fault "$ENTRY")
+	[[ -n $fault ]] || return 0
+
+	mkdir -p "$CACHE"
+	exec {lock}>"$ENTRY.lock"
+	if ! flock --nonblock "$lock"; then
+		say WAIT "for another make, which is making $what"
+		flock "$lock"
+	fi
+	fault=$(entry_fault "$ENTRY")
+	if [[ -n $fault ]]; then
+		if [[ -e $ENTRY/.entry/stale ]]; then
+			rm "$ENTRY/.entry/stale"
+		elif [[ -d $ENTRY ]]; then
+			say CACHE "$what in $ENTRY $fault: making it again"
+			rm -rf "$ENTRY"
+		fi
+		mkdir -p "$ENTRY"
+		ENTRY_PATHS=(.) ENTRY_HASHED=()
+		"$@"
+		entry_seal "$ENTRY"
+	fi
+	exec {lock}>&-
+}
+
+# entry_stale ENTRY: its inputs have changed; `entry` shall bring it up to date rather than begin
+# with an empty directory.
+entry_stale() {
+	[[ -e $1/.entry/complete ]] || return 0
+	touch "$1/.entry/stale"
+	rm "$1/.entry/complete"
+}
+
+# distclean: deletes the cache, if it is one.
+distclean() {
+	local item
+	if [[ ! -d $CACHE || -L $CACHE ]]; then
+		say CACHE "there is none in $CACHE"
+		return
+	fi
+	for item in "$CACHE"/* "$CACHE"/.[!.]*; do
+		case ${item##*/} in
+		linux-* | bindgen-* | rust-* | venv-* | busybox-* | apt.* | '*' | '.[!.]*') ;;
+		*) die "$item is not this project's; nothing in $CACHE was deleted" ;;
+		esac
+	done
+	say CACHE "deleting $CACHE, $(du -sh "$CACHE" | cut -f1)"
+	rm -rf "$CACHE"
+}

@@ -1,0 +1,160 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The kernel: its sources, its build, and its build system at work for the module.
+
+# To be raised when make_kernel or kbuild comes to build something else from the same inputs.
+KERNEL_RECIPE=1
+
+# setup_kernel: KERNEL_DIR (sources), KERNEL_OUT (the build), KERNEL_VERSION, KERNEL_FROM.
+setup_kernel() {
+	local fragment=board/$BOARD/linux.fragment identity
+	if [[ -n ${KERNEL_SRC:-} ]]; then
+		kernel_source_given
+		identity=given
+	else
+		kernel_source_cached
+		identity=$KERNEL_FROM
+	fi
+	KERNEL_OUT=$CACHE/linux-$BOARD-$(key "$KERNEL_DIR" "$identity" "$(<"$fragment")" "$ARCH" "$(tool_versions)" \
+		"$KERNEL_RECIPE")
+	# A tree that the user works on: what has changed in it since the build?
+	if [[ $identity == given && -e $KERNEL_OUT/.entry/complete ]] && [[ -n $(find "$KERNEL_DIR" \
+		-name .git -prune -o -cnewer "$KERNEL_OUT/.entry/complete" -print -quit) ]]; then
+		entry_stale "$KERNEL_OUT"
+	fi
+	entry "${KERNEL_OUT##*/}" "Linux $KERNEL_VERSION for $BOARD" make_kernel "$fragment"
+}
+
+tool_versions() {
+	"$RUST_BIN/rustc" -vV
+	echo "$RUST_SRC, LLVM $LLVM $LLVM_VERSION, $BINDGEN $BINDGEN_FOUND"
+}
+
+# The version of a source tree, from its Makefile's first lines.
+kernel_version() {
+	sed -n 's/^\(VERSION\|PATCHLEVEL\|SUBLEVEL\) = //p; 6q' "$1/Makefile" 2>/dev/null | paste -sd.
+}
+
+kernel_source_given() {
+	KERNEL_DIR=$(realpath "$KERNEL_SRC") KERNEL_FROM="KERNEL_SRC=$KERNEL_SRC"
+	KERNEL_VERSION=$(kernel_version "$KERNEL_DIR")
+	[[ $KERNEL_VERSION == "$KERNEL_SERIES".* ]] ||
+		die "KERNEL_SRC=$KERNEL_SRC: ${KERNEL_VERSION:+Linux }${KERNEL_VERSION:-no kernel sources}; Linux $KERNEL_SERIES.y is needed"
+	[[ ! -e $KERNEL_DIR/.config && ! -d $KERNEL_DIR/include/config ]] ||
+		die "KERNEL_SRC=$KERNEL_SRC: a kernel was built inside this tree; 'make mrproper' there first"
+}
+
+kernel_source_cached() {
+	local name
+	# What an earlier run got, wherever it was from.
+	for name in "linux-$KERNEL_RELEASE" "linux-source-$KERNEL_SERIES"; do
+		[[ -d $CACHE/$name ]] && break
+	done
+	entry "$name" "the kernel's sources" make_kernel_source
+	KERNEL_DIR=$ENTRY/linux
+	KERNEL_FROM=$(<"$ENTRY/from")
+	KERNEL_VERSION=$(kernel_version "$KERNEL_DIR")
+}
+
+make_kernel_source() {
+	local series=v${KERNEL_RELEASE%%.*}.x file=linux-$KERNEL_RELEASE.tar.xz sum
+	mkdir -p "$ENTRY/linux" "$ENTRY/download"
+	say KERNEL "sources of Linux $KERNEL_RELEASE from ${KERNEL_SITE#*//}"
+	if sum=$(curl --fail --silent --show-error --location --connect-timeout 5 --max-time 60 \
+		"$KERNEL_SITE/$series/sha256sums.asc" 2>"$ENTRY/download/error") &&
+		sum=$(grep -E "^[0-9a-f]{64}  $file\$" <<<"$sum"); then
+		curl --fail --location --connect-timeout 5 --speed-limit 1000 --speed-time 60 \
+			--progress-bar --output "$ENTRY/download/$file" "$KERNEL_SITE/$series/$file" ||
+			die "$KERNEL_SITE/$series/$file: the download broke off"
+		(cd "$ENTRY/download" && sha256sum --check --quiet <<<"$sum") ||
+			die "$file is not what its site's sha256sums.asc says: not used"
+		echo "${KERNEL_SITE#*//}, SHA-256 ${sum%% *}" >"$ENTRY/from"
+	else
+		sum=$(tail -n 1 "$ENTRY/download/error")
+		say KERNEL "not reached (${sum:-no $file there}); looking for Debian's linux-source-$KERNEL_SERIES"
+		deb_unpack "$ENTRY/download" amd64 "$KERNEL_SERIES" "linux-source-$KERNEL_SERIES" ||
+			die "no sources of Linux $KERNEL_SERIES.y: the kernel's site was not reached, and $DEB_WHY_NOT.
+Unpack linux-$KERNEL_RELEASE.tar.xz somewhere and say: make KERNEL_SRC=/that/directory …"
+		echo "$DEB_NAME $DEB_VERSION, Debian $DEB_SUITE" >"$ENTRY/from"
+		mv "$ENTRY/download/usr/src/linux-source-$KERNEL_SERIES.tar.xz" "$ENTRY/download/$file"
+	fi
+	say KERNEL "unpacking 1.6 GB of sources (about 40 s)"
+	tar --extract --xz --file "$ENTRY/download/$file" --directory "$ENTRY/linux" --strip-components=1
+	rm -rf "$ENTRY/download"
+}
+
+make_kernel() { # FRAGMENT
+	say KERNEL "building Linux $KERNEL_VERSION ($KERNEL_FROM), about 15 minutes of CPU time"
+	run_logged kernel-config kbuild KCONFIG_ALLCONFIG="$PWD/$1" allnoconfig
+	kernel_check_config "$1" "$KERNEL_OUT/.config"
+	run_logged kernel kbuild "$IMAGE" modules
+	ENTRY_PATHS=(.config Module.symvers vmlinux "arch/$ARCH/boot/$IMAGE" include scripts rust
+		"arch/$ARCH/include")
+	ENTRY_HASHED=(.config Module.symvers vmlinux "arch/$ARCH/boot/$IMAGE" rust/libkernel.rmeta)
+}
+
+# Kconfig drops a line without a word when something that it depends on is not set.
+kernel_check_config() { # FRAGMENT CONFIG
+	local line name dropped=''
+	while read -r line; do
+		name=${line#\# } name=${name%%[= ]*}
+		case $line in
+		CONFIG_*=n | "# CONFIG_"*" is not set") ! grep -q "^$name=" "$2" || dropped+=$'\n'"    $line" ;;
+		CONFIG_*=*) grep -qxF "$line" "$2" || dropped+=$'\n'"    $line" ;;
+		esac
+	done <"$1"
+	[[ -z $dropped ]] || die "$1: Kconfig did not take these lines:$dropped
+(an option they depend on is off, or the name or value does not exist in Linux $KERNEL_VERSION)"
+}
+
+# kbuild [ARG…]: the kernel's own make, with its variables given and no others: nothing in the
+# user's environment (ARCH, CROSS_COMPILE, MAKEFLAGS, …) has a say.
+kbuild() {
+	env --ignore-environment PATH="$RUST_BIN:$PATH" HOME="$HOME" TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
+		${LIBCLANG_PATH:+LIBCLANG_PATH="$LIBCLANG_PATH"} \
+		KBUILD_BUILD_USER=faultline KBUILD_BUILD_HOST=faultline \
+		make --no-print-directory --jobs="$(nproc)" -C "$KERNEL_DIR" O="$KERNEL_OUT" \
+		ARCH="$ARCH" LLVM="$LLVM" BINDGEN="$BINDGEN" RUST_LIB_SRC="$RUST_SRC" "$@"
+}
+
+# build_module DIR [ARG…]: the module, into DIR.
+build_module() {
+	local dir=$1
+	shift
+	mkdir -p "$dir"
+	(
+		flock 9
+		kbuild M="$TOP/driver" MO="$(realpath "$dir")" CONFIG_FAULTLINE=m "$@" modules
+	) 9>"$dir.lock"
+}
+
+# rust_analyzer: for editors, a description of the driver's crate, and settings that tell them of
+# both sides. The settings are VS Code's; other editors take the same names.
+rust_analyzer() {
+	local target=${RUST_TARGET//-/_} settings=.vscode/settings.json
+	mkdir -p "$BUILD/driver" .vscode
+	kbuild M="$TOP/driver" MO="$TOP/$BUILD/driver" CONFIG_FAULTLINE=m rust-analyzer
+	mv "$BUILD/driver/rust-project.json" driver/
+	say EDITOR "driver/rust-project.json"
+
+	cat >"$settings.new" <<-EOF
+		{
+			"rust-analyzer.linkedProjects": ["driver/rust-project.json", "userspace/Cargo.toml"],
+			"rust-analyzer.cargo.target": "$RUST_TARGET",
+			"rust-analyzer.cargo.targetDir": "$BUILD/rust-analyzer",
+			"rust-analyzer.cargo.sysrootSrc": "$RUST_SRC",
+			"rust-analyzer.cargo.extraEnv": {
+				"CARGO_TARGET_${target^^}_RUSTFLAGS": "--sysroot=$RUST_TARGET_SYSROOT"
+			},
+			"rust-analyzer.cargo.allTargets": false
+		}
+	EOF
+	if [[ ! -e $settings ]] || cmp --silent "$settings" "$BUILD/settings.json"; then
+		cp "$settings.new" "$BUILD/settings.json"
+		mv "$settings.new" "$settings"
+		say EDITOR "$settings"
+	else
+		say EDITOR "$settings is yours and stays as it is; what rust-analyzer needs is in $settings.new"
+	fi
+}

@@ -1,0 +1,586 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Boot one guest and answer with its verdict.
+
+The guest is a kernel, a device tree and an initramfs made of the module, an init program and
+whatever is laid over them. Its console goes to standard output as it comes. The exit status is:
+
+    N    that of the guest's own last line, `faultline: exit status N`
+    1    the kernel reported a fault, whatever the guest said, or the guest said nothing
+    124  the time limit ended the guest
+    125  the guest could not be started: a wrong argument, a missing file, QEMU's own error
+    128+ a signal ended the run (130 for Ctrl-C)
+
+Unless that is a plain pass, the last line on standard error says what happened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import select
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import termios
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+TOP = Path(__file__).resolve().parents[2]
+BOARDS = TOP / "board"
+
+STATUS_FAULT = 1
+STATUS_TIMEOUT = 124
+STATUS_SETUP = 125
+
+# After a panic: time for the rest of the report to arrive, should the guest not reset by itself.
+PANIC_GRACE = 2.0
+# After SIGTERM: time for QEMU to leave by itself. A hung one ignores the signal.
+TERM_GRACE = 2.0
+
+# How a line of the kernel's log begins: its time (`printk.time=1` is on the command line) and,
+# with CONFIG_PRINTK_CALLER, its task or CPU. Only what follows such a prefix is searched for
+# faults, so that a program may print these words as it likes. The prefix need not open the line:
+# the kernel does not wait for a program that has written only half of one.
+KERNEL_LINE = re.compile(r"\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? (.*)")
+
+# What the kernel says when it has found something wrong with itself, as it begins the message.
+KERNEL_FAULTS = {
+    "panic": r"Kernel panic - ",
+    "oops": r"Internal error: |Unable to handle kernel |Oops",
+    "SError or bad exception": r"SError Interrupt on |Bad mode in |Unexpected kernel ",
+    "BUG(), soft lockup, KASAN, KFENCE, …": r"(?:watchdog: )?(?:kernel )?BUG(?:: | at )",
+    "WARN(), most of lockdep": r"WARNING: ",
+    "lockdep": r"INFO: (?:trying to register non-static key|possible .* detected)",
+    "stack dump": r"Call [Tt]race:",
+    "Rust panic": r"rust_kernel: panicked ",
+    "sanitizers": r"UBSAN: |KASAN: |KCSAN: |KMSAN: ",
+    "memory": r"kmemleak: \d+ new suspected |refcount_t: ",
+    "hung task": r"INFO: task .* blocked ",
+    "RCU stall": r"(?:rcu: )?INFO: \w+ .*(?:stalls?\b)",
+    # kernel/dma/debug.c names the offending driver and device; its other messages are about
+    # itself ("preallocated … entries", "debugging enabled …").
+    "DMA API debugging": r"DMA-API: (?!preallocated|debugging|dma_debug|\d|enable|switching)",
+}
+KERNEL_FAULT = re.compile("|".join(f"(?:{pattern})" for pattern in KERNEL_FAULTS.values()))
+KERNEL_PANIC = re.compile(KERNEL_FAULTS["panic"])
+
+# What init prints before it powers off. The last such line counts: whatever else runs in the
+# guest can print one before.
+VERDICT = re.compile(r"faultline: exit status (\d{1,3})")
+
+
+class SetupError(Exception):
+    """The guest could not be started; the message is one line for the user."""
+
+
+class Signalled(Exception):
+    """A signal asks for the end of the run."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+@dataclass(frozen=True)
+class Board:
+    """What is particular to a board's emulated machine: `board/NAME/board.env`."""
+
+    qemu: str
+    machine: str
+    cpu: str
+    smp: int
+    mem: str
+    console: str
+    dtso: Path | None
+    timeout: int
+
+    @classmethod
+    def load(cls, name: str) -> Board:
+        path = BOARDS / name / "board.env"
+        if not path.is_file():
+            known = ", ".join(sorted(p.parent.name for p in BOARDS.glob("*/board.env")))
+            raise SetupError(f"no board '{name}': there is {known or 'none'}")
+        lines = (line.strip() for line in path.read_text().splitlines())
+        env = dict(line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
+        try:
+            return cls(
+                qemu=env["QEMU"],
+                machine=env["MACHINE"],
+                cpu=env["CPU"],
+                smp=positive(env["SMP"]),
+                mem=memory(env["MEM"]),
+                console=env["CONSOLE"],
+                dtso=TOP / env["DTSO"] if env.get("DTSO") else None,
+                timeout=positive(env["TIMEOUT"]),
+            )
+        except KeyError as missing:
+            raise SetupError(f"{path}: no value for {missing.args[0]}") from None
+        except argparse.ArgumentTypeError as error:
+            raise SetupError(f"{path}: {error}") from None
+
+
+@dataclass(frozen=True)
+class Guest:
+    """One guest to boot: the board's machine and what the command line asks of it."""
+
+    board: Board
+    kernel: Path
+    module: Path
+    init: Path
+    overlays: Sequence[Path]
+    run: Sequence[str]
+    dtso: Path | None
+    append: str
+    qemu_args: Sequence[str]
+    timeout: int | None
+    interactive: bool
+    gdb: bool
+
+    def machine(self, **properties: str) -> list[str]:
+        """QEMU with every option that shapes the machine, and with it the device tree.
+
+        The tree is dumped and the guest is booted with these very options; they cannot differ.
+        """
+        given = "".join(f",{key}={value.replace(',', ',,')}" for key, value in properties.items())
+        board = self.board
+        return [
+            board.qemu,
+            *("-machine", board.machine + given),
+            *("-cpu", board.cpu),
+            *("-smp", str(board.smp)),
+            *("-m", board.mem),
+            *("-nic", "none"),
+            *("-display", "none"),
+            "-no-reboot",
+            *self.qemu_args,
+        ]
+
+    def boot(self, initramfs: Path, dtb: Path) -> list[str]:
+        """The machine with software in it and its console on standard input and output."""
+        monitor = ["-mon", "chardev=console"] if self.interactive else ["-monitor", "none"]
+        mux = "on" if self.interactive else "off"
+        return [
+            *self.machine(),
+            *("-kernel", str(self.kernel)),
+            *("-initrd", str(initramfs)),
+            *("-dtb", str(dtb)),
+            *("-append", self.command_line()),
+            *("-chardev", f"stdio,id=console,mux={mux},signal=off"),
+            *("-serial", "chardev:console"),
+            *monitor,
+            *(["-gdb", "tcp:localhost:1234", "-S"] if self.gdb else []),
+        ]
+
+    def command_line(self) -> str:
+        """The kernel's: a panic resets at once, which ends QEMU by `-no-reboot`."""
+        words = [f"console={self.board.console}", "printk.time=1", "panic=-1"]
+        if self.gdb:
+            words.append("nokaslr")  # or gdb's symbols lie elsewhere than the kernel
+        return " ".join([*words, *self.append.split()])
+
+
+@dataclass
+class Console:
+    """Passes the console through as it comes, keeps it in a file, and reads along."""
+
+    log: BinaryIO
+    fault: str | None = None
+    panicked: bool = False
+    verdict: int | None = None
+    partial: bytes = field(default=b"", repr=False)
+
+    def feed(self, data: bytes) -> None:
+        write_all(sys.stdout.fileno(), data)
+        self.log.write(data)
+        self.log.flush()
+        *lines, self.partial = (self.partial + data).split(b"\n")
+        for line in lines:
+            self.read(line)
+
+    def close(self) -> None:
+        """A last line without an end counts too; the shell's prompt gets a line of its own."""
+        if self.partial:
+            self.read(self.partial)
+            self.partial = b""
+            write_all(sys.stdout.fileno(), b"\n")
+
+    def read(self, raw: bytes) -> None:
+        line = raw.decode(errors="replace").strip()
+        if match := VERDICT.fullmatch(line):
+            self.verdict = int(match[1])
+        elif (match := KERNEL_LINE.search(line)) and KERNEL_FAULT.match(match[1]):
+            self.fault = self.fault or match[1]
+            self.panicked = self.panicked or bool(KERNEL_PANIC.match(match[1]))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: the exit status, and one line unless it is a plain pass."""
+
+    status: int
+    message: str | None = None
+
+
+# ------------------------------------------------------------------------------------- arguments
+
+
+def positive(text: str) -> int:
+    if not re.fullmatch(r"[0-9]+", text) or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number above zero")
+    return int(text)
+
+
+def memory(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]*[KMGTkmgt]?", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not an amount of memory such as 512M or 2G")
+    return text
+
+
+def words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}': {error}") from None
+
+
+def file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"no file '{text}'")
+    return Path(text)
+
+
+def directory(text: str) -> Path:
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"no directory '{text}'")
+    return Path(text)
+
+
+class Parser(argparse.ArgumentParser):
+    """A wrong argument is a set-up error like any other."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SetupError(message)
+
+
+def parser() -> Parser:
+    p = Parser(
+        description=(__doc__ or "").partition("\n")[0],
+        epilog="A value that begins with a dash is given as --option=value.",
+        allow_abbrev=False,
+    )
+    p.add_argument("--board", required=True, metavar="NAME", help="a folder of board/")
+    p.add_argument("--kernel", required=True, type=file, metavar="IMAGE")
+    p.add_argument("--module", required=True, type=file, metavar="KO", help="faultline.ko")
+    p.add_argument("--init", required=True, type=file, metavar="PROG", help="becomes /init")
+    p.add_argument("--overlay", action="append", default=[], type=directory, metavar="DIR",
+                   help="lay DIR's files over the initramfs; may be given again")
+    p.add_argument("--run", default=[], type=words, metavar="'PROG ARG…'",
+                   help="have init run this in place of the verification")
+    p.add_argument("--dtso", type=file, metavar="FILE", help="instead of the board's own overlay")
+    p.add_argument("--smp", type=positive, metavar="N", help="CPUs")
+    p.add_argument("--mem", type=memory, metavar="SIZE", help="RAM, such as 512M")
+    p.add_argument("--cpu", metavar="NAME", help="a CPU model of QEMU's")
+    p.add_argument("--append", default="", metavar="STR", help="add to the kernel command line")
+    p.add_argument("--qemu-args", default=[], type=words, metavar="STR", help="add to QEMU's")
+    p.add_argument("--timeout", type=positive, metavar="SEC",
+                   help="end the guest then (default: the board's; none with a user at work)")
+    p.add_argument("--interactive", action="store_true", help="the terminal is the console")
+    p.add_argument("--gdb", action="store_true", help="wait for a debugger on port 1234")
+    p.add_argument("--work", type=directory, metavar="DIR", help="keep what is made on the way")
+    p.add_argument("--log", type=Path, metavar="FILE", help="keep what the console said")
+    return p
+
+
+def guest(args: argparse.Namespace) -> Guest:
+    board = Board.load(args.board)
+    asked = {key: getattr(args, key) for key in ("cpu", "smp", "mem") if getattr(args, key)}
+    attended = args.interactive or args.gdb
+    return Guest(
+        board=replace(board, **asked),
+        kernel=args.kernel,
+        module=args.module,
+        init=args.init,
+        overlays=args.overlay,
+        run=args.run,
+        dtso=args.dtso or board.dtso,
+        append=args.append,
+        qemu_args=args.qemu_args,
+        timeout=args.timeout or (None if attended else board.timeout),
+        interactive=args.interactive,
+        gdb=args.gdb,
+    )
+
+
+# ------------------------------------------------------------------------ initramfs, device tree
+
+
+def tool(*command: str, cwd: Path | None = None, stdin: bytes | None = None) -> str:
+    """Run a tool to its end and return what it warned of; fail with its own words."""
+    try:
+        done = subprocess.run(command, cwd=cwd, input=stdin, capture_output=True)
+    except FileNotFoundError:
+        raise SetupError(f"{command[0]} is not installed: `make doctor` lists what is") from None
+    said = " ".join(done.stderr.decode(errors="replace").split())
+    if done.returncode:
+        raise SetupError(said or f"{command[0]} failed with status {done.returncode}")
+    return said
+
+
+def entries(tree: Path) -> dict[Path, bool]:
+    """Everything in a directory, parents first: its relative path, and whether it is one too."""
+    return {
+        path.relative_to(tree): path.is_dir() and not path.is_symlink()
+        for path in sorted(tree.rglob("*"))
+    }
+
+
+def stage(tree: Path, files: dict[str, Path | bytes], mode: int = 0o644) -> None:
+    """Put files into a tree, made if need be."""
+    for name, content in files.items():
+        target = tree / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+        target.chmod(mode)
+
+
+def stage_base(tree: Path, guest: Guest) -> None:
+    """What every guest has: init, the module, and the mount points."""
+    for name in ("dev", "proc", "sys", "tmp"):
+        (tree / name).mkdir()
+    stage(tree, {"init": guest.init}, mode=0o755)
+    stage(tree, {"lib/modules/faultline.ko": guest.module})
+    for path in [tree, *tree.rglob("*")]:
+        os.utime(path, (0, 0))  # the same archive from the same files
+
+
+def archive(tree: Path, names: Sequence[Path], output: Path) -> None:
+    """Append a tree to the initramfs, as root's."""
+    listing = "".join(f"{name}\0" for name in names).encode()
+    packed = output.with_suffix(".part")
+    tool(
+        *("cpio", "--create", "--null", "--format=newc", "--owner=0:0", "--reproducible"),
+        *("--quiet", f"--file={packed.resolve()}"),
+        cwd=tree,
+        stdin=listing,
+    )
+    with packed.open("rb") as source, output.open("ab") as target:
+        shutil.copyfileobj(source, target)
+    packed.unlink()
+
+
+def initramfs(guest: Guest, work: Path) -> Path:
+    """An archive for each tree, one after the other: the kernel lets the later ones win.
+
+    So the overlays go in just as they are, symbolic links and modes included.
+    """
+    base, run = work / "base", work / "run"
+    for tree in (base, run):
+        shutil.rmtree(tree, ignore_errors=True)  # of an earlier guest, in a folder that is kept
+        tree.mkdir()
+    stage_base(base, guest)
+    if guest.run:
+        stage(run, {"etc/faultline/run": "".join(f"{word}\0" for word in guest.run).encode()})
+
+    output = work / "initramfs.cpio"
+    output.unlink(missing_ok=True)
+    seen: dict[Path, bool] = {}
+    for tree in (base, *guest.overlays, run):
+        added = entries(tree)
+        for name in added.keys() & seen.keys():
+            # The kernel would quietly drop one of the two.
+            if added[name] != seen[name]:
+                raise SetupError(f"overlay {tree}: '{name}' is a directory here or below, not both")
+        if tree in guest.overlays and Path("init") in added:
+            say(f"overlay {tree} replaces /init")
+        archive(tree, list(added), output)
+        seen |= added
+    return output
+
+
+def device_tree(guest: Guest, work: Path) -> Path:
+    """The tree of the very machine that will be booted, with the overlay applied."""
+    dumped, overlay, merged = work / "machine.dtb", work / "overlay.dtbo", work / "guest.dtb"
+    tool(*guest.machine(dumpdtb=str(dumped)))
+    if not guest.dtso:
+        return dumped
+    if warning := tool("dtc", "-@", "-I", "dts", "-O", "dtb", f"-o{overlay}", str(guest.dtso)):
+        raise SetupError(f"dtc warns: {warning}")
+    tool("fdtoverlay", f"-i{dumped}", f"-o{merged}", str(overlay))
+    return merged
+
+
+# ---------------------------------------------------------------------------------------- the run
+
+
+def say(message: str) -> None:
+    print(f"run: {message}", file=sys.stderr, flush=True)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write to what may be non-blocking: QEMU makes the terminal so, which we share with it."""
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [])
+
+
+def on_signal(number: int, _frame: object) -> NoReturn:
+    raise Signalled(number)
+
+
+SIGNALS = (signal.SIGALRM, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def emulator(command: Sequence[str], stdin: int | None) -> Iterator[subprocess.Popen[bytes]]:
+    """QEMU, gone when this is left in whatever way; if by SIGKILL, the kernel ends it."""
+    with terminal_restored():
+        qemu = subprocess.Popen(
+            ["setpriv", "--pdeathsig=KILL", *command],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            # Ctrl-C is for us to handle, but a terminal is read by the foreground group alone.
+            start_new_session=stdin is not None,
+        )
+        try:
+            yield qemu
+        finally:
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+            end(qemu)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(TERM_GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextlib.contextmanager
+def terminal_restored() -> Iterator[None]:
+    """Give the terminal back as it was: a killed QEMU does not."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    descriptor = sys.stdin.fileno()
+    attributes, blocking = termios.tcgetattr(descriptor), os.get_blocking(descriptor)
+    try:
+        yield
+    finally:
+        os.set_blocking(descriptor, blocking)
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, attributes)
+
+
+def watch(qemu: subprocess.Popen[bytes], console: Console, timeout: int | None) -> int | None:
+    """Follow the console until QEMU ends or a signal ends the wait; return that signal.
+
+    The time limit is a signal, too, so that it also holds while the reader of our own output
+    makes us wait.
+    """
+    assert qemu.stdout is not None
+    if timeout:
+        signal.setitimer(signal.ITIMER_REAL, timeout)
+    grace_given = False
+    try:
+        while data := os.read(qemu.stdout.fileno(), 65536):
+            console.feed(data)
+            if console.panicked and not grace_given:
+                grace_given = True
+                signal.setitimer(signal.ITIMER_REAL, PANIC_GRACE)
+        qemu.wait()
+    except Signalled as signalled:
+        return signalled.number
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return None
+
+
+def judge(console: Console, qemu_status: int, ended_by: int | None, guest: Guest) -> Outcome:
+    """What the run comes to. A kernel fault outweighs all else: nothing after it can be trusted."""
+    if console.fault:
+        return Outcome(STATUS_FAULT, f"the kernel reported: {console.fault}")
+    if ended_by == signal.SIGALRM:
+        return Outcome(STATUS_TIMEOUT, f"the time limit of {guest.timeout} s ended the guest")
+    if ended_by is not None:
+        return Outcome(128 + ended_by, f"{signal.Signals(ended_by).name} ended the run")
+    if qemu_status:
+        return Outcome(STATUS_SETUP, f"{guest.board.qemu} failed with status {qemu_status}")
+    if console.verdict:
+        return Outcome(console.verdict, f"the guest's exit status is {console.verdict}")
+    if console.verdict is None and not guest.interactive:
+        return Outcome(STATUS_FAULT, "the guest ended without a verdict")
+    return Outcome(0)
+
+
+def introduce(guest: Guest) -> None:
+    """What a user at work has to know before the first line of the console."""
+    if guest.interactive:
+        say("Ctrl-A X leaves QEMU, Ctrl-A H shows its other keys")
+    if guest.gdb:
+        say("the guest waits for a debugger")
+        print(attach(guest), file=sys.stderr, flush=True)
+
+
+def attach(guest: Guest) -> str:
+    """How to debug the kernel and the module, with the paths of this very guest."""
+    near = (parent / "vmlinux" for parent in guest.kernel.resolve().parents)
+    vmlinux = next((path for path in near if path.is_file()), "vmlinux")
+    module = guest.module.resolve()
+    return f"""\
+In another terminal:
+  gdb-multiarch {vmlinux} -ex 'target remote localhost:1234' -ex continue
+When the module is loaded (Ctrl-C there stops the guest), with the address that the guest shows in
+/sys/module/faultline/sections/.text:
+  (gdb) add-symbol-file {module} ADDRESS
+or, if the kernel has CONFIG_GDB_SCRIPTS:
+  (gdb) lx-symbols {module.parent}"""
+
+
+def run(guest: Guest, work: Path, log: Path) -> Outcome:
+    command = guest.boot(initramfs(guest, work), device_tree(guest, work))
+    introduce(guest)
+    stdin = None if guest.interactive else subprocess.DEVNULL
+    with log.open("wb") as file:
+        console = Console(file)
+        with emulator(command, stdin) as qemu:
+            ended_by = watch(qemu, console, guest.timeout)
+            qemu_status = qemu.returncode
+        console.close()
+    return judge(console, qemu_status or 0, ended_by, guest)
+
+
+def main() -> int:
+    os.umask(0o022)  # modes in the initramfs do not depend on the caller's
+    for number in SIGNALS:
+        signal.signal(number, on_signal)
+    try:
+        args = parser().parse_args()
+        with contextlib.ExitStack() as stack:
+            work = args.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            outcome = run(guest(args), work, args.log or work / "console.log")
+    except SetupError as error:
+        outcome = Outcome(STATUS_SETUP, str(error))
+    except OSError as error:
+        outcome = Outcome(STATUS_SETUP, f"{error.filename or 'output'}: {error.strerror}")
+    except Signalled as signalled:
+        outcome = Outcome(128 + signalled.number, f"{signalled} ended the run")
+    if outcome.message:
+        say(outcome.message)
+    return outcome.status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

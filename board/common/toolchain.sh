@@ -1,0 +1,182 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The compilers: Rust with the sources of its library, LLVM, bindgen.
+#
+# Each find_… sets what it is named for and fails if the machine has nothing suitable.
+
+# find_rust: RUST_BIN, the directory of rustc and cargo; RUST_SYSROOT, RUST_VERSION. The first in
+# PATH that is new enough; then where rustup and the distributions put theirs.
+find_rust() {
+	local rustc
+	while read -r rustc; do
+		[[ -x $rustc && -x ${rustc%/*}/cargo ]] || continue
+		RUST_VERSION=$("$rustc" --version 2>/dev/null | cut -d' ' -f2) || continue
+		at_least "$RUSTC_MIN" "$RUST_VERSION" || continue
+		# Past rustup's proxy, which decides anew in each directory.
+		RUST_SYSROOT=$("$rustc" --print sysroot)
+		RUST_BIN=$RUST_SYSROOT/bin
+		[[ -x $RUST_BIN/cargo ]] || RUST_BIN=${rustc%/*}
+		return 0
+	done < <(
+		type -ap rustc || true
+		echo "$HOME/.cargo/bin/rustc"
+		compgen -G '/usr/lib/rust-*/bin/rustc' | sort --version-sort --reverse
+	)
+	return 1
+}
+
+# find_rust_tools: whether what the checks of format and style need is beside the compiler.
+find_rust_tools() {
+	[[ -x $RUST_BIN/rustfmt && -x $RUST_BIN/cargo-clippy && -x $RUST_BIN/clippy-driver ]]
+}
+
+# find_rust_src: RUST_SRC, the library's sources of exactly this compiler.
+find_rust_src() {
+	for RUST_SRC in "$RUST_SYSROOT/lib/rustlib/src/rust/library" "/usr/src/rustc-$RUST_VERSION/library" \
+		"$CACHE/rust-src-$RUST_VERSION/usr/src/rustc-$RUST_VERSION/library"; do
+		[[ ! -e $RUST_SRC/core/src/lib.rs ]] || return 0
+	done
+	return 1
+}
+
+# find_llvm: LLVM as the kernel's build wants it (`-19`, or `1` for programs without a version in
+# their names), LLVM_VERSION, and LIBCLANG_PATH for bindgen. The highest that is complete.
+find_llvm() {
+	local v tool
+	for ((v = 40; v >= LLVM_MIN; v--)); do
+		LIBCLANG_PATH=/usr/lib/llvm-$v/lib
+		compgen -G "$LIBCLANG_PATH/libclang*.so*" >/dev/null || continue
+		for tool in clang ld.lld llvm-ar llvm-nm llvm-objcopy llvm-readelf; do
+			command -v "$tool-$v" >/dev/null || continue 2
+		done
+		LLVM=-$v LLVM_VERSION=$("clang-$v" -dumpversion)
+		return 0
+	done
+	LLVM=1 LIBCLANG_PATH=
+	for tool in clang ld.lld llvm-ar llvm-nm llvm-objcopy llvm-readelf; do
+		command -v "$tool" >/dev/null || return 1
+	done
+	LLVM_VERSION=$(clang -dumpversion)
+	at_least "$LLVM_MIN" "$LLVM_VERSION"
+}
+
+# find_bindgen: BINDGEN and BINDGEN_FOUND, its version.
+find_bindgen() {
+	while read -r BINDGEN; do
+		[[ -x $BINDGEN ]] || continue
+		BINDGEN_FOUND=$("$BINDGEN" --version 2>/dev/null | cut -d' ' -f2) || continue
+		! at_least "$BINDGEN_MIN" "$BINDGEN_FOUND" || return 0
+	done < <(type -ap bindgen || true; echo "$HOME/.cargo/bin/bindgen")
+	return 1
+}
+
+# find_python: PYTHON_VERSION of the python3 in PATH, which runs run.py.
+find_python() {
+	PYTHON_VERSION=$(python3 -c 'import platform; print(platform.python_version())' 2>/dev/null) &&
+		at_least "$PYTHON_MIN" "$PYTHON_VERSION"
+}
+
+# find_test_python: TEST_PYTHON, which can make virtual environments and has libfdt. The first to
+# ask is the distribution's, because libfdt is one of its packages.
+find_test_python() {
+	for TEST_PYTHON in /usr/bin/python3 python3; do
+		! "$TEST_PYTHON" -c "import ensurepip, libfdt, sys, venv
+sys.exit(sys.version_info < (${PYTHON_MIN/./, }))" 2>/dev/null || return 0
+	done
+	return 1
+}
+
+# Everything that is made or downloaded to complete the toolchain.
+setup_tools() {
+	ensure_packages run
+	find_python || die "Python ${PYTHON_VERSION:-3} is in use (PATH), $PYTHON_MIN or later is needed"
+	setup_rust_src
+	if ! find_bindgen; then
+		entry "bindgen-$BINDGEN_VERSION" "bindgen $BINDGEN_VERSION" make_bindgen
+		BINDGEN=$ENTRY/bin/bindgen
+		BINDGEN_FOUND=$BINDGEN_VERSION
+	fi
+	entry "rust-sysroot-$(key "$RUST_TARGET" "$("$RUST_BIN/rustc" -vV)" "$CORE_MANIFEST" "$(declare -f build_core)")" \
+		"Rust's core library for $RUST_TARGET" make_sysroot
+	RUST_TARGET_SYSROOT=$ENTRY
+}
+
+setup_rust_src() {
+	local wanted=$RUST_VERSION toolchain=${RUST_SYSROOT##*/toolchains/}
+	! find_rust_src || [[ $RUST_SRC == "$CACHE"/* ]] || return 0
+	# The entry would be checked by its use below; where there is none yet, rustup comes first.
+	if [[ ! -d $CACHE/rust-src-$wanted && $toolchain != "$RUST_SYSROOT" ]] && command -v rustup >/dev/null; then
+		say RUST-SRC "rustup component add rust-src, to toolchain $toolchain"
+		if rustup component add rust-src --toolchain "$toolchain" >"$LOGS/rust-src.log" 2>&1 &&
+			find_rust_src; then
+			return 0
+		fi
+		say RUST-SRC "rustup could not (${LOGS#"$TOP"/}/rust-src.log); Debian has the same sources"
+	fi
+	entry "rust-src-$wanted" "the sources of Rust $wanted" make_rust_src
+	find_rust_src || die "rust-src: $ENTRY does not hold the library of Rust $wanted"
+}
+
+make_rust_src() {
+	deb_unpack "$ENTRY" amd64 "$RUST_VERSION" rust-src rust-web-src || die \
+		"the sources of Rust $RUST_VERSION are not to be had: $DEB_WHY_NOT.
+Have 'rustup component add rust-src' run where rustup can download, or use the distribution's rustc."
+	ENTRY_PATHS=("usr/src/rustc-$RUST_VERSION/library")
+}
+
+make_bindgen() {
+	say BINDGEN "cargo install bindgen-cli $BINDGEN_VERSION (about 80 s)"
+	run_logged bindgen clean_cargo install bindgen-cli --version "$BINDGEN_VERSION" --locked \
+		--root "$ENTRY" --target-dir "$ENTRY/target"
+	rm -rf "$ENTRY/target"
+	ENTRY_HASHED=(bin/bindgen)
+}
+
+# The core library for the guest's user space: optimised for size, as the program is, which the one
+# that rustup has is not. It is built by cargo's -Zbuild-std, from the compiler's own sources, in a
+# package that is nothing but a reason to build it, and laid out as a sysroot, so that all later
+# builds are stable cargo's ordinary ones.
+CORE_MANIFEST='[package]
+name = "empty"
+edition = "2021"
+[profile.release]
+opt-level = "z"
+panic = "abort"'
+
+make_sysroot() {
+	local lib=lib/rustlib/$RUST_TARGET/lib
+	say SYSROOT "Rust's core library for $RUST_TARGET (about 20 s)"
+	mkdir -p "$ENTRY/build/src" "$ENTRY/$lib"
+	echo "$CORE_MANIFEST" >"$ENTRY/build/Cargo.toml"
+	echo '#![no_std]' >"$ENTRY/build/src/lib.rs"
+	run_logged sysroot build_core "$ENTRY/build"
+	cp "$ENTRY/build/target/$RUST_TARGET/release/deps"/lib{core,compiler_builtins}-*.rlib "$ENTRY/$lib"
+	rm -rf "$ENTRY/build"
+}
+
+build_core() { # PACKAGE
+	clean_cargo_environment
+	# RUSTC_BOOTSTRAP: -Z flags on a stable compiler. The source root: its sources may be elsewhere
+	# than rustup puts them. Bitcode: the programs are linked with LTO.
+	export RUSTC_BOOTSTRAP=1 __CARGO_TESTS_ONLY_SRC_ROOT=$RUST_SRC RUSTFLAGS='-Cembed-bitcode=yes -Cforce-unwind-tables=no'
+	cargo build --release --target "$RUST_TARGET" -Zbuild-std=core,compiler_builtins \
+		-Zbuild-std-features=optimize_for_size \
+		--manifest-path "$1/Cargo.toml" --target-dir "$1/target"
+}
+
+# The tests' Python packages, pinned with their hashes, in a virtual environment: VENV.
+setup_tests() {
+	ensure_packages test
+	find_test_python || die "no python3 of $PYTHON_MIN or later with ensurepip, venv and libfdt"
+	entry "venv-$(key "$(readlink -f "$TEST_PYTHON")" "$("$TEST_PYTHON" -VV)" "$(<tests/requirements.txt)")" \
+		"the tests' Python packages" make_venv
+	VENV=$ENTRY
+}
+
+make_venv() {
+	say VENV "pip install -r tests/requirements.txt (about 20 s)"
+	run_logged venv "$TEST_PYTHON" -m venv --system-site-packages "$ENTRY"
+	run_logged pip "$ENTRY/bin/pip" --disable-pip-version-check install --no-deps \
+		--only-binary=:all: --require-hashes -r tests/requirements.txt
+}
