@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Faultline's front door. `make` lists what there is to do; board/common/setup does the work.
+#
+# A comment with two hashes beside a target, or before a variable's line, is what help prints.
+
+ifeq ($(filter grouped-target,$(.FEATURES)),)
+$(error GNU make 4.3 or later is needed, this is $(MAKE_VERSION))
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+## BOARD=NAME        a folder of board/ (qemu-virt-arm64)
+BOARD := qemu-virt-arm64
+## KERNEL_SRC=DIR    Linux 7.3.y sources to build, instead of downloaded ones
+KERNEL_SRC ?=
+## MUTANT=NAME       module, run: a driver that is wrong on purpose (wrong-page)
+MUTANT :=
+## OVERLAY=DIR       run, shell: a directory laid over the guest's root
+OVERLAY :=
+## RUN='PROG ARG…'   run: a program of the guest in place of the verification
+RUN :=
+## DTS=FILE          run, shell: a device-tree overlay in place of the board's
+DTS :=
+## SMP=N             CPUs of the guest
+SMP :=
+## MEM=SIZE          memory of the guest, such as 512M or 2G
+MEM :=
+## CPU=NAME          CPU model of the guest, such as cortex-a53
+CPU :=
+## APPEND='WORD…'    added to the kernel's command line
+APPEND :=
+## QEMU_ARGS='ARG…'  added to QEMU's command line
+QEMU_ARGS :=
+## TIMEOUT=SECONDS   run: end a guest that takes longer
+TIMEOUT :=
+## TESTS='-k NAME'   test: arguments for pytest, such as which tests
+TESTS :=
+## BUSYBOX=FILE      shell: a static arm64 busybox, instead of Debian's
+BUSYBOX :=
+VARIABLES := BOARD KERNEL_SRC MUTANT OVERLAY RUN DTS SMP MEM CPU APPEND QEMU_ARGS TIMEOUT TESTS BUSYBOX
+
+# A mistyped variable would otherwise be ignored without a word.
+unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
+	$(if $(findstring command line,$(origin $v)),$v)))
+$(if $(unknown),$(error unknown variable: $(unknown). There are: $(VARIABLES)))
+$(if $(wildcard board/$(BOARD)/board.env),,$(error BOARD=$(BOARD): there is \
+	$(patsubst board/%/board.env,%,$(wildcard board/*/board.env))))
+
+# Recipes take the values from their environment, where neither make nor the shell reads more into
+# them than was given.
+$(foreach v,$(VARIABLES),$(eval override $v := $$(value $v)))
+export $(VARIABLES)
+
+SETUP := board/common/setup
+OUT := build/$(BOARD)
+TOOLS := $(OUT)/tools.env
+KERNEL := $(OUT)/kernel.env
+IMAGE := $(OUT)/linux/arch/arm64/boot/Image
+MODULE_DIR := $(OUT)/driver$(if $(MUTANT),-$(MUTANT))
+MODULE := $(MODULE_DIR)/faultline.ko
+PROGRAM := $(OUT)/faultline-verify
+
+# $(BOOT): run.py with those of these that have a value.
+given = $${$1:+--$2 "$$$1"}
+BOOT = board/common/run.py --board $(BOARD) --kernel $(IMAGE) \
+	--module $(MODULE) --init $(PROGRAM) $(call given,OVERLAY,overlay) $(call given,RUN,run) \
+	$(call given,DTS,dtso) $(call given,SMP,smp) $(call given,MEM,mem) $(call given,CPU,cpu) \
+	$(call given,TIMEOUT,timeout) $${APPEND:+--append="$$APPEND"} \
+	$${QEMU_ARGS:+--qemu-args="$$QEMU_ARGS"}
+
+PYTEST = env --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL \
+	FAULTLINE_BOARD=$(BOARD) FAULTLINE_BUILD=$(CURDIR)/$(OUT) FAULTLINE_KERNEL=$(CURDIR)/$(IMAGE) \
+	FAULTLINE_MODULE=$(CURDIR)/$(MODULE) FAULTLINE_VERIFY=$(CURDIR)/$(PROGRAM) \
+	$(OUT)/venv/bin/python -m pytest tests
+##
+.PHONY: help run shell debug test lint unit module verify kernel setup doctor rust-analyzer clean distclean
+help: ## List targets and variables
+	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
+	@echo; sed -n 's/^## /  /p' Makefile
+
+run: $(MODULE) $(PROGRAM) ## Boot QEMU and have the driver verified; the verdict is make's status
+	@exec $(BOOT)
+
+shell: $(MODULE) $(PROGRAM) ## Boot to a busybox shell with the driver loaded
+	@$(SETUP) busybox $(OUT)/shell
+	@exec $(BOOT) --overlay $(OUT)/shell --run '/bin/sh -l' --interactive
+
+debug: $(MODULE) $(PROGRAM) ## Start QEMU stopped, for gdb; says how to attach
+	@exec $(BOOT) --gdb
+
+test: $(MODULE) $(PROGRAM) ## Run everything that can fail: lint, unit tests, binding, boots
+	@$(SETUP) tests
+	@exec $(PYTEST) $(TESTS)
+
+lint: $(KERNEL) ## Check format, clippy on both sides, where unsafe may be, shell scripts
+	@$(SETUP) tests
+	@exec $(PYTEST) -m lint
+
+unit: $(TOOLS) ## Run the host unit tests of userspace/
+	@$(SETUP) cargo test --locked
+
+module: $(MODULE) ## Build the driver: build/BOARD/driver/faultline.ko
+
+verify: $(PROGRAM) ## Build the guest's program: build/BOARD/faultline-verify
+
+kernel: $(KERNEL) ## Build the kernel, unless it is in the cache
+
+setup: $(KERNEL) ## Get everything that the other targets need, without running them
+	@$(SETUP) tests
+
+doctor: ## Say what is found, which version, and what is missing; change nothing
+	@$(SETUP) doctor
+
+rust-analyzer: $(KERNEL) ## Write what editors need for the driver and for userspace/
+	@$(SETUP) rust-analyzer
+
+clean: ## Delete build/
+	rm -rf build
+
+distclean: clean ## Delete build/ and the cache: the kernel, downloads, tools
+	@$(SETUP) distclean
+
+# Set-up looks each time, and rewrites these only when there is something new.
+FORCE:
+$(TOOLS): FORCE
+	@$(SETUP) tools
+
+$(KERNEL): $(TOOLS) FORCE
+	@$(SETUP) kernel
+
+$(MODULE): $(KERNEL) $(wildcard driver/Kbuild $(foreach d,driver driver/*,$d/*.rs $d/*.[ch]))
+	@$(SETUP) module $(MODULE_DIR) $(if $(MUTANT),FAULTLINE_MUTANT=$(MUTANT))
+	@touch $@
+
+$(PROGRAM): $(TOOLS) FORCE
+	@$(SETUP) cross build --locked --release --package faultline-verify
+	@cmp --silent $(OUT)/userspace/aarch64-unknown-linux-gnu/release/faultline-verify $@ || \
+		cp $(OUT)/userspace/aarch64-unknown-linux-gnu/release/faultline-verify $@
+
+.DEFAULT:
+	@echo "make: there is no target '$@'; 'make help' lists them" >&2; exit 2
