@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What all tests share: where the built things are, and how to boot a guest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from guests import PATIENCE, Boot
+from places import SETUP, TOP, Places
+
+
+def pytest_configure() -> None:
+    try:
+        Places.from_environment()
+    except KeyError as missing:
+        pytest.exit(f"{missing.args[0]} is not set: run the tests by `make test`", returncode=4)
+
+
+@pytest.fixture(scope="session")
+def places() -> Places:
+    return Places.from_environment()
+
+
+@pytest.fixture
+def boot(places: Places, tmp_path: Path) -> Boot:
+    return Boot(places, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def sources() -> list[Path]:
+    """Every file of the project: those that git tracks, and the new ones it does not ignore."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=TOP, capture_output=True, check=True, text=True,
+    ).stdout
+    files = [TOP / name for name in listed.split("\0") if name]
+    assert files, "git lists no file"
+    # A file that was deleted, or replaced by a link, is not there to be read.
+    return [path for path in files if path.is_file() and not path.is_symlink()]
+
+
+@pytest.fixture(scope="session")
+def guest_test(places: Places, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An overlay that has tests/guest as /bin/faultline-guest-test; the option to boot with it."""
+    built = subprocess.run(
+        [SETUP, "cross", "build", "--locked", "--release",
+         f"--manifest-path={TOP / 'tests/guest/Cargo.toml'}"],
+        cwd=TOP, text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )
+    assert built.returncode == 0, built.stdout
+    name = "faultline-guest-test"
+    overlay = tmp_path_factory.mktemp("overlay")
+    (overlay / "bin").mkdir()
+    shutil.copy(places.cross_output / name, overlay / "bin" / name)
+    return f"--overlay={overlay}"
+
+
+@pytest.fixture(scope="session")
+def make() -> Make:
+    return Make()
+
+
+class Make:
+    """Calls make as a user does, from the top of the project; the output comes as a whole."""
+
+    def __call__(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        # None of the variables of the make that runs these tests.
+        inherited = {name: value for name, value in os.environ.items()
+                     if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")}
+        return subprocess.run(
+            ["make", *arguments], cwd=TOP, env=inherited, text=True, input=stdin,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE,
+        )

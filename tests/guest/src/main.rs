@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a test does from inside a guest: `faultline-guest-test COMMAND [ARG]`.
+//!
+//! - `exit N`: ends with that status.
+//! - `hang`: never ends.
+//! - `say TEXT`, `log TEXT`: puts a line on the console, or into the kernel's log.
+//! - `unbind`, `unload`: takes the device or the driver away while they are in use. The first
+//!   thing that is not as it should be is said, and gives the exit status 1.
+
+#![no_std]
+#![no_main]
+
+use core::ffi::CStr;
+use core::fmt::{self, Display, Write};
+
+use faultline_core::device::{Device, Fault, Mapping, Signal, System};
+use faultline_core::errno::Errno;
+use faultline_sys::console::Console;
+use faultline_sys::device::{File, Machine};
+use faultline_sys::process::Args;
+use faultline_sys::{fault, init, program};
+use faultline_uapi::FLAG_PRISTINE;
+use rustix::fs::{Mode, OFlags};
+use rustix::system::delete_module;
+
+program!(main);
+
+/// The device that is taken away, and the node it stands for (dts/qemu-virt.dtso).
+const DEVICE: &CStr = c"/dev/faultline0";
+const NODE: &[u8] = b"dma-buffer-0";
+
+const MODULE: &CStr = c"/lib/modules/faultline.ko";
+
+fn main(mut args: Args) -> i32 {
+    let mut console = Console::stdout();
+    fault::install();
+    let (command, argument) = (args.next().unwrap_or(c""), args.next().unwrap_or(c""));
+    let outcome = match command.to_bytes() {
+        b"exit" => return number(argument),
+        b"hang" => loop {
+            core::hint::spin_loop();
+        },
+        b"say" => {
+            let _ = writeln!(console, "{}", argument.to_str().unwrap_or("?"));
+            Ok(())
+        }
+        b"log" => write_file(c"/dev/kmsg", argument.to_bytes()),
+        b"unbind" => unbind(),
+        b"unload" => unload(),
+        _ => return 2,
+    };
+    match outcome {
+        Ok(()) => 0,
+        Err(unexpected) => {
+            let _ = writeln!(console, "unexpected: {}", unexpected);
+            1
+        }
+    }
+}
+
+fn number(text: &CStr) -> i32 {
+    text.to_str()
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(2)
+}
+
+/// Unbinds a device that is open and mapped: all of it ends at once, and binding it again starts
+/// anew, with nothing left of what was stored.
+fn unbind() -> Result<(), Unexpected> {
+    let mut machine = Machine::new();
+    let mut file = open(&mut machine)?;
+    let size = file.info().map_err(|errno| note("INFO", errno))?.size;
+    let mut mapping = map(&mut file, size)?;
+    let untouched = map(&mut file, size)?;
+    for offset in [0, size - 1] {
+        mapping
+            .store_byte(offset, 0x5a)
+            .map_err(|fault| note("a store before", fault))?;
+    }
+
+    write_file(c"/sys/bus/platform/drivers/faultline/unbind", NODE)?;
+    for (mapping, offset) in [(&mapping, 0), (&mapping, size - 1), (&untouched, 0)] {
+        expect_sigbus(mapping, offset)?;
+    }
+    expect("read()", file.read_at(0, &mut [0; 8]), Errno::NODEV)?;
+    expect("write()", file.write_at(0, &[0; 8]), Errno::NODEV)?;
+    expect("INFO", file.info(), Errno::NODEV)?;
+    expect("FRAME", file.physical_address(0), Errno::NODEV)?;
+    expect("mmap()", file.map(0, size), Errno::NODEV)?;
+    expect("open()", machine.open(DEVICE), Errno::NOENT)?;
+
+    write_file(c"/sys/bus/platform/drivers/faultline/bind", NODE)?;
+    let mut fresh = open(&mut machine)?;
+    let info = fresh
+        .info()
+        .map_err(|errno| note("INFO of the new one", errno))?;
+    if info.flags & FLAG_PRISTINE == 0 {
+        return Err(note("the new one", "is not pristine"));
+    }
+    let fresh_mapping = map(&mut fresh, info.size)?;
+    for offset in 0..info.size {
+        match fresh_mapping.load_byte(offset) {
+            Ok(0) => {}
+            Ok(_) => return Err(note("the new one", "is not zeroed")),
+            Err(fault) => return Err(note("a load from the new one", fault)),
+        }
+    }
+    // What was opened and mapped before does not come back to life.
+    expect_sigbus(&mapping, 0)?;
+    expect(
+        "read() of the old one",
+        file.read_at(0, &mut [0; 8]),
+        Errno::NODEV,
+    )
+}
+
+/// Unloads the module: not while it is in use, cleanly after that, and it can be loaded again.
+fn unload() -> Result<(), Unexpected> {
+    let mut machine = Machine::new();
+    let mut file = open(&mut machine)?;
+    let mapping = map(&mut file, 4096)?;
+    expect("delete_module() with a file open", delete(), Errno::AGAIN)?;
+    drop(file);
+    expect("delete_module() with a mapping", delete(), Errno::AGAIN)?;
+    mapping
+        .load_byte(0)
+        .map_err(|fault| note("a load", fault))?;
+    drop(mapping);
+
+    delete().map_err(|errno| note("delete_module()", errno))?;
+    expect("open()", machine.open(DEVICE), Errno::NOENT)?;
+    init::load_module(MODULE).map_err(|errno| note("loading it again", errno))?;
+    open(&mut machine).map(drop)
+}
+
+fn open(machine: &mut Machine) -> Result<File, Unexpected> {
+    machine.open(DEVICE).map_err(|errno| note("open()", errno))
+}
+
+fn map(file: &mut File, size: u64) -> Result<<File as Device>::Mapping, Unexpected> {
+    file.map(0, size).map_err(|errno| note("mmap()", errno))
+}
+
+fn delete() -> Result<(), Errno> {
+    // O_NONBLOCK: refuse rather than wait until nobody uses it.
+    const O_NONBLOCK: i32 = OFlags::NONBLOCK.bits() as i32;
+    delete_module(c"faultline", O_NONBLOCK).map_err(|errno| Errno(errno.raw_os_error() as u16))
+}
+
+fn write_file(path: &'static CStr, bytes: &[u8]) -> Result<(), Unexpected> {
+    rustix::fs::open(path, OFlags::WRONLY, Mode::empty())
+        .and_then(|file| rustix::io::write(file, bytes))
+        .map(drop)
+        .map_err(|error| {
+            note(
+                path.to_str().unwrap_or("?"),
+                Errno(error.raw_os_error() as u16),
+            )
+        })
+}
+
+fn expect_sigbus(mapping: &impl Mapping, offset: u64) -> Result<(), Unexpected> {
+    match mapping.load_byte(offset) {
+        Err(fault) if fault.signal == Signal::Bus => Ok(()),
+        Err(fault) => Err(note("a load after, want SIGBUS", fault)),
+        Ok(_) => Err(note("a load after, want SIGBUS", "it worked")),
+    }
+}
+
+fn expect<T>(what: &'static str, seen: Result<T, Errno>, want: Errno) -> Result<(), Unexpected> {
+    match seen {
+        Err(errno) if errno == want => Ok(()),
+        Err(errno) => Err(note(what, errno)),
+        Ok(_) => Err(note(what, "it worked")),
+    }
+}
+
+/// What was done, and what was seen that was not expected.
+struct Unexpected {
+    what: &'static str,
+    seen: Seen,
+}
+
+enum Seen {
+    Errno(Errno),
+    Fault(Fault),
+    Text(&'static str),
+}
+
+fn note(what: &'static str, seen: impl Into<Seen>) -> Unexpected {
+    Unexpected {
+        what,
+        seen: seen.into(),
+    }
+}
+
+impl Display for Unexpected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.what)?;
+        match &self.seen {
+            Seen::Errno(errno) => errno.fmt(f),
+            Seen::Fault(fault) => fault.fmt(f),
+            Seen::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<Errno> for Seen {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl From<Fault> for Seen {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<&'static str> for Seen {
+    fn from(text: &'static str) -> Self {
+        Self::Text(text)
+    }
+}

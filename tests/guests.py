@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Boots guests by board/common/run.py, the only way to do so, and reads what they said."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from places import RUNNER, Places
+
+# Nothing here takes that long; should the runner's own limit fail, the test does not hang.
+PATIENCE = 90
+
+
+@dataclass(frozen=True)
+class Run:
+    """A guest that has been: its exit status, its console, and the runner's last words."""
+
+    status: int
+    console: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"status {self.status}: {self.message or 'no message'}\n{self.console}"
+
+    def devices(self) -> dict[str, tuple[str, int, str]]:
+        """What the driver's log says it has bound: node → (character device, bytes, coherency)."""
+        bound = re.findall(r"\] faultline ([\w-]+): (/dev/\w+): (\d+) bytes, ([\w-]+)", self.console)
+        return {node: (path, int(size), coherency) for node, path, size, coherency in bound}
+
+
+class Boot:
+    """Boots the default guest, but for what the call says otherwise."""
+
+    def __init__(self, places: Places, work: Path) -> None:
+        self.places = places
+        self.work = work
+
+    def command(self, *options: str, **instead: Path) -> list[str]:
+        here = self.places
+        given = {"kernel": here.kernel, "module": here.module, "init": here.verify} | instead
+        return [
+            str(RUNNER),
+            f"--board={here.board}",
+            f"--work={self.work}",
+            *(f"--{name}={path}" for name, path in given.items()),
+            *options,
+        ]
+
+    def __call__(self, *options: str, **instead: Path) -> Run:
+        done = subprocess.run(
+            self.command(*options, **instead),
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE,
+        )
+        return Run(
+            done.returncode,
+            done.stdout.decode(errors="replace").replace("\r", ""),
+            done.stderr.decode(errors="replace").strip(),
+        )
+
+    def start(self, *options: str, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+        """Boot without waiting for the end; the guest's QEMU is there when this returns."""
+        runner = subprocess.Popen(
+            self.command(*options),
+            stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
+        )
+        deadline = time.monotonic() + PATIENCE
+        while not self.emulators() and runner.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return runner
+
+    def emulators(self) -> list[int]:
+        """The processes of this guest's QEMU: the working directory on their command line is
+        this test's own. QEMU that only dumps the machine's tree does not count."""
+        initrd = os.fsencode(self.work / "initramfs.cpio")
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                argv = (process / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue  # it has ended
+            if b"qemu-system" in argv[0] and initrd in argv:
+                found.append(int(process.name))
+        return found

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Reads the verification's report with the kernel's own KTAP parser, tools/testing/kunit."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Report:
+    """The results, and whatever the parser had to complain of: counts, numbers, plans."""
+
+    ok: set[tuple[str, ...]]
+    not_ok: set[tuple[str, ...]]
+    skipped: set[tuple[str, ...]]
+    errors: int
+
+    def failed_checks(self) -> set[str]:
+        """The names of the checks, the innermost results, that are `not ok` on some device."""
+        return {path[-1] for path in self.not_ok if len(path) > 1}
+
+
+def parse(console: str, kernel_source: Path) -> Report:
+    tools = str(kernel_source / "tools/testing/kunit")
+    if tools not in sys.path:
+        sys.path.insert(0, tools)
+    import kunit_parser  # type: ignore[import-not-found]
+    import kunit_printer  # type: ignore[import-not-found]
+
+    root = kunit_parser.parse_run_tests(console.splitlines(), kunit_printer.null_printer)
+    status = kunit_parser.TestStatus
+    found: dict[object, set[tuple[str, ...]]] = {}
+
+    def walk(test: object, above: tuple[str, ...]) -> None:
+        for subtest in test.subtests:  # type: ignore[attr-defined]
+            path = (*above, subtest.name)
+            found.setdefault(subtest.status, set()).add(path)
+            walk(subtest, path)
+
+    walk(root, ())
+    known = (status.SUCCESS, status.FAILURE, status.SKIPPED)
+    ok, not_ok, skipped = (found.pop(each, set()) for each in known)
+    # A test that crashed, or is missing, has a status of its own.
+    return Report(ok, not_ok, skipped, root.counts.errors + sum(map(len, found.values())))

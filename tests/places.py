@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where things are. `make test` says it in the environment."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[1]
+RUNNER = TOP / "board/common/run.py"
+BINDINGS = TOP / "dts/bindings"
+DRIVER = TOP / "driver"
+USERSPACE = TOP / "userspace"
+SETUP = TOP / "board/common/setup"
+
+
+@dataclass(frozen=True)
+class Places:
+    board: str
+    kernel: Path  # the image
+    module: Path
+    verify: Path  # the static program
+    build: Path  # outputs for the board
+
+    @classmethod
+    def from_environment(cls) -> Places:
+        return cls(
+            board=os.environ["FAULTLINE_BOARD"],
+            kernel=Path(os.environ["FAULTLINE_KERNEL"]),
+            module=Path(os.environ["FAULTLINE_MODULE"]),
+            verify=Path(os.environ["FAULTLINE_VERIFY"]),
+            build=Path(os.environ["FAULTLINE_BUILD"]),
+        )
+
+    @property
+    def kernel_source(self) -> Path:
+        """The tree that the kernel was built from: Kbuild leaves a link in the output."""
+        return self.build / "linux/source"
+
+    @property
+    def rust_bin(self) -> Path:
+        """Where the rustc in use is, and rustfmt and the rest beside it."""
+        return Path(environment(self.build / "tools.env")["RUST_BIN"])
+
+    @property
+    def cross_output(self) -> Path:
+        """Where cargo puts programs for the guest."""
+        target = environment(TOP / "board" / self.board / "board.env")["RUST_TARGET"]
+        return self.build / "userspace" / target / "release"
+
+
+def environment(file: Path) -> dict[str, str]:
+    """The values of a file of KEY=value lines, quoted for the shell."""
+    lines = (line for line in file.read_text().splitlines() if re.match(r"\w+=", line))
+    return {key: "".join(shlex.split(value)) for key, _, value in (l.partition("=") for l in lines)}

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Boots: the verdict on a machine that is right, and on each that is wrong."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import ktap
+from conftest import Make
+from guests import Boot, Run
+from places import DRIVER, Places
+
+pytestmark = pytest.mark.boot
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# What dts/qemu-virt.dtso asks for.
+NODES = {
+    "dma-buffer-0": ("/dev/faultline0", 16 * KIB, "coherent"),
+    "dma-buffer-1": ("/dev/faultline1", 64 * KIB, "non-coherent"),
+}
+
+CHECKS = 11
+
+
+def tree(directory: Path, *nodes: str) -> str:
+    """An overlay with these properties in a node of ours each; the option to boot with it."""
+    body = "".join(
+        f'dma-buffer-{number} {{ compatible = "faultline,coherent-buffer"; {properties} }};\n'
+        for number, properties in enumerate(nodes)
+    )
+    # An overlay that adds nothing has nothing to apply: a property keeps it from being empty.
+    overlay = directory / "test.dtso"
+    overlay.write_text(f"/dts-v1/;\n/plugin/;\n&{{/}} {{ faultline-test; {body} }};\n")
+    return f"--dtso={overlay}"
+
+
+def console_line(run: Run, pattern: str) -> bool:
+    return re.search(pattern, run.console, re.MULTILINE) is not None
+
+
+def test_default_machine(boot: Boot, places: Places) -> None:
+    run = boot()
+    assert run.status == 0, run
+    assert run.message == ""
+    assert run.devices() == NODES
+
+    report = ktap.parse(run.console, places.kernel_source)
+    assert (report.errors, report.not_ok, report.skipped) == (0, set(), set()), run
+    for device, _, _ in NODES.values():
+        assert len([path for path in report.ok if path[:-1] == (device,)]) == CHECKS
+    assert console_line(run, rf"^faultline-verify: PASS: 2 devices, {2 * CHECKS} checks: "), run
+    # What the program says of each device is what the driver says of it.
+    for device, size, coherency in NODES.values():
+        assert console_line(run, rf"^# {device}: {size} bytes, {coherency}, DMA address 0x"), run
+
+
+@pytest.mark.parametrize("cpus", [1, 4])
+def test_cpus(boot: Boot, cpus: int) -> None:
+    run = boot(f"--smp={cpus}")
+    assert run.status == 0, run
+    assert f"SMP: Total of {cpus} processors activated" in run.console, run
+    assert run.devices() == NODES
+
+
+def test_size_is_optional_and_may_take_two_cells(boot: Boot, tmp_path: Path) -> None:
+    run = boot(tree(tmp_path, "dma-coherent;", f"dma-noncoherent; size = <0 {4 * MIB}>;"))
+    assert run.status == 0, run
+    assert {node: what[1:] for node, what in run.devices().items()} == {
+        "dma-buffer-0": (4 * KIB, "coherent"),
+        "dma-buffer-1": (4 * MIB, "non-coherent"),
+    }
+
+
+def test_no_node(boot: Boot, tmp_path: Path) -> None:
+    run = boot(tree(tmp_path))
+    assert run.status == 4, run
+    assert run.message == "run: the guest's exit status is 4"
+    assert run.devices() == {}
+    assert console_line(run, r"^faultline-verify: SKIP: no /dev/faultline\* device$"), run
+
+
+BAD_SIZES = {
+    "zero": ("size = <0>;", r"size: 0 is not a size: give a multiple of the page size \(4096\)"),
+    "not a multiple of the page": (
+        "size = <5000>;", r"size: 5000 is not a multiple of the page size \(4096\)"),
+    "larger than memory": (
+        "size = <0x100 0>;",
+        r"size: 1099511627776 bytes are more than this machine's memory \(\d{9,10} bytes\)"),
+    "less than memory, but not to be had": (
+        f"size = <{800 * MIB:#x}>;", rf"size: cannot allocate {800 * MIB} bytes of DMA memory"),
+    "three cells": ("size = <0 0 4096>;", r"size: 3 cells, want 1 or 2"),
+    "no cell": ("size;", r"size: 0 cells, want 1 or 2"),
+}
+
+
+@pytest.mark.parametrize(("size", "complaint"), BAD_SIZES.values(), ids=BAD_SIZES.keys())
+def test_bad_size(boot: Boot, tmp_path: Path, size: str, complaint: str) -> None:
+    """The property is named, the probe fails with a real errno, nothing else goes wrong."""
+    run = boot(tree(tmp_path, size))
+    assert run.devices() == {}
+    assert console_line(run, rf"\] faultline dma-buffer-0: {complaint}$"), run
+    assert console_line(run, r"\] faultline dma-buffer-0: probe with driver faultline failed with "
+                             r"error -(12|22)$"), run
+    # There is no device to verify; nor has the runner seen the kernel warn.
+    assert run.status == 4, run
+    assert run.message == "run: the guest's exit status is 4"
+
+
+def test_bad_node_beside_a_good_one(boot: Boot, places: Places, tmp_path: Path) -> None:
+    """It takes neither the other's device away nor its number; that the kernel complains is all
+    that the verification of the other has to complain of."""
+    run = boot(tree(tmp_path, "size = <0x2000>;", "size = <0>;"))
+    assert [what[:2] for what in run.devices().values()] == [("/dev/faultline0", 8 * KIB)]
+    assert run.status == 1, run
+    report = ktap.parse(run.console, places.kernel_source)
+    device = "/dev/faultline0"
+    assert report.not_ok == {(device,), (device, "kernel_log")}, run
+
+
+def test_wrong_page_is_caught(boot: Boot, places: Places, make: Make) -> None:
+    """A driver that maps the neighbour of each page: wrong, but always in the same way, so the
+    mappings agree with one another, and with nothing else."""
+    built = make("-s", "module", "MUTANT=wrong-page")
+    assert built.returncode == 0, built.stdout
+    run = boot(module=places.build / "driver-wrong-page/faultline.ko")
+    assert run.status == 1, run
+    assert run.message == "run: the guest's exit status is 1"
+    assert "mutant wrong-page: for tests only" in run.console
+
+    report = ktap.parse(run.console, places.kernel_source)
+    devices = {device for device, _, _ in NODES.values()}
+    wrong = {"pagemap_kernel", "store_read", "write_load"}
+    assert report.not_ok == {(device,) for device in devices} | {
+        (device, check) for device in devices for check in wrong
+    }, run
+    assert len(report.ok) == len(devices) * (CHECKS - len(wrong))
+    assert (report.errors, report.skipped) == (0, set())
+    assert console_line(run, r"^faultline-verify: FAIL: "), run
+
+
+def test_release_module_has_no_mutant(places: Places) -> None:
+    kbuild = (DRIVER / "Kbuild").read_text()
+    mutants = re.search(r"^faultline-mutants := (.+)$", kbuild, re.MULTILINE)
+    assert mutants, "driver/Kbuild names no mutants"
+    module = places.module.read_bytes()
+    assert b"faultline" in module
+    for word in ["for tests only", *mutants[1].split()]:
+        assert word.encode() not in module
+
+
+def test_panic(boot: Boot) -> None:
+    """No init: the kernel cannot go on. It says so, and the guest ends at once."""
+    run = boot("--append=rdinit=/missing")
+    assert run.status == 1
+    assert run.message.startswith("run: the kernel reported: Kernel panic - not syncing: "), run
+
+
+def test_panic_that_does_not_reset(boot: Boot) -> None:
+    run = boot("--append=rdinit=/missing panic=0", "--timeout=60")
+    assert run.status == 1
+    assert run.message.startswith("run: the kernel reported: Kernel panic - not syncing: "), run
+    assert "end Kernel panic" in run.console  # the whole report
+
+
+RUNS = {
+    "status 0": ("/init --version", 0, r"^faultline-verify \d+\.\d+\.\d+$"),
+    "status 2": ("/init --nonsense", 2, r"--nonsense"),
+    "no such device": ("/init /dev/null", 1, r"/dev/null"),
+    "not there": ("/bin/missing", 127, r"/bin/missing.*ENOENT"),
+    "not a program": ("/lib/modules/faultline.ko", 126, r"/lib/modules/faultline\.ko.*EACCES"),
+}
+
+
+@pytest.mark.parametrize(("argv", "status", "said"), RUNS.values(), ids=RUNS.keys())
+def test_run(boot: Boot, argv: str, status: int, said: str) -> None:
+    """RUN= takes the place of the verification; its exit status is the guest's."""
+    run = boot(f"--run={argv}")
+    assert run.status == status, run
+    assert console_line(run, said), run
+    assert "/dev/faultline0: " in run.console, "the module is loaded all the same"
+    assert not console_line(run, r"^faultline-verify: PASS"), run
+
+
+def test_run_keeps_words_together(boot: Boot) -> None:
+    run = boot("--run=/init '--no such option'")
+    assert run.status == 2, run
+    assert console_line(run, r"--no such option"), run
+
+
+def test_unbind_while_mapped(boot: Boot, guest_test: str) -> None:
+    """Mappings are revoked (SIGBUS), open files answer ENODEV, binding again starts anew."""
+    run = boot(guest_test, "--run=/bin/faultline-guest-test unbind")
+    assert (run.status, run.message) == (0, ""), run
+
+
+def test_unload_and_load_again(boot: Boot, guest_test: str) -> None:
+    run = boot(guest_test, "--run=/bin/faultline-guest-test unload")
+    assert (run.status, run.message) == (0, ""), run
+    assert run.console.count("] faultline dma-buffer-0: /dev/faultline0: ") == 2

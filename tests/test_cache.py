@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The cache (board/common/cache.sh): what is damaged or half-made is noticed, said, made again."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from places import TOP
+
+pytestmark = pytest.mark.unit
+
+# An entry like the kernel's: a large file whose size is checked, a small one whose contents are.
+SCRIPT = """
+set -euo pipefail
+die() { echo "error: $1" >&2; exit 1; }
+say() { echo "$1: $2"; }
+. board/common/cache.sh
+fill() {
+    echo made
+    printf '%s' "$IMAGE" >"$ENTRY/Image"
+    [[ -z ${FAIL:-} ]] || exit 3
+    mkdir "$ENTRY/scripts"
+    echo fixdep >"$ENTRY/scripts/fixdep"
+    ENTRY_HASHED=(scripts/fixdep)
+}
+entry kernel-0123 "the kernel" fill
+"""
+
+
+class Cache:
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.entry = home / "faultline/kernel-0123"
+
+    def use(self, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-c", SCRIPT], cwd=TOP, text=True, stdin=subprocess.DEVNULL,
+            env={"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(self.home), "IMAGE": "x" * 5000}
+            | environment,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    cache = Cache(tmp_path)
+    first = cache.use()
+    assert (first.returncode, first.stdout) == (0, "made\n"), first.stdout
+    return cache
+
+
+def test_intact_entry_is_used_as_it_is(cache: Cache) -> None:
+    again = cache.use()
+    assert (again.returncode, again.stdout) == (0, "")
+
+
+def truncate(entry: Path) -> None:
+    with (entry / "Image").open("r+b") as image:
+        image.truncate(4999)
+
+
+def flip(entry: Path) -> None:
+    (entry / "scripts/fixdep").write_text("fixdeq\n")
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "truncated": (truncate, "Image"),
+    "deleted": (lambda entry: (entry / "Image").unlink(), "Image"),
+    "contents changed": (flip, "scripts/fixdep"),
+    "a file more": (lambda entry: (entry / "scripts/more").touch(), "scripts/more"),
+    "manifest changed": (lambda entry: (entry / ".entry/sizes").write_text(""), "manifest"),
+    "not complete": (lambda entry: (entry / ".entry/complete").unlink(), "half-made"),
+}
+
+
+@pytest.mark.parametrize(("damage", "named"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_damage_is_noticed(cache: Cache, damage: Callable[[Path], object], named: str) -> None:
+    damage(cache.entry)
+    again = cache.use()
+    assert again.returncode == 0
+    said, _, rest = again.stdout.partition("\n")
+    assert "the kernel in " in said and named in said and "making it again" in said
+    assert rest == "made\n"
+    assert cache.use().stdout == "", "it is whole again"
+    assert (cache.entry / "Image").stat().st_size == 5000
+
+
+def test_interrupted_making(tmp_path: Path) -> None:
+    """What a maker left behind that did not come to its end is not taken for an entry."""
+    cache = Cache(tmp_path)
+    assert cache.use(FAIL="yes").returncode == 3
+    assert (cache.entry / "Image").exists()
+    again = cache.use()
+    assert again.returncode == 0
+    assert "half-made" in again.stdout and again.stdout.endswith("made\n")

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The device tree: the binding is valid, our nodes obey it, and it refuses what is wrong."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from guests import Boot
+from places import BINDINGS, TOP
+
+pytestmark = pytest.mark.binding
+
+SCHEMA = BINDINGS / "faultline,coherent-buffer.yaml"
+
+
+def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """dtschema's programs are beside the Python that runs this; dtc is the machine's."""
+    beside = Path(sys.executable).parent / name
+    return subprocess.run(
+        [beside if beside.exists() else name, *arguments], capture_output=True, text=True
+    )
+
+
+def validate(tree: Path) -> str:
+    """What our binding, and it alone, has against a tree; dt-validate's status is always 0."""
+    done = tool("dt-validate", "--limit=faultline,", f"--schema={BINDINGS}", tree)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+def compile_tree(source: str, directory: Path, *flags: str) -> Path:
+    (directory / "tree.dts").write_text(source)
+    done = tool("dtc", "-@", *flags, "-o", directory / "tree.dtb", directory / "tree.dts")
+    assert (done.returncode, done.stderr) == (0, "")
+    return directory / "tree.dtb"
+
+
+def test_schema() -> None:
+    done = tool("dt-doc-validate", SCHEMA)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_schema_that_is_wrong(tmp_path: Path) -> None:
+    """The check above can fail."""
+    text = SCHEMA.read_text()
+    assert "multipleOf" in text
+    wrong = tmp_path / SCHEMA.name
+    wrong.write_text(text.replace("multipleOf", "multipleof"))
+    done = tool("dt-doc-validate", wrong)
+    assert done.returncode != 0
+    assert "multipleof" in done.stdout + done.stderr
+
+
+def test_examples(tmp_path: Path) -> None:
+    examples = tool("dt-extract-example", SCHEMA).stdout
+    assert examples.count("faultline,coherent-buffer") == 2
+    # The frame that dt-extract-example puts around them has cells it does not use.
+    tree = compile_tree(examples, tmp_path, "-Wno-avoid_unnecessary_addr_size")
+    assert validate(tree) == ""
+
+
+@pytest.mark.parametrize("overlay", sorted((TOP / "dts").glob("*.dtso")), ids=lambda path: path.name)
+def test_overlay_has_no_warnings(overlay: Path, tmp_path: Path) -> None:
+    done = tool("dtc", "-@", "-o", tmp_path / "overlay.dtbo", overlay)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_tree_that_is_booted(boot: Boot, tmp_path: Path) -> None:
+    """QEMU's own tree with the overlay applied, as the runner makes it."""
+    assert boot("--run=/init --version").status == 0
+    merged = tmp_path / "guest.dtb"
+    assert merged.read_bytes().count(b"faultline,coherent-buffer\0") == 2
+    assert validate(merged) == ""
+
+
+GOOD = {
+    "no size": "",
+    "one cell": "size = <0x1000>;",
+    "two cells": "size = /bits/ 64 <0x10000000000>;",
+    "coherent": "dma-coherent;",
+    "non-coherent": "dma-noncoherent;",
+}
+
+BAD = {
+    "zero": ("size = <0>;", "size: 0 is less than the minimum"),
+    "zero in two cells": ("size = <0 0>;", "size: 0 is less than the minimum"),
+    "part of a page": ("size = <5000>;", "size: 5000 is not a multiple of 4096"),
+    "three cells": ("size = <0 0 4096>;", "size: 'oneOf' conditional failed"),
+    "no cell": ("size;", "size: 'oneOf' conditional failed"),
+    "both kinds": ("dma-coherent; dma-noncoherent;", "should not be valid under"),
+    "a property of no meaning": ("sise = <4096>;", "'sise' does not match"),
+}
+
+
+@pytest.fixture(scope="module")
+def complaints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """All nodes in one tree, for dt-validate takes its time to start; asked for one of them."""
+    nodes = GOOD | {case: properties for case, (properties, _) in BAD.items()}
+    names = {case: f"dma-buffer-{number}" for number, case in enumerate(nodes)}
+    source = "".join(
+        f'{names[case]} {{ compatible = "faultline,coherent-buffer"; {properties} }};\n'
+        for case, properties in nodes.items()
+    )
+    frame = 'compatible = "test"; model = "test"; #address-cells = <2>; #size-cells = <2>;'
+    tree = compile_tree(f"/dts-v1/;\n/ {{ {frame}\n{source} }};\n", tmp_path_factory.mktemp("dts"))
+    # A complaint is a line that names the node, and lines with a tab that say more.
+    said = re.split(r"\n(?!\t)", validate(tree))
+
+    return lambda case: "\n".join(text for text in said if f": {names[case]} (" in text)
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_good_node(case: str, complaints: Callable[[str], str]) -> None:
+    assert complaints(case) == ""
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_node(case: str, complaints: Callable[[str], str]) -> None:
+    assert BAD[case][1] in complaints(case)

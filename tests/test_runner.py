@@ -1,0 +1,314 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""board/common/run.py: what it takes for a fault, and that QEMU ends when it should."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import io
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from guests import Boot
+from places import RUNNER
+
+
+@pytest.fixture(scope="module")
+def runner() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("faultline_run", RUNNER)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def scan(runner: ModuleType, text: str):
+    console = runner.Console(io.BytesIO())
+    for line in text.encode().split(b"\n"):
+        console.read(line)
+    return console
+
+
+# As kernels print them; the numbers and names are made up.
+FAULTS = [
+    "[    0.750000] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000300",
+    "[    1.000000] Internal error: Oops: 0000000096000006 [#1]  SMP",
+    "[   12.345678] Unable to handle kernel NULL pointer dereference at virtual address 00000010",
+    "[    1.000000] kernel BUG at mm/memory.c:2345!",
+    "[    1.000000] BUG: KASAN: slab-use-after-free in faultline_read+0x10/0x20",
+    "[    1.000000] BUG: sleeping function called from invalid context at kernel/locking/mutex.c:1",
+    "[   30.000000] watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [init:1]",
+    "[    1.000000] WARNING: mm/memory.c:2345 at insert_pfn+0x10/0x20, CPU#0: init/1",
+    "[    1.000000] WARNING: possible circular locking dependency detected",
+    "[    1.000000] INFO: trying to register non-static key.",
+    "[    1.000000] Call trace:",
+    "[    1.000000] rust_kernel: panicked at drivers/x.rs:1:2:",
+    "[    1.000000] UBSAN: array-index-out-of-bounds in mm/x.c:1:2",
+    "[  121.000000] INFO: task init:1 blocked for more than 120 seconds.",
+    "[   21.000000] rcu: INFO: rcu_preempt self-detected stall on CPU",
+    "[   21.000000] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+    "[    1.000000] DMA-API: faultline dma-buffer-0: device driver frees DMA memory with different "
+    "size",
+    "[12345.678901][    T1] WARNING: kernel/x.c:1 at f+0x0/0x10, CPU#1: init/1",
+    # A program had begun a line.
+    "ok 1 zer[    1.000000] WARNING: mm/memory.c:2345 at insert_pfn+0x10/0x20, CPU#0: init/1",
+]
+
+INNOCENT = [
+    "# kernel_log: no WARNING seen, no BUG: either",
+    "WARNING: a program says so",
+    "Kernel panic - not syncing: says a program",
+    "BUG: [1] Call trace:",
+    "[    1.000000] faultline: loading out-of-tree module taints kernel.",
+    "[    1.000000] faultline dma-buffer-0: size: 0 is not a size",
+    "[    1.000000] DMA-API: preallocated 65536 debug entries",
+    "[    1.000000] DMA-API: debugging enabled by kernel config",
+    "[    1.000000] DMA: preallocated 128 KiB GFP_KERNEL pool for atomic allocations",
+    "[    1.000000] x: tells of a WARNING: or of a BUG: in passing",
+    "[    1.000000] rcu: Hierarchical RCU implementation.",
+]
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("line", FAULTS)
+def test_kernel_fault_is_seen(runner: ModuleType, line: str) -> None:
+    console = scan(runner, f"faultline: exit status 0\n{line}\r\nCall trace:\n")
+    assert console.fault and line.endswith(console.fault)
+    assert console.panicked == ("panic - " in line)
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("line", INNOCENT)
+def test_other_text_is_no_fault(runner: ModuleType, line: str) -> None:
+    assert scan(runner, line).fault is None
+
+
+@pytest.mark.unit
+def test_first_fault_is_named(runner: ModuleType) -> None:
+    console = scan(runner, "\n".join(FAULTS[::-1]))
+    assert console.fault == FAULTS[-1].partition("] ")[2]
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("faultline: exit status 0\r\n[    1.0] reboot: Power down\r\n", 0),
+        ("faultline: exit status 0\nfaultline: exit status 3\n", 3),
+        ("a faultline: exit status 0\nfaultline: exit status 0!\nfaultline: exit status\n", None),
+        ("", None),
+    ],
+)
+def test_verdict(runner: ModuleType, text: str, verdict: int | None) -> None:
+    assert scan(runner, text).verdict == verdict
+
+
+WRONG = {
+    "--smp=many": "'many' is not a number above zero",
+    "--smp=0": "'0' is not a number above zero",
+    "--mem=lots": "'lots' is not an amount of memory",
+    "--timeout=-1": "'-1' is not a number above zero",
+    "--cpu=z80": "unable to find CPU model 'z80'",
+    "--board=none": "no board 'none': there is ",
+    "--overlay=/no/such": "no directory '/no/such'",
+    "--kernel=/no/such": "no file '/no/such'",
+    "--dtso=/no/such": "no file '/no/such'",
+    "--qemu-args=-device nonsense": "'nonsense' is not a valid device model name",
+    "--qemu-args='": "No closing quotation",
+    "--run='": "No closing quotation",
+    "--mistyped": "unrecognized arguments: --mistyped",
+}
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(("option", "complaint"), WRONG.items())
+def test_wrong_argument(boot: Boot, option: str, complaint: str) -> None:
+    """One line that names it, and no guest."""
+    run = boot(option)
+    assert run.status == 125, run
+    assert complaint in run.message
+    assert run.message.startswith("run: ") and "\n" not in run.message
+    assert run.console == ""
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        ("/ { broken", "syntax error"),
+        ("&{/} { dma-buffer@0 { }; };", "unit_address_vs_reg"),
+        ("&nothing { x; };", "FDT_ERR_NOTFOUND"),
+    ],
+    ids=["syntax", "warning", "target"],
+)
+def test_wrong_overlay(boot: Boot, tmp_path: Path, body: str, complaint: str) -> None:
+    overlay = tmp_path / "wrong.dtso"
+    overlay.write_text(f"/dts-v1/;\n/plugin/;\n{body}\n")
+    run = boot(f"--dtso={overlay}")
+    assert (run.status, run.console) == (125, ""), run
+    assert complaint in run.message
+
+
+@pytest.mark.unit
+def test_overlay_that_hides_a_directory(boot: Boot, tmp_path: Path) -> None:
+    """The kernel would drop it without a word."""
+    overlay = tmp_path / "overlay"
+    (overlay / "usr/lib").mkdir(parents=True)
+    (overlay / "lib").symlink_to("usr/lib")
+    run = boot(f"--overlay={overlay}")
+    assert run.status == 125, run
+    assert "'lib'" in run.message
+
+
+# These guests never run an instruction: QEMU starts them stopped.
+HUNG = "--qemu-args=-S"
+
+
+@pytest.fixture
+def hung(boot: Boot) -> Iterator[subprocess.Popen[bytes]]:
+    process = boot.start(HUNG, "--timeout=60")
+    assert len(boot.emulators()) == 1, "QEMU does not run"
+    yield process
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def gone(boot: Boot) -> bool:
+    """Whether QEMU is gone; a SIGKILL takes the kernel a moment."""
+    deadline = time.monotonic() + 3
+    while boot.emulators() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not boot.emulators()
+
+
+@pytest.mark.boot
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_qemu(boot: Boot, hung: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    hung.send_signal(number)
+    _, stderr = hung.communicate(timeout=10)
+    assert hung.returncode == 128 + number
+    assert stderr.decode() == f"run: {number.name} ended the run\n"
+    assert gone(boot)
+
+
+@pytest.mark.boot
+def test_qemu_does_not_outlive_a_killed_runner(boot: Boot, hung: subprocess.Popen[bytes]) -> None:
+    hung.kill()
+    hung.wait(timeout=10)
+    assert gone(boot)
+
+
+@pytest.mark.boot
+def test_time_limit(boot: Boot) -> None:
+    run = boot(HUNG, "--timeout=1")
+    assert run.status == 124
+    assert run.message == "run: the time limit of 1 s ended the guest"
+    assert gone(boot)
+
+
+@pytest.mark.boot
+def test_guest_that_hangs(boot: Boot, guest_test: str) -> None:
+    run = boot(guest_test, "--run=/bin/faultline-guest-test hang", "--timeout=3")
+    assert "/dev/faultline0: " in run.console, "it came as far as the program"
+    assert run.status == 124
+    assert run.message == "run: the time limit of 3 s ended the guest"
+    assert gone(boot)
+
+
+@pytest.mark.boot
+def test_time_limit_holds_when_nobody_reads(boot: Boot) -> None:
+    """The pipe is full, so the runner cannot go on; the limit ends that, too."""
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    with open(reader, "rb"), open(writer, "wb") as console:
+        runner = boot.start("--timeout=5", stdout=console.fileno())
+        while select.select([], [console], [], 0)[1]:
+            assert runner.poll() is None, "it ended before the pipe was full"
+            time.sleep(0.05)
+        assert runner.wait(timeout=10) == 124
+        assert gone(boot)
+    runner.communicate()
+
+
+@pytest.mark.boot
+def test_kernel_fault_outweighs_the_verdict(boot: Boot, guest_test: str) -> None:
+    run = boot(guest_test, "--run=/bin/faultline-guest-test log 'WARNING: made up'")
+    assert "faultline: exit status 0\n" in run.console, run
+    assert run.status == 1
+    assert run.message == "run: the kernel reported: WARNING: made up"
+
+
+@pytest.mark.boot
+def test_words_of_a_program_are_no_kernel_fault(boot: Boot, guest_test: str) -> None:
+    run = boot(guest_test, "--run=/bin/faultline-guest-test say 'WARNING: BUG: Kernel panic - not'")
+    assert "\nWARNING: BUG: Kernel panic - not\n" in run.console
+    assert (run.status, run.message) == (0, "")
+
+
+@pytest.mark.boot
+@pytest.mark.parametrize("status", [1, 77, 255])
+def test_exit_status(boot: Boot, guest_test: str, status: int) -> None:
+    run = boot(guest_test, f"--run=/bin/faultline-guest-test exit {status}")
+    assert run.status == status, run
+    assert run.message == f"run: the guest's exit status is {status}"
+
+
+@pytest.mark.boot
+def test_overlays_win_and_keep_links(boot: Boot, guest_test: str, tmp_path: Path) -> None:
+    """The last one has the last word, over /init too, and the runner says so."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    (first / "bin").mkdir(parents=True)
+    (first / "bin/alias").symlink_to("nowhere")
+    (second / "bin").mkdir(parents=True)
+    (second / "bin/alias").symlink_to("faultline-guest-test")
+    (second / "etc").mkdir()
+    shutil.copy(boot.places.verify, second / "init")
+
+    run = boot(guest_test, f"--overlay={first}", f"--overlay={second}", "--run=/bin/alias exit 9")
+    assert run.status == 9, run
+    assert f"run: overlay {second} replaces /init\n" in run.message
+
+
+@pytest.mark.boot
+def test_reader_that_goes_away(boot: Boot) -> None:
+    done = subprocess.run(
+        ["bash", "-c", '"$0" "$@" | head -n 1; exit ${PIPESTATUS[0]}', *boot.command()],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=30,
+    )
+    assert done.returncode == 125
+    assert b"Broken pipe" in done.stderr
+    assert gone(boot)
+
+
+@pytest.mark.boot
+def test_console_is_passed_on_and_kept(boot: Boot, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    done = subprocess.run(
+        boot.command("--run=/init --version", f"--log={log}"),
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
+    )
+    assert done.returncode == 0
+    assert b"Linux version" in done.stdout
+    assert log.read_bytes() == done.stdout
+
+
+@pytest.mark.boot
+def test_machine_of_the_tree_is_the_machine_that_boots(boot: Boot, tmp_path: Path) -> None:
+    """What --qemu-args adds to the machine is in the tree."""
+    run = boot("--qemu-args=-machine virtualization=on", "--smp=3", "--run=/init --version")
+    assert run.status == 0, run
+    assert "CPU: All CPU(s) started at EL2" in run.console
+    assert b"smc\0" in (tmp_path / "guest.dtb").read_bytes()
+    assert "SMP: Total of 3 processors activated" in run.console
