@@ -54,5 +54,5 @@ class Places:
 
 def environment(file: Path) -> dict[str, str]:
     """The values of a file of KEY=value lines, quoted for the shell."""
-    lines = (line for line in file.read_text().splitlines() if re.match(r"\w+=", line))
-    return {key: "".join(shlex.split(value)) for key, _, value in (l.partition("=") for l in lines)}
+    assignments = re.findall(r"^(\w+)=(.*)$", file.read_text(), re.MULTILINE)
+    return {key: "".join(shlex.split(value)) for key, value in assignments}

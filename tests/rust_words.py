@@ -25,7 +25,8 @@ def code(source: str) -> str:
     kept, position = [], 0
     while match := TOKEN.search(source, position):
         end = comment_end(source, match.end()) if match["block"] else match.end()
-        kept += [source[position : match.start()], re.sub(r"[^\n]", " ", source[match.start() : end])]
+        hidden = re.sub(r"[^\n]", " ", source[match.start() : end])
+        kept += [source[position : match.start()], hidden]
         position = end
     return "".join([*kept, source[position:]])
 

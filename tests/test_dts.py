@@ -65,7 +65,10 @@ def test_examples(tmp_path: Path) -> None:
     assert validate(tree) == ""
 
 
-@pytest.mark.parametrize("overlay", sorted((TOP / "dts").glob("*.dtso")), ids=lambda path: path.name)
+OVERLAYS = sorted((TOP / "dts").glob("*.dtso"))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.name)
 def test_overlay_has_no_warnings(overlay: Path, tmp_path: Path) -> None:
     done = tool("dtc", "-@", "-o", tmp_path / "overlay.dtbo", overlay)
     assert (done.returncode, done.stderr) == (0, "")

@@ -39,7 +39,8 @@ def test_driver_is_formatted(places: Places) -> None:
 def test_userspace_is_formatted(places: Places, workspace: Path) -> None:
     files = sorted(path for path in workspace.rglob("*.rs") if "target" not in path.parts)
     assert files
-    call(places.rust_bin / "rustfmt", "--check", f"--config-path={USERSPACE / 'rustfmt.toml'}", *files)
+    config = USERSPACE / "rustfmt.toml"
+    call(places.rust_bin / "rustfmt", "--check", f"--config-path={config}", *files)
 
 
 def test_driver_clippy(places: Places) -> None:
@@ -60,8 +61,10 @@ def test_userspace_clippy_host() -> None:
     call(SETUP, "cargo", "clippy", "--locked", "--all-targets", "--", "--deny=warnings")
 
 
-def test_userspace_clippy_guest() -> None:
-    call(SETUP, "cross", "clippy", "--locked", "--workspace", "--", "--deny=warnings")
+@pytest.mark.parametrize("workspace", [USERSPACE, GUEST], ids=["userspace", "tests/guest"])
+def test_userspace_clippy_guest(workspace: Path) -> None:
+    manifest = f"--manifest-path={workspace / 'Cargo.toml'}"
+    call(SETUP, "cross", "clippy", "--locked", "--workspace", manifest, "--", "--deny=warnings")
 
 
 SNIPPETS = [
@@ -149,7 +152,7 @@ SPDX = re.compile(r"(?:#|//|/\*|<!--|%) SPDX-License-Identifier: (.+?)(?: \*/| -
 
 def licence(path: Path) -> str | None:
     """What the first line says, or the second one after `#!`."""
-    lines = path.read_text().splitlines()
+    lines = path.read_text(errors="replace").splitlines()
     if lines and lines[0].startswith("#!") and not lines[0].startswith("#!["):
         lines = lines[1:]
     match = SPDX.fullmatch(lines[0]) if lines else None

@@ -195,7 +195,9 @@ def gone(boot: Boot) -> bool:
 
 @pytest.mark.boot
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signal_ends_qemu(boot: Boot, hung: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def test_signal_ends_qemu(
+    boot: Boot, hung: subprocess.Popen[bytes], number: signal.Signals
+) -> None:
     hung.send_signal(number)
     _, stderr = hung.communicate(timeout=10)
     assert hung.returncode == 128 + number

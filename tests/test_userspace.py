@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from places import SETUP, TOP, USERSPACE, Places
+from places import SETUP, TOP, Places
 
 pytestmark = pytest.mark.unit
 
@@ -20,7 +20,8 @@ def test_cargo_test() -> None:
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )
     assert done.returncode == 0, done.stdout
-    results = re.findall(r"^test result: ok\. (\d+) passed; 0 failed; 0 ignored", done.stdout, re.MULTILINE)
+    result = r"^test result: ok\. (\d+) passed; 0 failed; 0 ignored"
+    results = re.findall(result, done.stdout, re.MULTILINE)
     assert len(results) >= 2, done.stdout
     assert sum(map(int, results)) > 0, done.stdout
     for crate in ("core", "uapi"):

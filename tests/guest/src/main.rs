@@ -12,10 +12,10 @@
 #![no_main]
 
 use core::ffi::CStr;
-use core::fmt::{self, Display, Write};
 
 use faultline_core::device::{Device, Fault, Mapping, Signal, System};
 use faultline_core::errno::Errno;
+use faultline_core::text::{Out, Show};
 use faultline_sys::console::Console;
 use faultline_sys::device::{File, Machine};
 use faultline_sys::process::Args;
@@ -42,7 +42,8 @@ fn main(mut args: Args) -> i32 {
             core::hint::spin_loop();
         },
         b"say" => {
-            let _ = writeln!(console, "{}", argument.to_str().unwrap_or("?"));
+            let text = argument.to_str().unwrap_or("?");
+            console.out().text(text).text("\n");
             Ok(())
         }
         b"log" => write_file(c"/dev/kmsg", argument.to_bytes()),
@@ -53,7 +54,11 @@ fn main(mut args: Args) -> i32 {
     match outcome {
         Ok(()) => 0,
         Err(unexpected) => {
-            let _ = writeln!(console, "unexpected: {}", unexpected);
+            console
+                .out()
+                .text("unexpected: ")
+                .show(&unexpected)
+                .text("\n");
             1
         }
     }
@@ -196,14 +201,17 @@ fn note(what: &'static str, seen: impl Into<Seen>) -> Unexpected {
     }
 }
 
-impl Display for Unexpected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.what)?;
+impl Show for Unexpected {
+    fn show(&self, out: &mut dyn Out) {
+        out.text(self.what).text(": ");
         match &self.seen {
-            Seen::Errno(errno) => errno.fmt(f),
-            Seen::Fault(fault) => fault.fmt(f),
-            Seen::Text(text) => f.write_str(text),
-        }
+            Seen::Errno(errno) => out.show(errno),
+            Seen::Fault(fault) => out.text(match fault.signal {
+                Signal::Bus => "SIGBUS",
+                Signal::Segv => "SIGSEGV",
+            }),
+            Seen::Text(text) => out.text(text),
+        };
     }
 }
 
