@@ -7,7 +7,6 @@ fn main() {
         // One page-aligned segment each for what is executed and what is written, no more.
         "-znoseparate-code",
         "--no-rosegment",
-        // Unwinding tables would be of use to nobody: a panic says its place and ends.
         "--no-eh-frame-hdr",
         "--build-id=none",
         // Functions whose code is the same need not be there twice.
@@ -15,5 +14,11 @@ fn main() {
     ] {
         println!("cargo::rustc-link-arg-bins={arg}");
     }
+    // What it leaves out, it says itself.
+    println!(
+        "cargo::rustc-link-arg-bins=-T{}/discard.ld",
+        env!("CARGO_MANIFEST_DIR")
+    );
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=discard.ld");
 }

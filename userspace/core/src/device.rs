@@ -54,10 +54,10 @@ pub trait Device {
     fn map(&mut self, offset: u64, length: u64) -> Result<Self::Mapping, Errno>;
 
     /// `pread()`.
-    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno>;
+    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<u64, Errno>;
 
     /// `pwrite()`.
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<usize, Errno>;
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<u64, Errno>;
 }
 
 /// A range of addresses behind which lie pages that others may see too. Dropping it unmaps it.

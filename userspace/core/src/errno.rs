@@ -5,8 +5,10 @@
 use crate::text::{Out, Show};
 
 /// What a system call answered instead of a result.
+///
+/// It is as wide as a result so that both go by in registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Errno(pub u16);
+pub struct Errno(pub u64);
 
 /// Defines the constants and, from the same lines, their names.
 macro_rules! errnos {
@@ -17,7 +19,7 @@ macro_rules! errnos {
         }
 
         /// The names, without the `E` that they all begin with.
-        const NAMES: &[(u16, &str)] = &[$(($number, stringify!($name)),)*];
+        const NAMES: &[(u64, &str)] = &[$(($number, stringify!($name)),)*];
     };
 }
 
@@ -52,7 +54,7 @@ impl Show for Errno {
                 return;
             }
         }
-        out.text("errno ").number(u64::from(self.0));
+        out.text("errno ").number(self.0);
     }
 }
 

@@ -397,7 +397,7 @@ impl Device for File {
         })
     }
 
-    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
+    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<u64, Errno> {
         let state = self.state.borrow();
         let left = state.size.saturating_sub(offset).min(bytes.len() as u64) as usize;
         let mut length = left;
@@ -409,7 +409,7 @@ impl Device for File {
             Some(Lie::ShortRead) if left > 1 => length -= 1,
             Some(Lie::ReadAligns) => start -= start % 8,
             Some(Lie::StaleRead | Lie::WriteGoesAside) => from = &state.stale,
-            Some(Lie::ReadPastEnd) if offset == state.size => return Ok(bytes.len()),
+            Some(Lie::ReadPastEnd) if offset == state.size => return Ok(bytes.len() as u64),
             Some(Lie::ReadAcrossEndRefused) if left > 0 && left < bytes.len() => {
                 return Err(Errno::INVAL)
             }
@@ -419,15 +419,15 @@ impl Device for File {
         let lost = usize::from(state.lies(Lie::ReadLosesLastByte) && length > 1);
         let copied = length - lost;
         bytes[..copied].copy_from_slice(&from[start as usize..][..copied]);
-        Ok(length)
+        Ok(length as u64)
     }
 
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<usize, Errno> {
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<u64, Errno> {
         let mut state = self.state.borrow_mut();
         let left = state.size.saturating_sub(offset).min(bytes.len() as u64) as usize;
         match state.lie {
             Some(Lie::WriteFails(errno)) => return Err(errno),
-            Some(Lie::WritePastEnd) if left == 0 => return Ok(bytes.len()),
+            Some(Lie::WritePastEnd) if left == 0 => return Ok(bytes.len() as u64),
             Some(Lie::WritePastEndGivesNothing) if left == 0 => return Ok(0),
             Some(Lie::LastByteCannotBeWritten) if left == 1 => return Err(Errno::NOSPC),
             _ if left == 0 => return Err(Errno::NOSPC),
@@ -448,7 +448,7 @@ impl Device for File {
         }
         if state.lies(Lie::WriteGoesAside) {
             state.stale[start..][..length].copy_from_slice(&bytes[..length]);
-            return Ok(answer);
+            return Ok(answer as u64);
         }
         state.memory[start..][..length].copy_from_slice(&bytes[..length]);
         if state.lies(Lie::StaleRead) {
@@ -461,7 +461,7 @@ impl Device for File {
         if state.lies(Lie::WriteClobbersBefore) && start > 0 && length < 4096 {
             state.memory[start - 1] = 0;
         }
-        Ok(answer)
+        Ok(answer as u64)
     }
 }
 

@@ -91,7 +91,7 @@ impl<'a, S: System> Session<'a, S> {
         let mut counts = Counts::default();
         let mut group = self.report.group(name, Context::<S>::CHECKS.len() as u64);
         for (check, run) in &Context::<S>::CHECKS {
-            let outcome = match context.run(*run) {
+            let outcome = match context.run(run) {
                 Ok(()) => Outcome::Pass,
                 Err(Stop::Fail) => Outcome::Fail,
                 Err(Stop::Skip) => Outcome::Skip,

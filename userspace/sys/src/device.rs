@@ -125,12 +125,14 @@ impl Device for File {
         Area::new(self.0.as_fd(), offset, length, protection, MapFlags::SHARED)
     }
 
-    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
-        rustix::io::pread(&self.0, bytes, offset).map_err(errno)
+    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<u64, Errno> {
+        let length = rustix::io::pread(&self.0, bytes, offset);
+        length.map(|length| length as u64).map_err(errno)
     }
 
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<usize, Errno> {
-        rustix::io::pwrite(&self.0, bytes, offset).map_err(errno)
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<u64, Errno> {
+        let length = rustix::io::pwrite(&self.0, bytes, offset);
+        length.map(|length| length as u64).map_err(errno)
     }
 }
 

@@ -23,5 +23,5 @@ pub mod process;
 
 /// What rustix calls an error, as the core crate calls it.
 pub(crate) fn errno(errno: rustix::io::Errno) -> faultline_core::errno::Errno {
-    faultline_core::errno::Errno(errno.raw_os_error() as u16)
+    faultline_core::errno::Errno(u64::from(errno.raw_os_error().unsigned_abs()))
 }
