@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
@@ -69,11 +71,33 @@ def make() -> Make:
 class Make:
     """Calls make as a user does, from the top of the project; the output comes as a whole."""
 
-    def __call__(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def __init__(self) -> None:
         # None of the variables of the make that runs these tests.
-        inherited = {name: value for name, value in os.environ.items()
-                     if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")}
+        self.environment = {
+            name: value for name, value in os.environ.items()
+            if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")
+        }
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["make", *arguments], cwd=TOP, env=inherited, text=True, input=stdin,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE,
+            ["make", *arguments], cwd=TOP, env=self.environment, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=PATIENCE,
         )
+
+    def converse(self, target: str, prompt: str, answer: str) -> str:
+        """Calls for a target that reads; answers once it has said `prompt`. All that it said."""
+        with subprocess.Popen(
+            ["make", target], cwd=TOP, env=self.environment, start_new_session=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        ) as process:
+            limit = Timer(PATIENCE, os.killpg, (process.pid, signal.SIGTERM))
+            limit.start()
+            said = b""
+            while chunk := process.stdout.read1():
+                if prompt.encode() in said + chunk and prompt.encode() not in said:
+                    process.stdin.write(answer.encode())
+                    process.stdin.flush()
+                said += chunk
+            limit.cancel()
+        return said.decode(errors="replace").replace("\r", "")
