@@ -1,5 +1,5 @@
-# shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
 #
 # `make doctor`: what is found, in which version and where, and how the rest would be got.
 
@@ -64,11 +64,14 @@ doctor() {
 	fi
 
 	if [[ -n ${KERNEL_SRC:-} ]]; then
-		row ok linux "$(kernel_version "$KERNEL_SRC"), $KERNEL_SRC"
-	elif [[ -d $CACHE/linux-source-$KERNEL_SERIES ]]; then
-		row_entry linux "linux-source-$KERNEL_SERIES" "Debian's linux-source-$KERNEL_SERIES"
+		KERNEL_VERSION=$(kernel_version "$KERNEL_SRC")
+		if [[ $KERNEL_VERSION == "$KERNEL_SERIES".* ]]; then
+			row ok linux "$KERNEL_VERSION, KERNEL_SRC=$KERNEL_SRC"
+		else
+			row LACK linux "KERNEL_SRC=$KERNEL_SRC is not Linux $KERNEL_SERIES.y"
+		fi
 	else
-		row_entry linux "linux-$KERNEL_RELEASE" "$KERNEL_SITE, else Debian's linux-source-$KERNEL_SERIES"
+		row_entry linux "linux-source-$KERNEL_RELEASE" "$KERNEL_SITE, else Debian's linux-source-$KERNEL_SERIES"
 	fi
 	if [[ -d $CACHE ]]; then
 		row ok cache "$(du -sh "$CACHE" | cut -f1) in use, $(df -h --output=avail "$CACHE" | tail -n 1 | tr -d ' ') free"
@@ -83,7 +86,7 @@ row_entry() { # NAME ENTRY HOW
 	local fault
 	fault=$(entry_fault "$CACHE/$2")
 	if [[ -z $fault ]]; then
-		row ok "$1" "$CACHE/$2"
+		row ok "$1" "${2##*-}, $CACHE/$2"
 	else
 		row get "$1" "$3 (the cache's $fault)"
 	fi

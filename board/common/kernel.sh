@@ -1,5 +1,5 @@
-# shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
 #
 # The kernel: its sources, its build, and its build system at work for the module.
 
@@ -16,8 +16,8 @@ setup_kernel() {
 		kernel_source_cached
 		identity=$KERNEL_FROM
 	fi
-	KERNEL_OUT=$CACHE/linux-$BOARD-$(key "$KERNEL_DIR" "$identity" "$(<"$fragment")" "$ARCH" "$(tool_versions)" \
-		"$KERNEL_RECIPE")
+	KERNEL_OUT=$CACHE/linux-$BOARD-$(key "$KERNEL_DIR" "$identity" "$(<"$fragment")" "$ARCH" \
+		"$(tool_versions)" "$KERNEL_RECIPE")
 	# A tree that the user works on: what has changed in it since the build?
 	if [[ $identity == given && -e $KERNEL_OUT/.entry/complete ]] && [[ -n $(find "$KERNEL_DIR" \
 		-name .git -prune -o -cnewer "$KERNEL_OUT/.entry/complete" -print -quit) ]]; then
@@ -31,27 +31,22 @@ tool_versions() {
 	echo "$RUST_SRC, LLVM $LLVM $LLVM_VERSION, $BINDGEN $BINDGEN_FOUND"
 }
 
-# The version of a source tree, from its Makefile's first lines.
+# The version of a source tree, from its Makefile's first lines; nothing if it is none.
 kernel_version() {
-	sed -n 's/^\(VERSION\|PATCHLEVEL\|SUBLEVEL\) = //p; 6q' "$1/Makefile" 2>/dev/null | paste -sd.
+	{ sed -n 's/^\(VERSION\|PATCHLEVEL\|SUBLEVEL\) = //p; 6q' "$1/Makefile" 2>/dev/null || true; } | paste -sd.
 }
 
 kernel_source_given() {
 	KERNEL_DIR=$(realpath "$KERNEL_SRC") KERNEL_FROM="KERNEL_SRC=$KERNEL_SRC"
 	KERNEL_VERSION=$(kernel_version "$KERNEL_DIR")
 	[[ $KERNEL_VERSION == "$KERNEL_SERIES".* ]] ||
-		die "KERNEL_SRC=$KERNEL_SRC: ${KERNEL_VERSION:+Linux }${KERNEL_VERSION:-no kernel sources}; Linux $KERNEL_SERIES.y is needed"
+		die "KERNEL_SRC=$KERNEL_SRC: ${KERNEL_VERSION:+this is Linux $KERNEL_VERSION, }the sources of Linux $KERNEL_SERIES.y are needed"
 	[[ ! -e $KERNEL_DIR/.config && ! -d $KERNEL_DIR/include/config ]] ||
 		die "KERNEL_SRC=$KERNEL_SRC: a kernel was built inside this tree; 'make mrproper' there first"
 }
 
 kernel_source_cached() {
-	local name
-	# What an earlier run got, wherever it was from.
-	for name in "linux-$KERNEL_RELEASE" "linux-source-$KERNEL_SERIES"; do
-		[[ -d $CACHE/$name ]] && break
-	done
-	entry "$name" "the kernel's sources" make_kernel_source
+	entry "linux-source-$KERNEL_RELEASE" "the kernel's sources" make_kernel_source
 	KERNEL_DIR=$ENTRY/linux
 	KERNEL_FROM=$(<"$ENTRY/from")
 	KERNEL_VERSION=$(kernel_version "$KERNEL_DIR")
@@ -85,7 +80,9 @@ Unpack linux-$KERNEL_RELEASE.tar.xz somewhere and say: make KERNEL_SRC=/that/dir
 }
 
 make_kernel() { # FRAGMENT
-	say KERNEL "building Linux $KERNEL_VERSION ($KERNEL_FROM), about 15 minutes of CPU time"
+	local cpus
+	cpus=$(nproc)
+	say KERNEL "building Linux $KERNEL_VERSION ($KERNEL_FROM), about $((18 / cpus + 1)) minutes with $cpus CPUs"
 	run_logged kernel-config kbuild KCONFIG_ALLCONFIG="$PWD/$1" allnoconfig
 	kernel_check_config "$1" "$KERNEL_OUT/.config"
 	run_logged kernel kbuild "$IMAGE" modules
@@ -140,14 +137,14 @@ rust_analyzer() {
 
 	cat >"$settings.new" <<-EOF
 		{
-			"rust-analyzer.linkedProjects": ["driver/rust-project.json", "userspace/Cargo.toml"],
-			"rust-analyzer.cargo.target": "$RUST_TARGET",
-			"rust-analyzer.cargo.targetDir": "$BUILD/rust-analyzer",
-			"rust-analyzer.cargo.sysrootSrc": "$RUST_SRC",
-			"rust-analyzer.cargo.extraEnv": {
-				"CARGO_TARGET_${target^^}_RUSTFLAGS": "--sysroot=$RUST_TARGET_SYSROOT"
-			},
-			"rust-analyzer.cargo.allTargets": false
+		    "rust-analyzer.linkedProjects": ["driver/rust-project.json", "userspace/Cargo.toml"],
+		    "rust-analyzer.cargo.target": "$RUST_TARGET",
+		    "rust-analyzer.cargo.targetDir": "$TOP/$BUILD/rust-analyzer",
+		    "rust-analyzer.cargo.sysrootSrc": "$RUST_SRC",
+		    "rust-analyzer.cargo.extraEnv": {
+		        "CARGO_TARGET_${target^^}_RUSTFLAGS": "--sysroot=$RUST_TARGET_SYSROOT"
+		    },
+		    "rust-analyzer.cargo.allTargets": false
 		}
 	EOF
 	if [[ ! -e $settings ]] || cmp --silent "$settings" "$BUILD/settings.json"; then

@@ -1,5 +1,5 @@
-# shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
 #
 # What comes from the distribution: packages installed on the machine, and packages of other
 # suites that are only unpacked, into the cache.
@@ -38,6 +38,12 @@ missing_packages() {
 	if [[ $1 != run ]] && ! find_test_python; then
 		MISSING+=(python3-venv python3-libfdt)
 	fi
+	# bindgen: where packages are installed anyway and the distribution's is new enough, it saves
+	# building one.
+	if [[ ${#MISSING[@]} != 0 ]] && ! find_bindgen && at_least "$BINDGEN_MIN" "$(candidate bindgen)"; then
+		MISSING+=(bindgen)
+	fi
+	mapfile -t MISSING < <(printf '%s\n' "${MISSING[@]}" | awk 'NF && !seen[$0]++')
 }
 
 # ensure_packages run|test: installs what is missing. If anything is, all that the tests need
@@ -91,6 +97,10 @@ candidates() {
 	apt-cache policy "$@" 2>/dev/null |
 		awk '/^[^ ]/ { sub(":$", ""); name = $1 }
 		     $1 == "Candidate:" && $2 != "(none)" { print name, $2 }'
+}
+
+candidate() { # PACKAGE
+	candidates "$1" | cut -d' ' -f2
 }
 
 # The newest compiler the distribution has. Debian keeps one beside its own for the browsers
@@ -203,7 +213,7 @@ setup_busybox() {
 	local busybox=${BUSYBOX:-} machine
 	if [[ -z $busybox ]]; then
 		entry "busybox-$ARCH" "busybox for $ARCH" make_busybox
-		busybox=$ENTRY/bin/busybox
+		busybox=$ENTRY/busybox
 	fi
 	machine=$(od --address-radix=n --skip-bytes=18 --read-bytes=2 --format=x2 "$busybox" 2>/dev/null) || true
 	[[ $machine == " 00b7" ]] || die "BUSYBOX=$busybox is not a program for arm64"
@@ -216,7 +226,9 @@ setup_busybox() {
 }
 
 make_busybox() {
-	deb_unpack "$ENTRY" "$ARCH" 1: busybox-static ||
+	deb_unpack "$ENTRY" "$ARCH" 1:1 busybox-static ||
 		die "no busybox for $ARCH: $DEB_WHY_NOT. Give a static one: make shell BUSYBOX=/path/to/busybox"
-	ENTRY_HASHED=(bin/busybox)
+	# /bin/busybox in one release of Debian, /usr/bin/busybox in the next.
+	find "$ENTRY" -path '*/bin/busybox' -type f -exec mv {} "$ENTRY/busybox" \;
+	ENTRY_HASHED=(busybox)
 }

@@ -1,5 +1,5 @@
-# shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
 #
 # The compilers: Rust with the sources of its library, LLVM, bindgen.
 #
@@ -97,7 +97,7 @@ setup_tools() {
 		BINDGEN=$ENTRY/bin/bindgen
 		BINDGEN_FOUND=$BINDGEN_VERSION
 	fi
-	entry "rust-sysroot-$(key "$RUST_TARGET" "$("$RUST_BIN/rustc" -vV)" "$CORE_MANIFEST" "$(declare -f build_core)")" \
+	entry "rust-sysroot-$(key "$RUST_TARGET" "$("$RUST_BIN/rustc" -vV)" "$CORE_MANIFEST" "$(declare -f make_sysroot build_core)")" \
 		"Rust's core library for $RUST_TARGET" make_sysroot
 	RUST_TARGET_SYSROOT=$ENTRY
 }
@@ -151,8 +151,9 @@ make_sysroot() {
 	echo "$CORE_MANIFEST" >"$ENTRY/build/Cargo.toml"
 	echo '#![no_std]' >"$ENTRY/build/src/lib.rs"
 	run_logged sysroot build_core "$ENTRY/build"
-	cp "$ENTRY/build/target/$RUST_TARGET/release/deps"/lib{core,compiler_builtins}-*.rlib "$ENTRY/$lib"
-	rm -rf "$ENTRY/build"
+	# core and compiler_builtins, and with some versions of Rust what stands between the two.
+	cp "$ENTRY/build/target/$RUST_TARGET/release/deps"/lib*.rlib "$ENTRY/$lib"
+	rm -rf "$ENTRY/build" "$ENTRY/$lib"/libempty-*
 }
 
 build_core() { # PACKAGE
