@@ -71,17 +71,22 @@ pub trait Mapping: Sized {
     /// The address of the first byte.
     fn address(&self) -> u64;
 
-    /// Loads consecutive words, each in one access; `offset` is a multiple of eight.
-    fn load(&self, offset: u64, words: &mut [u64]) -> Result<(), Fault>;
+    /// Loads bytes: those of a word, whose offset is a multiple of its size, in one access.
+    fn load(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Fault>;
 
-    /// Stores consecutive words, each in one access; `offset` is a multiple of eight.
-    fn store(&mut self, offset: u64, words: &[u64]) -> Result<(), Fault>;
+    /// Stores bytes, in the same way.
+    fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Fault>;
 
     /// Loads one byte.
-    fn load_byte(&self, offset: u64) -> Result<u8, Fault>;
+    fn load_byte(&self, offset: u64) -> Result<u8, Fault> {
+        let mut byte = [0];
+        self.load(offset, &mut byte).map(|()| byte[0])
+    }
 
     /// Stores one byte.
-    fn store_byte(&mut self, offset: u64, byte: u8) -> Result<(), Fault>;
+    fn store_byte(&mut self, offset: u64, byte: u8) -> Result<(), Fault> {
+        self.store(offset, &[byte])
+    }
 
     /// `munmap()`.
     fn unmap(self) -> Result<Self::Unmapped, Errno>;
@@ -104,6 +109,7 @@ pub struct Fault {
 
 /// The signals that an access can be answered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)] // As wide as an address, so that both go by in registers.
 pub enum Signal {
     /// SIGBUS: the address is mapped, but nothing is behind it.
     Bus,
@@ -117,13 +123,5 @@ impl Show for Signal {
             Signal::Bus => "SIGBUS",
             Signal::Segv => "SIGSEGV",
         });
-    }
-}
-
-impl Show for Fault {
-    fn show(&self, out: &mut dyn Out) {
-        out.show(&self.signal)
-            .text(" at address ")
-            .hex(self.address);
     }
 }

@@ -515,8 +515,20 @@ impl Area {
         let place = frame(state, self.number, page) * PAGE + at % PAGE;
         Ok(place as usize % state.memory.len())
     }
+}
 
-    fn load_bytes(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+impl Mapping for Area {
+    type Unmapped = Gone;
+
+    fn address(&self) -> u64 {
+        match self.state.borrow().lie {
+            Some(Lie::SameAddress) => 1 << 32,
+            Some(Lie::Overlap) if is_second(self.number) => ((self.number - 1) << 32) + PAGE,
+            _ => self.address_of(0),
+        }
+    }
+
+    fn load(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Fault> {
         let state = self.state.borrow();
         for (byte, offset) in bytes.iter_mut().zip(offset..) {
             let place = self.place(&state, offset)?;
@@ -525,8 +537,12 @@ impl Area {
         Ok(())
     }
 
-    fn store_bytes(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
+    fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
         let mut state = self.state.borrow_mut();
+        let last = bytes.len() == 1 && self.offset + offset == state.size - 1;
+        if state.lies(Lie::LastByteCannotBeStored) && last {
+            return Ok(());
+        }
         let second = state.lies(Lie::PrivateCopyOfSecond) && is_second(self.number);
         if (state.lies(Lie::PrivateCopy) || second) && self.copy.is_none() {
             self.copy = Some(state.memory.clone());
@@ -542,51 +558,6 @@ impl Area {
             }
         }
         Ok(())
-    }
-}
-
-impl Mapping for Area {
-    type Unmapped = Gone;
-
-    fn address(&self) -> u64 {
-        match self.state.borrow().lie {
-            Some(Lie::SameAddress) => 1 << 32,
-            Some(Lie::Overlap) if is_second(self.number) => ((self.number - 1) << 32) + PAGE,
-            _ => self.address_of(0),
-        }
-    }
-
-    fn load(&self, offset: u64, words: &mut [u64]) -> Result<(), Fault> {
-        assert_eq!(offset % 8, 0);
-        for (word, offset) in words.iter_mut().zip((offset..).step_by(8)) {
-            let mut bytes = [0; 8];
-            self.load_bytes(offset, &mut bytes)?;
-            *word = u64::from_ne_bytes(bytes);
-        }
-        Ok(())
-    }
-
-    fn store(&mut self, offset: u64, words: &[u64]) -> Result<(), Fault> {
-        assert_eq!(offset % 8, 0);
-        for (word, offset) in words.iter().zip((offset..).step_by(8)) {
-            self.store_bytes(offset, &word.to_ne_bytes())?;
-        }
-        Ok(())
-    }
-
-    fn load_byte(&self, offset: u64) -> Result<u8, Fault> {
-        let mut bytes = [0];
-        self.load_bytes(offset, &mut bytes)?;
-        Ok(bytes[0])
-    }
-
-    fn store_byte(&mut self, offset: u64, byte: u8) -> Result<(), Fault> {
-        let state = self.state.borrow();
-        if state.lies(Lie::LastByteCannotBeStored) && self.offset + offset == state.size - 1 {
-            return Ok(());
-        }
-        drop(state);
-        self.store_bytes(offset, &[byte])
     }
 
     fn unmap(self) -> Result<Gone, Errno> {
@@ -624,6 +595,6 @@ impl Unmapped for Gone {
                 })
             }
         }
-        self.0.load_byte(offset)
+        Mapping::load_byte(&self.0, offset)
     }
 }

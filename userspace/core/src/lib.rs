@@ -9,6 +9,7 @@
 //!
 //! - [`session`]: one run over several devices: the report, the totals, the verdict.
 //! - [`checks`]: what is checked, and why it proves what it says.
+//! - [`finding`]: what was seen, and what was wanted.
 //! - [`ktap`]: the report's format, KTAP version 1.
 //! - [`pattern`]: the data that is written and looked for.
 //! - [`kmsg`]: records of the kernel's log, and which of them are complaints.
@@ -25,6 +26,7 @@ pub mod args;
 pub mod checks;
 pub mod device;
 pub mod errno;
+pub mod finding;
 pub mod kmsg;
 pub mod ktap;
 pub mod nodes;

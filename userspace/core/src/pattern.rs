@@ -18,46 +18,47 @@
 /// assert_eq!(PATTERN.offset_of(stray, 0x2000), Some(0x1000));
 /// ```
 #[derive(Clone, Copy)]
-pub struct Pattern {
-    key: u64,
-    /// All ones; none in [`Pattern::ZERO`], whose words are alike.
-    offset_mask: u64,
-}
+pub struct Pattern(u8);
 
 /// The bytes in a word.
-pub const WORD: u64 = 8;
+pub const WORD: usize = 8;
 
 impl Pattern {
-    /// Zero in every word.
-    pub const ZERO: Self = Self {
-        key: 0,
-        offset_mask: 0,
-    };
+    /// Zero in every word: these are alike.
+    pub const ZERO: Self = Self(0);
 
     /// The pattern of a given number, from 1 to 15.
     pub const fn new(number: u8) -> Self {
+        Self(number)
+    }
+
+    /// The word at offset 0.
+    const fn key(self) -> u64 {
         // The number in every byte: no byte of one key is that of another, nor zero.
-        let number = number as u64 * 0x1111_1111_1111_1111;
-        Self {
-            key: number ^ 0x9e37_79b9_7f4a_7c15,
-            offset_mask: u64::MAX,
-        }
+        (self.0 as u64 * 0x1111_1111_1111_1111) ^ 0x9e37_79b9_7f4a_7c15
     }
 
     /// The word at `offset`, a multiple of [`WORD`].
     pub const fn word(self, offset: u64) -> u64 {
-        self.key ^ (offset & self.offset_mask)
+        if self.0 == 0 {
+            0
+        } else {
+            self.key() ^ offset
+        }
     }
 
-    /// The byte at `offset`: the one that a load of one byte sees after a store of the word.
-    pub const fn byte(self, offset: u64) -> u8 {
-        self.word(offset - offset % WORD).to_ne_bytes()[(offset % WORD) as usize]
+    /// The bytes from `offset` on: those that loads of one byte see after stores of the words.
+    pub fn fill(self, offset: u64, bytes: &mut [u8]) {
+        for (byte, at) in bytes.iter_mut().zip(offset..) {
+            let within = at % WORD as u64;
+            *byte = self.word(at - within).to_ne_bytes()[within as usize];
+        }
     }
 
     /// Where in a buffer of `size` bytes a word belongs, if it is one of this pattern.
     pub const fn offset_of(self, word: u64, size: u64) -> Option<u64> {
-        let offset = word ^ self.key;
-        if self.offset_mask != 0 && offset < size && offset % WORD == 0 {
+        let offset = word ^ self.key();
+        if self.0 != 0 && offset < size && offset % WORD as u64 == 0 {
             Some(offset)
         } else {
             None
@@ -69,15 +70,19 @@ impl Pattern {
 mod tests {
     use super::*;
 
+    fn bytes(pattern: Pattern, offset: u64) -> [u8; WORD] {
+        let mut bytes = [0; WORD];
+        pattern.fill(offset, &mut bytes);
+        bytes
+    }
+
     #[test]
     fn no_byte_of_one_pattern_is_the_same_in_another() {
         // The lowest bytes also carry the offset, which is the same in both: the keys decide.
         for a in 1..16 {
             for b in 1..a {
-                let (a, b) = (Pattern::new(a), Pattern::new(b));
-                for i in 0..WORD {
-                    assert_ne!(a.byte(i), b.byte(i));
-                }
+                let (a, b) = (bytes(Pattern::new(a), 0), bytes(Pattern::new(b), 0));
+                assert!(a.iter().zip(b).all(|(a, b)| *a != b));
             }
         }
     }
@@ -86,7 +91,7 @@ mod tests {
     fn no_byte_of_a_key_is_zero() {
         // A cleared buffer would pass for written ones otherwise.
         for number in 1..16 {
-            assert!((0..WORD).all(|i| Pattern::new(number).byte(i) != 0));
+            assert!(!bytes(Pattern::new(number), 0).contains(&0));
         }
     }
 
@@ -107,7 +112,10 @@ mod tests {
     #[test]
     fn bytes_are_those_of_the_word_in_memory() {
         let pattern = Pattern::new(5);
-        let bytes: Vec<u8> = (16..24).map(|offset| pattern.byte(offset)).collect();
-        assert_eq!(bytes, pattern.word(16).to_ne_bytes());
+        assert_eq!(bytes(pattern, 16), pattern.word(16).to_ne_bytes());
+        let across = bytes(pattern, 19);
+        assert_eq!(across[..5], pattern.word(16).to_ne_bytes()[3..]);
+        assert_eq!(across[5..], pattern.word(24).to_ne_bytes()[..3]);
+        assert_eq!(bytes(Pattern::ZERO, 16), [0; WORD]);
     }
 }

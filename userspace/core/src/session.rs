@@ -6,8 +6,9 @@ use core::ffi::CStr;
 
 use faultline_uapi::FLAG_COHERENT;
 
-use crate::checks::{Context, Stop};
+use crate::checks::{Context, CHECKS};
 use crate::device::System;
+use crate::finding::{Finding, Stop};
 use crate::ktap::{Group, Outcome};
 use crate::text::{Note, Out, Printable, Show};
 
@@ -20,13 +21,9 @@ pub struct Session<'a, S> {
     failures: Failures,
 }
 
-/// How many checks there were.
+/// How many checks had which outcome.
 #[derive(Clone, Copy, Default)]
-struct Counts {
-    passed: u64,
-    failed: u64,
-    skipped: u64,
-}
+struct Counts([u64; 3]);
 
 /// What came of a run, and the exit status of a program that has nothing else to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,128 +59,93 @@ impl<'a, S: System> Session<'a, S> {
 
     /// Makes all checks on one device.
     pub fn verify(&mut self, path: &CStr) {
-        self.devices += 1;
         let name = Printable(path.to_bytes());
-        let mut context = match self.system.open(path) {
-            Ok(device) => match Context::new(self.system, device) {
-                Ok(context) => context,
-                Err(reason) => return self.not_checked(name, &reason),
-            },
-            Err(errno) => return self.not_checked(name, &errno),
-        };
-
-        let info = context.info();
-        let coherent = info.flags & FLAG_COHERENT != 0;
-        self.report
-            .diagnostic()
-            .show(&name)
-            .text(": ")
-            .number(info.size)
-            .text(if coherent {
-                " bytes, coherent"
-            } else {
-                " bytes, non-coherent"
-            })
-            .text(", DMA address ")
-            .hex(info.dma_address)
-            .text("\n");
-
+        let mut finding = Finding::new();
         let mut counts = Counts::default();
-        let mut group = self.report.group(name, Context::<S>::CHECKS.len() as u64);
-        for (check, run) in &Context::<S>::CHECKS {
-            let outcome = match context.run(run) {
-                Ok(()) => Outcome::Pass,
-                Err(Stop::Fail) => Outcome::Fail,
-                Err(Stop::Skip) => Outcome::Skip,
+        self.devices += 1;
+        if let Ok(mut context) = Context::open(self.system, path, &mut finding) {
+            let info = context.info();
+            let coherency = if info.flags & FLAG_COHERENT == 0 {
+                " bytes, non-coherent, DMA address "
+            } else {
+                " bytes, coherent, DMA address "
             };
-            match outcome {
-                Outcome::Pass => counts.passed += 1,
-                Outcome::Fail => {
-                    counts.failed += 1;
+            let out = self.report.diagnostic().show(&name).text(": ");
+            out.number(info.size)
+                .text(coherency)
+                .hex(info.dma_address)
+                .text("\n");
+            let mut group = self.report.group(name, CHECKS.len() as u64);
+            for check in &CHECKS {
+                let outcome = match context.run(check) {
+                    Ok(()) => Outcome::Pass,
+                    Err(Stop::Fail) => Outcome::Fail,
+                    Err(Stop::Skip) => Outcome::Skip,
+                };
+                let check = Printable(check.0.as_bytes());
+                counts.0[outcome as usize] += 1;
+                if outcome == Outcome::Fail {
                     self.failures.add(name, check);
                 }
-                Outcome::Skip => counts.skipped += 1,
+                conclude(&mut group, outcome, check, context.finding());
             }
-            if outcome != Outcome::Skip {
-                group
-                    .diagnostic()
-                    .text(check)
-                    .text(": ")
-                    .show(&context)
-                    .text("\n");
-            }
-            group.result(outcome, Printable(check.as_bytes()), &context);
+            let reason = Printable(b"no check could be made");
+            self.report.result(counts.outcome(), name, &reason);
+        } else {
+            // It cannot be opened, or is none: one check, which failed.
+            counts.0[Outcome::Fail as usize] = 1;
+            self.failures.add(name, Printable(b"open"));
+            conclude(&mut self.report, Outcome::Fail, name, &finding);
         }
-        self.report.result(
-            counts.outcome(),
-            name,
-            &Printable(b"no check could be made"),
-        );
-        self.counts.passed += counts.passed;
-        self.counts.failed += counts.failed;
-        self.counts.skipped += counts.skipped;
-    }
-
-    /// Reports a device that cannot be opened, or is none: one check, `open`, that failed.
-    fn not_checked(&mut self, name: Printable<'_>, reason: &dyn Show) {
-        self.counts.failed += 1;
-        self.failures.add(name, "open");
-        self.report
-            .diagnostic()
-            .show(&name)
-            .text(": open: ")
-            .show(reason)
-            .text("\n");
-        self.report.result(Outcome::Fail, name, reason);
+        for (total, count) in self.counts.0.iter_mut().zip(counts.0) {
+            *total += count;
+        }
     }
 
     /// Ends the report with the totals, as kselftest writes them, and gives the verdict.
     pub fn finish(&mut self) -> Verdict {
-        let Counts {
-            passed,
-            failed,
-            skipped,
-        } = self.counts;
-        self.report
-            .diagnostic()
-            .text("Totals: pass:")
-            .number(passed)
-            .text(" fail:")
-            .number(failed)
-            .text(" xfail:0 xpass:0 skip:")
-            .number(skipped)
-            .text(" error:0\n");
+        let [passed, failed, skipped] = self.counts.0;
+        let out = self.report.out().text("# Totals: pass:").number(passed);
+        let out = out.text(" fail:").number(failed);
+        let out = out.text(" xfail:0 xpass:0 skip:").number(skipped);
         let (verdict, word) = match self.counts.outcome() {
             Outcome::Pass => (Verdict::Pass, "PASS: "),
             Outcome::Fail => (Verdict::Fail, "FAIL: "),
             Outcome::Skip => (Verdict::Skip, "SKIP: "),
         };
-        self.report
-            .out()
-            .text("faultline-verify: ")
-            .text(word)
-            .show(&Count(self.devices, " device"))
-            .text(", ")
-            .show(&Count(passed + failed + skipped, " check"))
-            .text(": ")
-            .number(passed)
-            .text(" passed, ")
-            .number(failed)
-            .text(" failed, ")
-            .number(skipped)
-            .text(" skipped")
-            .show(&self.failures)
-            .text("\n");
+        let out = out.text(" error:0\nfaultline-verify: ").text(word);
+        count(out, self.devices, " device");
+        count(out.text(", "), passed + failed + skipped, " check");
+        let out = out.text(": ").number(passed).text(" passed, ");
+        let out = out.number(failed).text(" failed, ").number(skipped);
+        out.text(" skipped").show(&self.failures).text("\n");
         verdict
     }
 }
 
+/// Writes what was seen, and the result.
+#[inline(never)]
+fn conclude(group: &mut Group<'_>, outcome: Outcome, name: Printable<'_>, finding: &Finding) {
+    if outcome != Outcome::Skip {
+        let out = group.diagnostic().show(&name);
+        out.text(": ").show(finding).text("\n");
+    }
+    group.result(outcome, name, finding);
+}
+
+/// Writes a number of things: "1 check", "2 checks".
+fn count(out: &mut dyn Out, number: u64, thing: &str) {
+    out.number(number)
+        .text(thing)
+        .text(if number == 1 { "" } else { "s" });
+}
+
 impl Counts {
     fn outcome(self) -> Outcome {
-        match self {
-            Counts { failed: 1.., .. } => Outcome::Fail,
-            Counts { passed: 1.., .. } => Outcome::Pass,
-            _ => Outcome::Skip,
+        match self.0 {
+            [0, 0, _] => Outcome::Skip,
+            [_, 0, _] => Outcome::Pass,
+            _ => Outcome::Fail,
         }
     }
 }
@@ -197,17 +159,6 @@ pub fn no_device(out: &mut dyn Out) -> Verdict {
     Verdict::Skip
 }
 
-/// A number of things: "1 check", "2 checks".
-struct Count(u64, &'static str);
-
-impl Show for Count {
-    fn show(&self, out: &mut dyn Out) {
-        out.number(self.0)
-            .text(self.1)
-            .text(if self.0 == 1 { "" } else { "s" });
-    }
-}
-
 /// The checks that failed, by name as far as they fit on the verdict's line.
 #[derive(Default)]
 struct Failures {
@@ -216,16 +167,16 @@ struct Failures {
 }
 
 impl Failures {
-    fn add(&mut self, device: Printable<'_>, check: &str) {
+    fn add(&mut self, device: Printable<'_>, check: Printable<'_>) {
         // A name is shown in as many bytes as it has.
-        let length = device.0.len() + check.len() + ", : ".len();
+        let length = device.0.len() + check.0.len() + ", : ".len();
         if self.unnamed > 0 || length > self.names.room() {
             self.unnamed += 1;
             return;
         }
         let separator = if self.names.is_empty() { ": " } else { ", " };
         let names: &mut dyn Out = &mut self.names;
-        names.text(separator).show(&device).text(": ").text(check);
+        names.text(separator).show(&device).text(": ").show(&check);
     }
 }
 

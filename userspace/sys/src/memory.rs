@@ -14,6 +14,9 @@ use crate::arch;
 use crate::errno;
 use crate::fault::Watch;
 
+/// The bytes in a word.
+const WORD: usize = size_of::<u64>();
+
 /// A mapping of a file.
 ///
 /// No reference to what is behind it is ever made: others may change it at any time, and it may
@@ -51,15 +54,35 @@ impl Range {
         self.start.wrapping_add(start)
     }
 
-    /// Loads a byte that may not be there.
-    fn load_byte(&self, offset: u64) -> Result<u8, Fault> {
-        let pointer = self.at(offset, 1);
+    /// Loads bytes that may not be there.
+    #[inline(never)]
+    fn load(&self, offset: u64, mut bytes: &mut [u8]) -> Result<(), Fault> {
+        let mut from = self.at(offset, bytes.len());
         // SAFETY: no code but that of this module accesses the range, and it does by `arch` alone.
-        let watch = unsafe { Watch::new(pointer.addr(), 1) };
-        // SAFETY: a fault is watched for. The range is, or was, a mapping of a file, which has no
-        // Rust object in it.
-        let byte = unsafe { arch::load_byte(pointer) };
-        watch.end().map(|()| byte)
+        let watch = unsafe { Watch::new(from.addr(), bytes.len()) };
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at_mut(access(from, bytes.len()));
+            if let Some(word) = now.first_chunk_mut() {
+                // SAFETY: the address is aligned, and a fault is watched for. The range is, or was,
+                // a mapping of a file, which has no Rust object in it.
+                *word = unsafe { arch::load(from.cast()) }.to_ne_bytes();
+            } else {
+                // SAFETY: as above, but that bytes are always aligned.
+                now[0] = unsafe { arch::load_byte(from) };
+            }
+            from = from.wrapping_add(now.len());
+            bytes = later;
+        }
+        watch.end()
+    }
+}
+
+/// How many of some bytes are accessed at once: a word's, where one begins and ends among them.
+fn access(pointer: *mut u8, length: usize) -> usize {
+    if pointer.cast::<u64>().is_aligned() && length >= WORD {
+        WORD
+    } else {
+        1
     }
 }
 
@@ -91,45 +114,28 @@ impl Mapping for Area {
         self.area.start.addr() as u64
     }
 
-    fn load(&self, offset: u64, words: &mut [u64]) -> Result<(), Fault> {
-        let start = self.area.at(offset, size_of_val(words));
+    fn load(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+        self.area.load(offset, bytes)
+    }
+
+    #[inline(never)]
+    fn store(&mut self, offset: u64, mut bytes: &[u8]) -> Result<(), Fault> {
+        let mut to = self.area.at(offset, bytes.len());
         // SAFETY: no code but that of this module accesses the range, and it does by `arch` alone.
-        let watch = unsafe { Watch::new(start.addr(), size_of_val(words)) };
-        let mut pointer = aligned(start);
-        for word in words {
-            // SAFETY: the address is aligned, and a fault is watched for. By the invariant of
-            // `Area` the range has no Rust object in it.
-            *word = unsafe { arch::load(pointer) };
-            pointer = pointer.wrapping_add(1);
+        let watch = unsafe { Watch::new(to.addr(), bytes.len()) };
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(access(to, bytes.len()));
+            if let Some(word) = now.first_chunk() {
+                // SAFETY: the address is aligned, and a fault is watched for. By the invariant of
+                // `Area` the range has no Rust object in it.
+                unsafe { arch::store(to.cast(), u64::from_ne_bytes(*word)) };
+            } else {
+                // SAFETY: as above, but that bytes are always aligned.
+                unsafe { arch::store_byte(to, now[0]) };
+            }
+            to = to.wrapping_add(now.len());
+            bytes = later;
         }
-        watch.end()
-    }
-
-    fn store(&mut self, offset: u64, words: &[u64]) -> Result<(), Fault> {
-        let start = self.area.at(offset, size_of_val(words));
-        // SAFETY: no code but that of this module accesses the range, and it does by `arch` alone.
-        let watch = unsafe { Watch::new(start.addr(), size_of_val(words)) };
-        let mut pointer = aligned(start);
-        for &word in words {
-            // SAFETY: the address is aligned, and a fault is watched for. By the invariant of
-            // `Area` the range has no Rust object in it.
-            unsafe { arch::store(pointer, word) };
-            pointer = pointer.wrapping_add(1);
-        }
-        watch.end()
-    }
-
-    fn load_byte(&self, offset: u64) -> Result<u8, Fault> {
-        self.area.load_byte(offset)
-    }
-
-    fn store_byte(&mut self, offset: u64, byte: u8) -> Result<(), Fault> {
-        let pointer = self.area.at(offset, 1);
-        // SAFETY: no code but that of this module accesses the range, and it does by `arch` alone.
-        let watch = unsafe { Watch::new(pointer.addr(), 1) };
-        // SAFETY: a fault is watched for. By the invariant of `Area` the range has no Rust object
-        // in it.
-        unsafe { arch::store_byte(pointer, byte) };
         watch.end()
     }
 
@@ -155,17 +161,7 @@ impl Drop for Area {
 
 impl Unmapped for Gone {
     fn load_byte(&self, offset: u64) -> Result<u8, Fault> {
-        self.area.load_byte(offset)
+        let mut byte = [0];
+        self.area.load(offset, &mut byte).map(|()| byte[0])
     }
-}
-
-/// A pointer to words.
-///
-/// # Panics
-///
-/// If the address is not a multiple of their size.
-fn aligned(pointer: *mut u8) -> *mut u64 {
-    let pointer = pointer.cast::<u64>();
-    assert!(pointer.is_aligned());
-    pointer
 }

@@ -3,7 +3,6 @@
 //! Each lie is caught by exactly the checks that look at what it is about.
 
 use super::*;
-use crate::device::System;
 use crate::fake::{Lie, Machine, PAGE};
 use crate::text::shown;
 
@@ -16,13 +15,13 @@ struct Run {
 impl Run {
     fn new(pages: u64, lie: Option<Lie>) -> Self {
         let mut machine = Machine::new(pages, lie);
-        let device = machine.open(c"/dev/faultline0").unwrap();
-        let mut context = Context::new(&mut machine, device).unwrap();
-        let results = Context::CHECKS
+        let mut finding = Finding::new();
+        let mut context = Context::open(&mut machine, c"/dev/faultline0", &mut finding).unwrap();
+        let results = CHECKS
             .iter()
-            .map(|(name, check)| {
+            .map(|check| {
                 let result = context.run(check);
-                (*name, result, shown(&context))
+                (check.0, result, shown(context.finding()))
             })
             .collect();
         Self { results, machine }
@@ -60,11 +59,7 @@ fn failed(lie: Lie) -> Vec<&'static str> {
 fn an_honest_device_passes_every_check() {
     for pages in [1, 2, 3, 16, 513] {
         let run = Run::new(pages, None);
-        assert_eq!(
-            run.that(Ok(())).len(),
-            Context::<Machine>::CHECKS.len(),
-            "{pages} pages"
-        );
+        assert_eq!(run.that(Ok(())).len(), CHECKS.len(), "{pages} pages");
         assert!(
             run.machine.buffer().iter().all(|&byte| byte == 0),
             "the buffer is left zeroed"
@@ -79,7 +74,7 @@ fn every_check_can_fail_alone() {
         .filter(|lie| lie.1.len() == 1)
         .map(|lie| lie.1[0])
         .collect();
-    for (name, _) in &Context::<Machine>::CHECKS {
+    for Check(name, _) in &CHECKS {
         assert!(alone.contains(name), "no lie makes {name} fail alone");
     }
 }
@@ -236,7 +231,7 @@ fn a_missing_page_is_survived() {
             assert!(run.failed().contains(&check), "{check}, page {page}");
         }
         let want = format!(
-            "access to a mapping at offset {:#x}: SIGBUS at address ",
+            "access to a mapping at offset {:#x}: SIGBUS, want no signal",
             page * PAGE
         );
         assert!(
@@ -302,14 +297,15 @@ fn a_device_that_describes_itself_impossibly_is_not_checked() {
         Lie::InfoSize(PAGE + 1),
         Lie::InfoReserved(1),
     ] {
-        let mut machine = Machine::new(4, Some(lie));
-        let device = machine.open(c"/dev/faultline0").unwrap();
-        assert!(Context::new(&mut machine, device).is_err(), "{lie:?}");
+        assert!(opens(lie).is_err(), "{lie:?}");
     }
     // A later version only adds.
-    let mut machine = Machine::new(4, Some(Lie::InfoVersion(2)));
-    let device = machine.open(c"/dev/faultline0").unwrap();
-    assert!(Context::new(&mut machine, device).is_ok());
+    assert!(opens(Lie::InfoVersion(2)).is_ok());
+}
+
+fn opens(lie: Lie) -> Result<(), Stop> {
+    let mut machine = Machine::new(4, Some(lie));
+    Context::open(&mut machine, c"/dev/faultline0", &mut Finding::new()).map(drop)
 }
 
 #[test]
@@ -318,13 +314,13 @@ fn notes_name_the_place_and_what_was_wanted() {
         (
             Lie::NotZeroed(2 * PAGE + 9),
             "zeroed",
-            "word by read() at offset 0x2008: 0x100, want 0x0; pages wrong: 1 of 4".to_string(),
+            "data by read() at offset 0x2008: 0x100, want 0x0; pages wrong: 1 of 4".to_string(),
         ),
         (
             Lie::WrongPage,
             "store_read",
             format!(
-                "word by read() at offset 0x0: {:#x} (that of offset 0x1000), want {:#x}; \
+                "data by read() at offset 0x0: {:#x} (that of offset 0x1000), want {:#x}; \
                  pages wrong: 4 of 4",
                 STORE_READ.word(PAGE),
                 STORE_READ.word(0)
@@ -334,7 +330,7 @@ fn notes_name_the_place_and_what_was_wanted() {
             Lie::WrongPage,
             "write_load",
             format!(
-                "word by the first mapping at offset 0x0: {:#x} (that of offset 0x1000), \
+                "load by the first mapping at offset 0x0: {:#x} (that of offset 0x1000), \
                  want {:#x}; pages wrong: 4 of 4",
                 WRITE_LOAD.word(PAGE),
                 WRITE_LOAD.word(0)
@@ -343,7 +339,8 @@ fn notes_name_the_place_and_what_was_wanted() {
         (
             Lie::FrameWrong(3, PAGE),
             "pagemap_kernel",
-            "physical address by pagemap at offset 0x3000: 0x40003000, want 0x40004000".into(),
+            "physical address at offset 0x3000: 0x40003000, want 0x40004000; pages wrong: 1 of 4"
+                .into(),
         ),
         (
             Lie::MapPastEnd,
@@ -358,7 +355,7 @@ fn notes_name_the_place_and_what_was_wanted() {
         (
             Lie::UsedBefore,
             "zeroed",
-            "INFO: the buffer was mapped or written to before, want PRISTINE".into(),
+            "INFO: PRISTINE, never mapped or written to: 0x0, want 0x2".into(),
         ),
     ] {
         assert_eq!(Run::new(4, Some(lie)).note(check), want, "{lie:?}");
