@@ -3,15 +3,14 @@
 //! The real devices and the real machine.
 
 use core::ffi::CStr;
-use core::mem::MaybeUninit;
 
 use faultline_core::device::{Device, System};
 use faultline_core::errno::Errno;
-use faultline_core::nodes::Nodes;
+use faultline_core::nodes::{Nodes, MAX_NODES};
 use faultline_core::text::Out;
 use faultline_uapi::{Frame, Info, FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{self, Mode, OFlags, RawDir, SeekFrom};
+use rustix::fs::{self, Access, Mode, OFlags, SeekFrom};
 use rustix::ioctl;
 use rustix::mm::{MapFlags, ProtFlags};
 
@@ -137,13 +136,18 @@ impl Device for File {
 }
 
 /// Finds the driver's nodes in `/dev`.
+///
+/// # Errors
+///
+/// What is there or not cannot be told.
 pub fn find() -> Result<Nodes, Errno> {
-    let directory = open(c"/dev", OFlags::RDONLY | OFlags::DIRECTORY)?;
-    let mut buffer = [MaybeUninit::uninit(); 1024];
-    let mut entries = RawDir::new(directory, &mut buffer);
     let mut nodes = Nodes::default();
-    while let Some(entry) = entries.next() {
-        nodes.see(entry.map_err(errno)?.file_name().to_bytes());
+    for number in 0..MAX_NODES {
+        match fs::access(NodePath::new(number).as_c_str(), Access::EXISTS).map_err(errno) {
+            Ok(()) => nodes.see(number),
+            Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
     }
     Ok(nodes)
 }

@@ -54,11 +54,7 @@ pub fn set_up() -> Console {
             // EBUSY: the kernel has mounted it already. ENODEV: the kernel does not have it, and
             // whoever configured it so knows.
             Ok(()) | Err(Errno::BUSY | Errno::NODEV) => {}
-            Err(errno) => {
-                let target = Printable(target.to_bytes());
-                let out = console.out().text("faultline: mount on ").show(&target);
-                out.text(": ").show(&errno).text("\n");
-            }
+            Err(errno) => complain(&mut console, target, errno),
         }
     }
     console
@@ -70,14 +66,12 @@ pub fn load_module(path: &CStr) -> Result<(), Errno> {
     finit_module(module, c"", 0).map_err(errno)
 }
 
-fn complain(console: &mut Console, what: &str, errno: Errno) {
-    console
-        .out()
-        .text("faultline: ")
-        .text(what)
-        .text(": ")
-        .show(&errno)
-        .text("\n");
+/// Says of a file, or of a call that has none, what came of it.
+#[inline(never)]
+pub fn complain(console: &mut Console, what: &CStr, errno: Errno) {
+    let what = Printable(what.to_bytes());
+    let out = console.out().text("faultline: ").show(&what).text(": ");
+    out.show(&errno).text("\n");
 }
 
 /// A program to run, and its arguments.
@@ -136,7 +130,7 @@ impl Program {
             Ok(Fork::Child(_)) => exit_group(self.execute(console)),
             Ok(Fork::ParentOf(child)) => child,
             Err(error) => {
-                complain(console, "cannot fork", errno(error));
+                complain(console, c"fork", errno(error));
                 return CANNOT_EXECUTE;
             }
         };
@@ -150,7 +144,7 @@ impl Program {
                 }
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
-                    complain(console, "cannot wait", errno(error));
+                    complain(console, c"wait", errno(error));
                     return CANNOT_EXECUTE;
                 }
             }
@@ -186,14 +180,7 @@ impl Program {
         // and every other pointer is to a string that ends with a NUL.
         let error = unsafe { execve(path, args.as_ptr(), environment.as_ptr()) };
         let error = errno(error);
-        let path = Printable(path.to_bytes());
-        console
-            .out()
-            .text("faultline: ")
-            .show(&path)
-            .text(": ")
-            .show(&error)
-            .text("\n");
+        complain(console, path, error);
         if error == Errno::NOENT || error == Errno::NOTDIR {
             NOT_FOUND
         } else {
@@ -215,7 +202,7 @@ pub fn power_off(console: &mut Console, status: i32) -> ! {
         Ok(()) => Errno::NOSYS,
         Err(error) => errno(error),
     };
-    complain(console, "cannot power off", error);
+    complain(console, c"power off", error);
     loop {
         // The first process must not end; whoever watches the console knows all there is to know.
         let _ = wait(WaitOptions::empty());

@@ -33,7 +33,7 @@ macro_rules! program {
 }
 
 /// The arguments that follow the program's name.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Args {
     args: &'static [*mut u8],
 }

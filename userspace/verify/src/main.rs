@@ -15,6 +15,7 @@ use core::ffi::CStr;
 
 use faultline_core::args::{self, Command, USAGE};
 use faultline_core::errno::Errno;
+use faultline_core::nodes::Nodes;
 use faultline_core::session::{no_device, Session, Verdict};
 use faultline_core::text::Printable;
 use faultline_sys::console::Console;
@@ -69,15 +70,7 @@ fn command_line(args: Args, console: &mut Console) -> i32 {
                 .text(USAGE);
             USAGE_ERROR
         }
-        Command::Verify => {
-            let mut machine = Machine::new();
-            let count = args::devices(args.clone()).count() as u64;
-            if count == 0 {
-                verify_all(&mut machine, console)
-            } else {
-                verify(&mut machine, console, count, args::devices(args))
-            }
-        }
+        Command::Verify => verify(&mut Machine::new(), console, args),
     }
 }
 
@@ -85,70 +78,50 @@ fn first_process(console: &mut Console) -> i32 {
     // Before the module is loaded: what the kernel says of that counts.
     let mut machine = Machine::new();
     if let Err(errno) = init::load_module(MODULE) {
-        let out = console
-            .out()
-            .text("faultline: cannot load ")
-            .show(&Printable(MODULE.to_bytes()));
-        out.text(": ")
-            .show(&errno)
-            .text("; the kernel's log above may say why\n");
-        return Verdict::Fail.status();
+        return failed(console, MODULE, errno);
     }
     match Program::read(RUN) {
         Ok(program) => return program.run(console),
         Err(Errno::NOENT) => {}
-        Err(errno) => {
-            let out = console
-                .out()
-                .text("faultline: ")
-                .show(&Printable(RUN.to_bytes()));
-            out.text(": ").show(&errno).text(": no program to run\n");
-            return Verdict::Fail.status();
-        }
+        Err(errno) => return failed(console, RUN, errno),
     }
-    let status = verify_all(&mut machine, console);
+    let status = verify(&mut machine, console, Args::default());
     if status == Verdict::Skip.status() {
         console.out().text(
-            "faultline: the module is loaded; a line of it in the log above, or none (no enabled \
-             node with compatible \"faultline,coherent-buffer\"), says why there is no device\n",
+            "faultline: if the module says nothing above, no enabled node is compatible with \
+             \"faultline,coherent-buffer\"\n",
         );
     }
     status
 }
 
-fn verify_all(machine: &mut Machine, console: &mut Console) -> i32 {
-    let nodes = match find() {
-        Ok(nodes) => nodes,
-        Err(errno) => {
-            let out = console
-                .out()
-                .text("faultline-verify: FAIL: cannot list the devices of /dev: ");
-            out.show(&errno).text("\n");
-            return Verdict::Fail.status();
-        }
-    };
-    let count = nodes.count();
+/// Verifies the devices that the arguments name or, if they name none, all.
+fn verify(machine: &mut Machine, console: &mut Console, args: Args) -> i32 {
+    let mut count = args::devices(args.clone()).count() as u64;
+    let mut nodes = Nodes::default();
+    if count == 0 {
+        nodes = match find() {
+            Ok(nodes) => nodes,
+            Err(errno) => return failed(console, c"/dev", errno),
+        };
+        count = nodes.count();
+    }
     if count == 0 {
         return no_device(console).status();
     }
     fault::install();
     let mut session = Session::new(machine, console, count);
+    for path in args::devices(args) {
+        session.verify(path);
+    }
     for number in nodes.numbers() {
         session.verify(NodePath::new(number).as_c_str());
     }
     session.finish().status()
 }
 
-fn verify<'a>(
-    machine: &mut Machine,
-    console: &mut Console,
-    count: u64,
-    paths: impl Iterator<Item = &'a CStr>,
-) -> i32 {
-    fault::install();
-    let mut session = Session::new(machine, console, count);
-    for path in paths {
-        session.verify(path);
-    }
-    session.finish().status()
+/// Says what went wrong before anything could be verified.
+fn failed(console: &mut Console, file: &CStr, errno: Errno) -> i32 {
+    init::complain(console, file, errno);
+    Verdict::Fail.status()
 }
