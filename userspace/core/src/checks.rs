@@ -4,8 +4,8 @@
 //!
 //! Each check looks at one property, most of them by two new mappings of the whole buffer, so that
 //! a driver that is wrong in one way fails in few places, and those say which way it is. A check is
-//! a list of [`Step`]s, most of which put a [`Pattern`] of the check's own into the buffer by one
-//! [`Way`] or look for it by another:
+//! a list of steps, most of which put a [`Pattern`] of the check's own into the buffer by one
+//! way or look for it by another:
 //!
 //! | check            | written by          | looked at by                | so it finds           |
 //! |------------------|---------------------|-----------------------------|-----------------------|

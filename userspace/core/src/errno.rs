@@ -10,6 +10,20 @@ use crate::text::{Out, Show};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(pub u64);
 
+/// A name without the `E` that they all begin with, filled up with zeroes: a table of these is a
+/// quarter as long as one of pointers to strings and their lengths.
+type Name = [u8; 6];
+
+const fn name(text: &str) -> Name {
+    let mut name = [0; 6];
+    let mut index = 0;
+    while index < text.len() {
+        name[index] = text.as_bytes()[index];
+        index += 1;
+    }
+    name
+}
+
 /// Defines the constants and, from the same lines, their names.
 macro_rules! errnos {
     ($($number:literal $name:ident;)*) => {
@@ -18,8 +32,7 @@ macro_rules! errnos {
             pub const $name: Errno = Errno($number);)*
         }
 
-        /// The names, without the `E` that they all begin with.
-        const NAMES: &[(u64, &str)] = &[$(($number, stringify!($name)),)*];
+        const NAMES: &[(u8, Name)] = &[$(($number, name(stringify!($name))),)*];
     };
 }
 
@@ -49,8 +62,11 @@ errnos! {
 impl Show for Errno {
     fn show(&self, out: &mut dyn Out) {
         for (number, name) in NAMES {
-            if *number == self.0 {
-                out.text("E").text(name);
+            if u64::from(*number) == self.0 {
+                out.text("E");
+                for letter in name.iter().filter(|letter| **letter != 0) {
+                    out.write(&[*letter]);
+                }
                 return;
             }
         }
@@ -67,6 +83,8 @@ mod tests {
     fn known_ones_by_name_and_others_by_number() {
         assert_eq!(shown(&Errno::INVAL), "EINVAL");
         assert_eq!(shown(&Errno::PERM), "EPERM");
+        assert_eq!(shown(&Errno::NOEXEC), "ENOEXEC");
         assert_eq!(shown(&Errno(133)), "errno 133");
+        assert_eq!(shown(&Errno(256 + 22)), "errno 278");
     }
 }
