@@ -429,18 +429,28 @@ impl<'s, S: System> Context<'s, S> {
         let (size, page) = (self.info.size, self.page);
         let piece = PIECE as u64;
         let border = page.min(size / 2) - piece / 2;
-        let (at, length, distances) = match place {
-            All => (0, CHUNK, [CHUNK as u64; 2]),
-            PageEnds => (0, WORD, [page - WORD as u64, WORD as u64]),
-            Ends => (0, WORD, [size - WORD as u64; 2]),
-            Start => (0, PIECE, [size; 2]),
-            Border => (border, PIECE, [size; 2]),
-            Before => (border - 1, 1, [size; 2]),
-            After => (border + piece, 1, [size; 2]),
-            End => (size - piece, PIECE, [size; 2]),
-            Last => (size - 1, 1, [size; 2]),
-            AcrossEnd => (size - 1, 2, [size; 2]),
-            PastEnd => (size, 1, [size; 2]),
+        let at = match place {
+            All | PageEnds | Ends | Start => 0,
+            Before => border - 1,
+            Border => border,
+            After => border + piece,
+            End => size - piece,
+            Last | AcrossEnd => size - 1,
+            PastEnd => size,
+        };
+        let length = match place {
+            All => CHUNK,
+            PageEnds | Ends => WORD,
+            Start | Border | End => PIECE,
+            AcrossEnd => 2,
+            Before | After | Last | PastEnd => 1,
+        };
+        let distances = match place {
+            All => [CHUNK as u64; 2],
+            PageEnds => [page - WORD as u64, WORD as u64],
+            Ends => [size - WORD as u64; 2],
+            // There is one chunk.
+            _ => [size; 2],
         };
         Chunks {
             at,

@@ -35,6 +35,7 @@ impl Console {
         Self::new(unsafe { rustix::stdio::stderr() })
     }
 
+    #[inline(never)]
     fn new(file: BorrowedFd<'static>) -> Self {
         Self {
             file,
