@@ -582,19 +582,28 @@ impl<'s, S: System> Context<'s, S> {
         const FRAME_NUMBER: u64 = (1 << 55) - 1;
 
         if way == File {
-            let answer = self.device.physical_address(at);
-            return answer.map_err(|errno| match self.finding.refused("FRAME", errno) {
-                _ if errno == Errno::PERM => Stop::Skip,
-                stop => stop,
-            });
+            return match self.device.physical_address(at) {
+                Ok(address) => Ok(address),
+                Err(errno) => {
+                    let stop = self.finding.refused("FRAME", errno);
+                    Err(if errno == Errno::PERM {
+                        Stop::Skip
+                    } else {
+                        stop
+                    })
+                }
+            };
         }
         // A page that nobody has touched is not there.
         self.load(way, at, &mut [0])?;
         let address = self.mapping(way).address() + at;
-        let entry = self.system.pagemap(address).map_err(|errno| {
-            self.finding.refused(PAGEMAP, errno);
-            Stop::Skip
-        })?;
+        let entry = match self.system.pagemap(address) {
+            Ok(entry) => entry,
+            Err(errno) => {
+                self.finding.refused(PAGEMAP, errno);
+                return Err(Stop::Skip);
+            }
+        };
         let number = entry & FRAME_NUMBER;
         if entry & PRESENT == 0 {
             // As for an area with VM_PFNMAP, which pagemap passes over.

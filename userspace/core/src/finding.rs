@@ -11,6 +11,7 @@ use crate::text::{Note, Out, Show};
 
 /// Why a check ended early; the finding says what was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)] // As wide as what is given otherwise, so that both go by in registers.
 pub enum Stop {
     /// The property does not hold.
     Fail,
