@@ -521,6 +521,10 @@ impl<'s, S: System> Context<'s, S> {
             File => "data by read()",
         };
         let result = self.judge(what, &differences);
+        if !matches!(place, All | PageEnds) {
+            // Not every page was looked at.
+            self.finding.wrong_pages = None;
+        }
         if result.is_err() {
             self.finding.home = pattern.offset_of(differences.seen, self.info.size);
         }

@@ -343,6 +343,14 @@ fn notes_name_the_place_and_what_was_wanted() {
                 .into(),
         ),
         (
+            Lie::UnmapClears,
+            "munmap",
+            format!(
+                "load by the first mapping at offset 0x0: 0x0, want {:#x}",
+                MUNMAP.word(0)
+            ),
+        ),
+        (
             Lie::MapPastEnd,
             "past_end",
             "load past the end by mmap, not refused, at offset 0x400000: 0x0, want SIGBUS".into(),
