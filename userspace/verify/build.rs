@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Arguments for the linker, of this program alone.
+//! Arguments for the linker, of the programs alone.
 
 fn main() {
     for arg in [
@@ -16,9 +16,9 @@ fn main() {
     }
     // What it leaves out, it says itself.
     println!(
-        "cargo::rustc-link-arg-bins=-T{}/discard.ld",
+        "cargo::rustc-link-arg-bins=-T{}/../verify/discard.ld",
         env!("CARGO_MANIFEST_DIR")
     );
-    println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=discard.ld");
+    println!("cargo::rerun-if-changed=../verify/build.rs");
+    println!("cargo::rerun-if-changed=../verify/discard.ld");
 }

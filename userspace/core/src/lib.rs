@@ -14,6 +14,7 @@
 //! - [`pattern`]: the data that is written and looked for.
 //! - [`kmsg`]: records of the kernel's log, and which of them are complaints.
 //! - [`args`] and [`nodes`]: the command line, and the devices when it names none.
+//! - [`bench`]: what `faultline-bench` has of its own.
 //!
 //! [`System`]: device::System
 //! [`Device`]: device::Device
@@ -23,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod bench;
 pub mod checks;
 pub mod device;
 pub mod errno;

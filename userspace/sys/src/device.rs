@@ -135,6 +135,13 @@ impl Device for File {
     }
 }
 
+impl File {
+    /// The size of the device: its end, as `lseek()` gives it.
+    pub fn end(&self) -> Result<u64, Errno> {
+        fs::seek(&self.0, SeekFrom::End(0)).map_err(errno)
+    }
+}
+
 /// Finds the driver's nodes in `/dev`.
 ///
 /// # Errors

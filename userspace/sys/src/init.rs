@@ -12,11 +12,11 @@ use rustix::mount::{mount, MountFlags};
 use rustix::process::{chdir, ioctl_tiocsctty, setsid, wait, WaitOptions};
 use rustix::runtime::{execve, exit_group, kernel_fork, Fork};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
-use rustix::system::{finit_module, reboot, RebootCommand};
+use rustix::system::{reboot, RebootCommand};
 
 use crate::console::{stdout, Console};
 use crate::device::open;
-use crate::errno;
+use crate::{errno, module};
 
 /// What a program expects to be mounted, in this order, and where.
 const MOUNTS: [(&CStr, &CStr); 5] = [
@@ -62,8 +62,7 @@ pub fn set_up() -> Console {
 
 /// Loads a kernel module.
 pub fn load_module(path: &CStr) -> Result<(), Errno> {
-    let module = open(path, OFlags::RDONLY)?;
-    finit_module(module, c"", 0).map_err(errno)
+    module::load(path, c"")
 }
 
 /// Says of a file, or of a call that has none, what came of it.

@@ -14,11 +14,13 @@
 #[cfg_attr(target_arch = "aarch64", path = "arch/aarch64.rs")]
 mod arch;
 
+pub mod clock;
 pub mod console;
 pub mod device;
 pub mod fault;
 pub mod init;
 pub mod memory;
+pub mod module;
 pub mod process;
 
 /// What rustix calls an error, as the core crate calls it.

@@ -3,12 +3,14 @@
 //! Mappings of a file, accessed in a way that survives faults.
 
 use core::ffi::c_void;
-use core::ptr::null_mut;
+use core::ops::{Deref, DerefMut};
+use core::ptr::{null_mut, NonNull};
+use core::slice;
 
 use faultline_core::device::{Fault, Mapping, Unmapped};
 use faultline_core::errno::Errno;
 use rustix::fd::BorrowedFd;
-use rustix::mm::{mmap, munmap, MapFlags, ProtFlags};
+use rustix::mm::{mmap, mmap_anonymous, munmap, MapFlags, ProtFlags};
 
 use crate::arch;
 use crate::errno;
@@ -104,6 +106,94 @@ impl Area {
         Ok(Self {
             area: Range { start, length },
         })
+    }
+}
+
+impl Area {
+    /// Accesses one byte of each `step`, from the first byte on, and stores zeroes if it stores.
+    pub fn touch(&mut self, step: usize, access: Access) -> Result<(), Fault> {
+        let mut pointer = self.area.start;
+        let end = pointer.wrapping_add(self.area.length);
+        // SAFETY: no code but that of this module accesses the range, and it does by `arch` alone.
+        let watch = unsafe { Watch::new(pointer.addr(), self.area.length) };
+        match access {
+            Access::Load => {
+                while pointer < end {
+                    // SAFETY: a fault is watched for. By the invariant of `Area` the range has no
+                    // Rust object in it.
+                    unsafe { arch::load_byte(pointer) };
+                    pointer = pointer.wrapping_add(step);
+                }
+            }
+            Access::Store => {
+                while pointer < end {
+                    // SAFETY: as above.
+                    unsafe { arch::store_byte(pointer, 0) };
+                    pointer = pointer.wrapping_add(step);
+                }
+            }
+        }
+        watch.end()
+    }
+}
+
+/// What is done to memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// It is loaded from.
+    Load,
+    /// It is stored to.
+    Store,
+}
+
+/// Memory of the program's own, zeroed at first, until it is dropped.
+///
+/// # Invariants
+///
+/// `start` is the address of `length` bytes, not more than `isize::MAX`, that are mapped,
+/// readable and writable, and known to this value alone.
+pub struct Scratch {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+impl Scratch {
+    /// Gets `length` bytes.
+    pub fn new(length: usize) -> Result<Self, Errno> {
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: the kernel is free to choose the address, and so takes one where nothing is.
+        let start = unsafe { mmap_anonymous(null_mut(), length, protection, MapFlags::PRIVATE) };
+        // INVARIANT: that is what was mapped, and no mapping is longer than half the address space.
+        Ok(Self {
+            start: NonNull::new(start.map_err(errno)?.cast()).ok_or(Errno::NOMEM)?,
+            length,
+        })
+    }
+}
+
+impl Deref for Scratch {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: by the invariant the memory is there and lives as long as this value, which is
+        // borrowed; nobody else changes it.
+        unsafe { slice::from_raw_parts(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and this value is borrowed for this slice alone.
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // SAFETY: by the invariant the memory is this value's own, and nobody can use it after
+        // this.
+        let unmapped = unsafe { munmap(self.start.as_ptr().cast::<c_void>(), self.length) };
+        debug_assert!(unmapped.is_ok(), "the range was mapped");
     }
 }
 

@@ -27,7 +27,7 @@ macro_rules! program {
 
         #[panic_handler]
         fn panic(info: &::core::panic::PanicInfo<'_>) -> ! {
-            $crate::process::panic(info)
+            $crate::process::panic(env!("CARGO_PKG_NAME"), info)
         }
     };
 }
@@ -75,9 +75,9 @@ pub fn is_init() -> bool {
 /// A program for release does not say where: the places of all that could panic, and their
 /// formatting, would weigh more than the checks.
 #[doc(hidden)]
-pub fn panic(info: &PanicInfo<'_>) -> ! {
+pub fn panic(program: &str, info: &PanicInfo<'_>) -> ! {
     let mut console = Console::stderr();
-    console.out().text("faultline-verify: panic");
+    console.out().text(program).text(": panic");
     if cfg!(debug_assertions) {
         if let Some(place) = info.location() {
             console

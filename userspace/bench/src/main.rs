@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `faultline-bench`: what it costs to map, touch and copy device memory.
+//!
+//! It takes its arguments for steps, in their order: load a module, measure a device, unload the
+//! module. So that one boot compares one driver's modes with each other and with other drivers.
+//! `make bench` boots such a guest and reads the report.
+
+#![no_std]
+#![no_main]
+
+use core::ffi::CStr;
+
+use faultline_core::bench::{
+    report, report_clock, Misunderstood, Operation, Samples, Step, Steps, Subject, USAGE,
+};
+use faultline_core::device::{Device, Fault, Mapping, System};
+use faultline_core::errno::Errno;
+use faultline_core::text::{Out, Printable, Show};
+use faultline_sys::clock::{now, FaultCounter};
+use faultline_sys::console::Console;
+use faultline_sys::device::{find, File, Machine, NodePath};
+use faultline_sys::memory::{Access, Scratch};
+use faultline_sys::process::Args;
+use faultline_sys::{fault, module, program};
+use faultline_uapi::FLAG_COHERENT;
+
+program!(main);
+
+/// The exit status for a command line that cannot be understood.
+const USAGE_ERROR: i32 = 2;
+
+/// How much is read and written by system calls at once, if the device has as much.
+const TRANSFER: usize = 1 << 20;
+
+fn main(args: Args) -> i32 {
+    let mut console = Console::stdout();
+    // A mistake at the end of the line is not to show after minutes.
+    if let Some(Err(Misunderstood(arg))) = Steps::new(args.clone()).find(Result::is_err) {
+        let mut stderr = Console::stderr();
+        let out = stderr.out().text("faultline-bench: what is ");
+        out.show(&Quoted(arg)).text("?\n").text(USAGE);
+        return USAGE_ERROR;
+    }
+    let mut steps = Steps::new(args).map_while(Result::ok).peekable();
+    if steps.peek().is_none() {
+        Console::stderr().out().text(USAGE);
+        return USAGE_ERROR;
+    }
+
+    fault::install();
+    let mut bench = match Bench::new() {
+        Ok(bench) => bench,
+        Err(problem) => return complain(c"/proc/self/stat", &problem),
+    };
+    for step in steps {
+        if let Err((what, problem)) = bench.take(step, &mut console) {
+            return complain(what, &problem);
+        }
+    }
+    i32::from(console.has_failed())
+}
+
+/// Says what went wrong with what; gives the exit status.
+fn complain(what: &CStr, problem: &Problem) -> i32 {
+    let mut stderr = Console::stderr();
+    let out = stderr.out().text("faultline-bench: ");
+    out.show(&Printable(what.to_bytes())).text(": ");
+    out.show(problem).text("\n");
+    1
+}
+
+/// An argument, so that an empty one is seen.
+struct Quoted<'a>(&'a CStr);
+
+impl Show for Quoted<'_> {
+    fn show(&self, out: &mut dyn Out) {
+        let text = Printable(self.0.to_bytes());
+        out.text("'").show(&text).text("'");
+    }
+}
+
+/// Why a step failed.
+enum Problem {
+    /// A system call answered an error.
+    Call(&'static str, Errno),
+    /// An access was answered by a signal.
+    Access(Fault),
+    /// `read()` or `write()` ended before the end of the device.
+    Short(&'static str),
+    /// The device has no memory, or more than there are addresses.
+    Size(u64),
+}
+
+impl Problem {
+    /// To be given to `map_err()`.
+    fn call(what: &'static str) -> impl Fn(Errno) -> Self {
+        move |errno| Self::Call(what, errno)
+    }
+}
+
+impl Show for Problem {
+    fn show(&self, out: &mut dyn Out) {
+        match self {
+            Self::Call(what, errno) => out.text(what).text(": ").show(errno),
+            Self::Access(fault) => out.show(fault),
+            Self::Short(what) => out.text(what).text(" ends early"),
+            Self::Size(size) => out.text("cannot map a size of ").number(*size),
+        };
+    }
+}
+
+/// What stays from step to step.
+struct Bench<'a> {
+    machine: Machine,
+    faults: FaultCounter,
+    scratch: Scratch,
+    label: &'a CStr,
+    size: u64,
+    samples: usize,
+}
+
+impl<'a> Bench<'a> {
+    fn new() -> Result<Self, Problem> {
+        Ok(Self {
+            machine: Machine::new(),
+            faults: FaultCounter::new().map_err(Problem::call("open"))?,
+            scratch: Scratch::new(TRANSFER).map_err(Problem::call("mmap"))?,
+            label: c"",
+            size: 0,
+            samples: 9,
+        })
+    }
+
+    /// Takes a step. What fails is named by the argument.
+    fn take(&mut self, step: Step<'a>, console: &mut Console) -> Result<(), (&'a CStr, Problem)> {
+        match step {
+            Step::Help => {
+                console.out().text(USAGE);
+            }
+            Step::Version => {
+                let version = concat!("faultline-bench ", env!("CARGO_PKG_VERSION"), "\n");
+                console.out().text(version);
+            }
+            Step::Label(label) => self.label = label,
+            Step::Size(size) => self.size = size,
+            Step::Repeat(samples) => self.samples = samples,
+            Step::Load(path, parameters) => {
+                module::load(path, parameters).map_err(|e| (path, Problem::Call("load", e)))?;
+            }
+            Step::Unload(name) => {
+                module::unload(name).map_err(|e| (name, Problem::Call("unload", e)))?;
+            }
+            Step::Device(path) => self.device(path, console).map_err(|e| (path, e))?,
+            Step::All => {
+                let nodes = find().map_err(|e| (c"/dev", Problem::Call("list", e)))?;
+                for number in nodes.numbers() {
+                    let path = NodePath::new(number);
+                    let measured = self.device(path.as_c_str(), console);
+                    measured.map_err(|e| (c"/dev/faultlineN", e))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Measures a device and reports it.
+    fn device(&mut self, path: &CStr, console: &mut Console) -> Result<(), Problem> {
+        let mut file = self.machine.open(path).map_err(Problem::call("open"))?;
+        let size = match self.size {
+            0 => file.end().map_err(Problem::call("lseek"))?,
+            size => size,
+        };
+        if size == 0 || usize::try_from(size).is_err() {
+            return Err(Problem::Size(size));
+        }
+        let transfer = size.min(TRANSFER as u64) as usize;
+
+        let mut clock = Samples::default();
+        let mut seen = Operation::ALL.map(|_| Samples::default());
+        for round in 0..=self.samples {
+            let mut unseen = Operation::ALL.map(|_| Samples::default());
+            // The first round brings in the code and what the kernel has to allocate once.
+            let seen = if round == 0 { &mut unseen } else { &mut seen };
+            let start = now();
+            clock.add(now() - start, 0);
+            self.mapping(&mut file, size, Access::Load, seen)?;
+            self.mapping(&mut file, size, Access::Store, seen)?;
+            self.copies(&mut file, transfer, seen)?;
+        }
+
+        report_clock(console.out(), &clock);
+        let subject = Subject {
+            label: self.label,
+            device: path,
+            size,
+            // Another driver does not know the question.
+            coherent: file.info().ok().map(|info| info.flags & FLAG_COHERENT != 0),
+        };
+        for (operation, samples) in Operation::ALL.into_iter().zip(&seen) {
+            let bytes = match operation {
+                Operation::Read | Operation::Write | Operation::ReadNew => transfer as u64,
+                _ => size,
+            };
+            report(console.out(), &subject, operation, bytes, samples);
+        }
+        Ok(())
+    }
+
+    /// One life of a mapping.
+    fn mapping(
+        &self,
+        file: &mut File,
+        size: u64,
+        access: Access,
+        seen: &mut [Samples],
+    ) -> Result<(), Problem> {
+        let page = self.machine.page_size() as usize;
+
+        let start = now();
+        let mut area = file.map(0, size).map_err(Problem::call("mmap"))?;
+        let mapped = now() - start;
+
+        let before = self.faults()?;
+        let start = now();
+        area.touch(page, access).map_err(Problem::Access)?;
+        let touched = now() - start;
+        let faulted = self.faults()? - before;
+
+        if access == Access::Load {
+            seen[Operation::FirstRead as usize].add(touched, faulted);
+            return area.unmap().map(|_| ()).map_err(Problem::call("munmap"));
+        }
+        seen[Operation::Mmap as usize].add(mapped, 0);
+        seen[Operation::FirstWrite as usize].add(touched, faulted);
+
+        let before = self.faults()?;
+        let start = now();
+        area.touch(page, access).map_err(Problem::Access)?;
+        let touched = now() - start;
+        seen[Operation::NextWrite as usize].add(touched, self.faults()? - before);
+
+        let start = now();
+        area.unmap().map_err(Problem::call("munmap"))?;
+        seen[Operation::Munmap as usize].add(now() - start, 0);
+        Ok(())
+    }
+
+    /// `read()` and `write()`.
+    fn copies(
+        &mut self,
+        file: &mut File,
+        length: usize,
+        seen: &mut [Samples],
+    ) -> Result<(), Problem> {
+        let buffer = &mut self.scratch[..length];
+
+        let start = now();
+        read(file, buffer)?;
+        seen[Operation::Read as usize].add(now() - start, 0);
+
+        let start = now();
+        write(file, buffer)?;
+        seen[Operation::Write as usize].add(now() - start, 0);
+
+        let mut untouched = Scratch::new(length).map_err(Problem::call("mmap"))?;
+        let before = self.faults()?;
+        let start = now();
+        read(file, &mut untouched)?;
+        let time = now() - start;
+        seen[Operation::ReadNew as usize].add(time, self.faults()? - before);
+        Ok(())
+    }
+
+    /// The faults so far.
+    fn faults(&self) -> Result<u64, Problem> {
+        self.faults.read().map_err(Problem::call("read"))
+    }
+}
+
+/// Reads from the start of a device until the buffer is full.
+fn read(file: &mut File, buffer: &mut [u8]) -> Result<(), Problem> {
+    let mut done = 0;
+    while done < buffer.len() {
+        let answer = file.read_at(done as u64, &mut buffer[done..]);
+        match answer.map_err(Problem::call("read"))? {
+            0 => return Err(Problem::Short("read")),
+            more => done += more as usize,
+        }
+    }
+    Ok(())
+}
+
+/// Writes to the start of a device until the buffer has been written.
+fn write(file: &mut File, buffer: &[u8]) -> Result<(), Problem> {
+    let mut done = 0;
+    while done < buffer.len() {
+        let answer = file.write_at(done as u64, &buffer[done..]);
+        match answer.map_err(Problem::call("write"))? {
+            0 => return Err(Problem::Short("write")),
+            more => done += more as usize,
+        }
+    }
+    Ok(())
+}
