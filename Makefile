@@ -25,7 +25,7 @@ MUTANT :=
 OVERLAY :=
 ## RUN='PROG ARG…'   run: a program of the guest in place of the verification
 RUN :=
-## DTS=FILE          run, shell: a device-tree overlay in place of the board's
+## DTS=FILE          run, shell, bench: a device-tree overlay in place of the board's
 DTS :=
 ## SMP=N             CPUs of the guest
 SMP :=
@@ -33,17 +33,24 @@ SMP :=
 MEM :=
 ## CPU=NAME          CPU model of the guest, such as cortex-a53
 CPU :=
+## PEER_KO=FILE      bench: another driver's module, to be measured beside ours
+PEER_KO :=
+## PEER_DEV='DEV…'   bench: its device nodes, as /dev/NAME or /dev/NAME=BYTES
+PEER_DEV :=
+## PEER_PARAMS='…'   bench: its module parameters
+PEER_PARAMS :=
 ## APPEND='WORD…'    added to the kernel's command line
 APPEND :=
 ## QEMU_ARGS='ARG…'  added to QEMU's command line
 QEMU_ARGS :=
-## TIMEOUT=SECONDS   run: end a guest that takes longer
+## TIMEOUT=SECONDS   run, bench: end a guest that takes longer
 TIMEOUT :=
 ## TESTS='-k NAME'   test: arguments for pytest, such as which tests
 TESTS :=
 ## BUSYBOX=FILE      shell: a static arm64 busybox, instead of Debian's
 BUSYBOX :=
-VARIABLES := BOARD KERNEL_SRC MUTANT OVERLAY RUN DTS SMP MEM CPU APPEND QEMU_ARGS TIMEOUT TESTS BUSYBOX
+VARIABLES := BOARD KERNEL_SRC MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS APPEND \
+	QEMU_ARGS TIMEOUT TESTS BUSYBOX
 
 # A mistyped variable would otherwise be ignored without a word.
 unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
@@ -65,6 +72,7 @@ IMAGE := $(OUT)/linux/arch/arm64/boot/Image
 MODULE_DIR := $(OUT)/driver$(if $(MUTANT),-$(MUTANT))
 MODULE := $(MODULE_DIR)/faultline.ko
 PROGRAM := $(OUT)/faultline-verify
+BENCH := $(OUT)/faultline-bench
 
 # $(BOOT): run.py with those of these that have a value.
 given = $${$1:+--$2 "$$$1"}
@@ -74,12 +82,20 @@ BOOT = board/common/run.py --board $(BOARD) --kernel $(IMAGE) \
 	$(call given,TIMEOUT,timeout) $${APPEND:+--append="$$APPEND"} \
 	$${QEMU_ARGS:+--qemu-args="$$QEMU_ARGS"}
 
+# $(MEASURE): bench.py likewise; llvm-size is the one of the LLVM in use.
+MEASURE = . $(TOOLS); exec board/common/bench.py --board $(BOARD) --kernel $(IMAGE) \
+	--module $(MODULE) --init $(PROGRAM) --program $(BENCH) --output $(OUT)/bench \
+	--size-tool "llvm-size$${LLVM\#1}" $(call given,DTS,dtso) $(call given,MEM,mem) \
+	$(call given,CPU,cpu) $(call given,TIMEOUT,timeout) $(call given,PEER_KO,peer-ko) \
+	$${PEER_DEV:+--peer-dev="$$PEER_DEV"} $${PEER_PARAMS:+--peer-params="$$PEER_PARAMS"} \
+	$${APPEND:+--append="$$APPEND"}
+
 PYTEST = env --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL \
 	FAULTLINE_BOARD=$(BOARD) FAULTLINE_BUILD=$(CURDIR)/$(OUT) FAULTLINE_KERNEL=$(CURDIR)/$(IMAGE) \
 	FAULTLINE_MODULE=$(CURDIR)/$(MODULE) FAULTLINE_VERIFY=$(CURDIR)/$(PROGRAM) \
 	$(OUT)/venv/bin/python -m pytest tests
 ##
-.PHONY: help run shell debug test lint unit module verify kernel setup doctor rust-analyzer clean distclean
+.PHONY: help run shell debug bench test lint unit module verify kernel setup doctor rust-analyzer clean distclean
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo; sed -n 's/^## /  /p' Makefile
@@ -94,7 +110,10 @@ shell: $(MODULE) $(PROGRAM) ## Boot to a busybox shell with the driver loaded
 debug: $(MODULE) $(PROGRAM) ## Start QEMU stopped, for gdb; says how to attach
 	@exec $(BOOT) --gdb
 
-test: $(MODULE) $(PROGRAM) ## Run everything that can fail: lint, unit tests, binding, boots
+bench: $(MODULE) $(PROGRAM) $(BENCH) ## Measure the driver's modes, and a peer: a table, build/BOARD/bench/
+	@$(MEASURE)
+
+test: $(MODULE) $(PROGRAM) $(BENCH) ## Run everything that can fail: lint, unit tests, binding, boots
 	@$(SETUP) tests
 	@exec $(PYTEST) $(TESTS)
 
@@ -138,10 +157,10 @@ $(MODULE): $(KERNEL) $(wildcard driver/Kbuild $(foreach d,driver driver/*,$d/*.r
 	@$(SETUP) module $(MODULE_DIR) $(if $(MUTANT),FAULTLINE_MUTANT=$(MUTANT))
 	@touch $@
 
-$(PROGRAM): $(TOOLS) FORCE
-	@$(SETUP) cross build --locked --release --package faultline-verify
-	@cmp --silent $(OUT)/userspace/aarch64-unknown-linux-gnu/release/faultline-verify $@ || \
-		cp $(OUT)/userspace/aarch64-unknown-linux-gnu/release/faultline-verify $@
+$(PROGRAM) $(BENCH): $(TOOLS) FORCE
+	@$(SETUP) cross build --locked --release --package $(@F)
+	@cmp --silent $(OUT)/userspace/aarch64-unknown-linux-gnu/release/$(@F) $@ || \
+		cp $(OUT)/userspace/aarch64-unknown-linux-gnu/release/$(@F) $@
 
 .DEFAULT:
 	@echo "make: there is no target '$@'; 'make help' lists them" >&2; exit 2
