@@ -12,10 +12,10 @@ from places import TOP, Places
 
 pytestmark = pytest.mark.frontdoor
 
-TARGETS = {"help", "run", "shell", "debug", "test", "lint", "unit", "module", "verify", "kernel",
+TARGETS = {"help", "run", "shell", "debug", "bench", "test", "lint", "unit", "module", "verify", "kernel",
            "doctor", "setup", "rust-analyzer", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
-             "TIMEOUT", "KERNEL_SRC", "MUTANT"}
+             "TIMEOUT", "KERNEL_SRC", "MUTANT", "PEER_KO", "PEER_DEV", "PEER_PARAMS"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("help",)], ids=["make", "make help"])
@@ -44,6 +44,8 @@ MISTAKES = {
     "CPU": (("run", "CPU=z80"), "z80"),
     "overlay": (("run", "OVERLAY=/no/such"), "/no/such"),
     "device tree": (("run", "DTS=/no/such.dtso"), "/no/such.dtso"),
+    "peer": (("bench", "PEER_KO=/no/such.ko"), "/no/such.ko"),
+    "peer's devices": (("bench", "PEER_DEV=/dev/x"), "give both"),
     "time limit": (("run", "TIMEOUT=soon"), "soon"),
 }
 
