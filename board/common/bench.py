@@ -320,15 +320,16 @@ def graph(devices: Sequence[Device]) -> str:
 
 def machine_readable(
     args: argparse.Namespace, peer: Peer | None, devices: Sequence[Device], clock: int,
-    weights: dict[str, int], lines: Sequence[str],
+    weights: dict[str, int],
 ) -> str:
-    version = (re.search(r"Linux version (\S+)", line) for line in lines)
+    # The kernel's banner, as it stands in an image that is not compressed.
+    version = re.search(rb"Linux version ([\w.+-]+) ", args.kernel.read_bytes())
     board = run.Board.load(args.board)
     return json.dumps({
         "board": args.board,
         "machine": board.machine,
         "cpu": args.cpu or board.cpu,
-        "linux": next((match[1] for match in version if match), None),
+        "linux": version[1].decode() if version else None,
         "clock": f"CLOCK_MONOTONIC under {INSTRUCTION_CLOCK}",
         "clock_overhead_ns": clock,
         "samples": args.repeat,
@@ -411,7 +412,7 @@ def bench(args: argparse.Namespace) -> int:
     refuse_complaints(lines)
     devices, clock = read_report(lines)
     results = args.output / "bench.json"
-    results.write_text(machine_readable(args, peer, devices, clock, weights, lines))
+    results.write_text(machine_readable(args, peer, devices, clock, weights))
     (args.output / "bench.svg").write_text(graph(devices))
 
     print(f"""\
