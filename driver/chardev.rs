@@ -51,7 +51,7 @@ use kernel::{
 
 /// The most that is copied in one go, in bytes. Uncached memory is slow to read: between two
 /// pieces other tasks may run, and an unbinding may go on.
-const PIECE: usize = 256 * 1024;
+const PIECE: usize = 1024 * 1024;
 
 /// A registered `/dev/faultlineN`.
 #[pin_data]
