@@ -45,7 +45,7 @@ APPEND :=
 QEMU_ARGS :=
 ## TIMEOUT=SECONDS   run, bench: end a guest that takes longer
 TIMEOUT :=
-## TESTS='-k NAME'   test: arguments for pytest, such as which tests
+## TESTS='-k NAME'   test: arguments for pytest, such as a file of tests/
 TESTS :=
 ## BUSYBOX=FILE      shell: a static arm64 busybox, instead of Debian's
 BUSYBOX :=
@@ -90,10 +90,10 @@ MEASURE = . $(TOOLS); exec board/common/bench.py --board $(BOARD) --kernel $(IMA
 	$${PEER_DEV:+--peer-dev="$$PEER_DEV"} $${PEER_PARAMS:+--peer-params="$$PEER_PARAMS"} \
 	$${APPEND:+--append="$$APPEND"}
 
-PYTEST = env --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL \
+PYTEST = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL \
 	FAULTLINE_BOARD=$(BOARD) FAULTLINE_BUILD=$(CURDIR)/$(OUT) FAULTLINE_KERNEL=$(CURDIR)/$(IMAGE) \
 	FAULTLINE_MODULE=$(CURDIR)/$(MODULE) FAULTLINE_VERIFY=$(CURDIR)/$(PROGRAM) \
-	$(OUT)/venv/bin/python -m pytest tests
+	$(CURDIR)/$(OUT)/venv/bin/python -m pytest
 ##
 .PHONY: help run shell debug bench test lint unit module verify kernel setup doctor rust-analyzer clean distclean
 help: ## List targets and variables

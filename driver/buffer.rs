@@ -2,6 +2,11 @@
 
 //! The buffer of one device: its memory, and all arithmetic on sizes and offsets.
 
+#[cfg(faultline_mutant = "eager")]
+use crate::ext::vm_fault::{
+    Installed,
+    NewArea, //
+};
 use crate::ext::{
     address_space::AddressSpace,
     coherent::{
@@ -9,12 +14,11 @@ use crate::ext::{
         Run, //
     },
     memory,
-    vm_fault::{
-        Installed,
-        NewArea, //
-    },
 };
-use core::ops::Range;
+use core::{
+    mem::MaybeUninit,
+    ops::Range, //
+};
 use kernel::{
     device::Core,
     dma::DmaAddress,
@@ -184,6 +188,7 @@ impl Buffer {
     }
 
     /// Maps all of `area` at once, as [`NewArea::map_all`].
+    #[cfg(faultline_mutant = "eager")]
     pub(crate) fn map_all(&self, area: NewArea<'_>) -> Result<Installed> {
         area.map_all(&self.memory)
     }
@@ -212,7 +217,7 @@ impl Buffer {
     }
 
     /// Copies from byte `position` on to kernel memory, up to the end; returns how many bytes.
-    pub(crate) fn peek(&self, position: usize, destination: &mut [u8]) -> usize {
+    pub(crate) fn peek(&self, position: usize, destination: &mut [MaybeUninit<u8>]) -> usize {
         self.memory.read(position, destination)
     }
 

@@ -53,6 +53,9 @@ use kernel::{
 /// pieces other tasks may run, and an unbinding may go on.
 const PIECE: usize = 1024 * 1024;
 
+/// How often user memory may be brought in without a byte being copied.
+const PATIENCE: u32 = 16;
+
 /// A registered `/dev/faultlineN`.
 #[pin_data]
 pub(crate) struct CharDevice {
@@ -177,6 +180,7 @@ fn transfer<I>(
     fault_in: impl Fn(&mut I, usize) -> bool,
 ) -> Result<usize> {
     let mut position = range.start;
+    let mut fruitless = 0;
 
     let outcome = loop {
         let piece = position..range.end.min(position + PIECE);
@@ -196,8 +200,13 @@ fn transfer<I>(
             if !fault_in(user, wanted - copied) {
                 break Err(EFAULT);
             }
-            // Memory that goes as soon as it comes must not keep the task here for ever.
-            if copied == 0 && current!().signal_pending() {
+            // Memory that goes as soon as it comes, or that is there and yet cannot be accessed (a
+            // tag that does not match), must not keep the task here for ever.
+            fruitless = if copied == 0 { fruitless + 1 } else { 0 };
+            if fruitless > PATIENCE {
+                break Err(EFAULT);
+            }
+            if fruitless > 0 && current!().signal_pending() {
                 break Err(EINTR);
             }
         }

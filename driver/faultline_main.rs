@@ -27,7 +27,7 @@ kernel::module_platform_driver! {
     params: {
         mapping: u8 {
             default: 0,
-            description: "How pages are mapped: 0 blocks and batches (default), 1 batches, 2 page by page, 3 all at mmap(). For comparison",
+            description: "How pages are mapped: 0 blocks and batches (default), 1 batches, 2 page by page. For comparison",
         },
     },
 }

@@ -27,6 +27,10 @@ void faultline_vma_set_dmacoherent(struct vm_area_struct *vma)
 	vma->vm_page_prot = pgprot_dmacoherent(vma->vm_page_prot);
 }
 
+#ifndef CONFIG_ARCH_HAS_PTE_SPECIAL
+#error "without special page-table entries the kernel would count references to the driver's pages"
+#endif
+
 struct faultline_run {
 	struct vm_area_struct *vma;
 	unsigned long addr;
@@ -87,11 +91,14 @@ vm_fault_t faultline_insert_pages(struct vm_fault *vmf, unsigned long addr, unsi
 	return VM_FAULT_NOPAGE;
 }
 
-/* VM_FAULT_FALLBACK, unless a block of @order pages is one entry of a page middle directory. */
+/*
+ * VM_FAULT_FALLBACK, unless a block of @order pages is one entry of a page middle directory and such
+ * entries can be special. A page table that has come in between stays.
+ */
 vm_fault_t faultline_insert_block(struct vm_fault *vmf, unsigned long pfn, unsigned int order)
 {
-#ifdef CONFIG_TRANSPARENT_HUGEPAGE
-	if (order == HPAGE_PMD_ORDER)
+#if defined(CONFIG_TRANSPARENT_HUGEPAGE) && defined(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP)
+	if (order == HPAGE_PMD_ORDER && pmd_none(pmdp_get(vmf->pmd)))
 		return vmf_insert_pfn_pmd(vmf, pfn, vmf->vma->vm_flags & VM_WRITE);
 #endif
 	return VM_FAULT_FALLBACK;

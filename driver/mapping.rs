@@ -66,7 +66,8 @@ enum Style {
     Batches,
     /// By page faults, one page each.
     PageByPage,
-    /// By `mmap()`, with `dma_mmap_attrs()`.
+    /// By `mmap()`, with `dma_mmap_attrs()`: the mutant `eager`, whose mappings unbinding can miss.
+    #[cfg(faultline_mutant = "eager")]
     AllAtOnce,
 }
 
@@ -76,6 +77,7 @@ impl Style {
         match number {
             1 => Self::Batches,
             2 => Self::PageByPage,
+            #[cfg(faultline_mutant = "eager")]
             3 => Self::AllAtOnce,
             _ => Self::BlocksAndBatches,
         }
@@ -188,10 +190,11 @@ impl SharedBuffer {
         };
 
         this.mark_used();
-        match this.style {
-            Style::AllAtOnce => buffer.map_all(area),
-            _ => Ok(area.install(memory_type, Arc::from(this))),
+        #[cfg(faultline_mutant = "eager")]
+        if this.style == Style::AllAtOnce {
+            return buffer.map_all(area);
         }
+        Ok(area.install(memory_type, Arc::from(this)))
     }
 }
 
@@ -261,6 +264,8 @@ const BATCH: usize = 16;
 /// The name of the way in which this driver was built to be wrong, if it was.
 pub(crate) const MUTANT: Option<&str> = if cfg!(faultline_mutant = "wrong-page") {
     Some("wrong-page")
+} else if cfg!(faultline_mutant = "eager") {
+    Some("eager")
 } else {
     None
 };

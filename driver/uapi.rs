@@ -62,7 +62,8 @@ pub struct Info {
     /// The length of the buffer in bytes: a multiple of the page size.
     pub size: u64,
     /// The buffer's address as the *device* sees it, to be programmed into a bus master. It is
-    /// not a physical address: an IOMMU or `dma-ranges` may lie between.
+    /// not a physical address: an IOMMU or `dma-ranges` may lie between. Where neither does it is
+    /// one in effect, and who may open the device learns it: that is what the device is for.
     pub dma_address: u64,
     /// Zero.
     pub reserved: u64,

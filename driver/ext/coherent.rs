@@ -16,7 +16,10 @@ use super::{
     address_space::AddressSpace,
     ffi, //
 };
-use core::ops::Range;
+use core::{
+    mem::MaybeUninit,
+    ops::Range, //
+};
 use kernel::{
     bindings,
     device::{
@@ -31,7 +34,6 @@ use kernel::{
         DmaAddress,
         DmaMask, //
     },
-    error::to_result,
     iov::{
         IovIterDest,
         IovIterSource, //
@@ -42,16 +44,14 @@ use kernel::{
     },
     platform,
     prelude::*,
-    sync::{
-        aref::ARef,
-        Arc, //
-    }, //
+    sync::Arc, //
 };
 
 /// Zeroed memory from `dma_alloc_coherent()`, a whole number of pages, whose pages can be mapped
 /// into user space.
 pub(crate) struct MappableCoherent {
-    dev: ARef<Device>,
+    #[cfg(faultline_mutant = "eager")]
+    dev: kernel::sync::aref::ARef<Device>,
     memory: Coherent<[u8]>,
     space: Arc<AddressSpace>,
     device_is_coherent: bool,
@@ -88,6 +88,7 @@ impl MappableCoherent {
             Coherent::zeroed_slice_with_attrs(dev, size, GFP_KERNEL, attrs::DMA_ATTR_NO_WARN)?;
 
         let mut this = Self {
+            #[cfg(faultline_mutant = "eager")]
             dev: dev.into(),
             memory,
             space,
@@ -148,11 +149,12 @@ impl MappableCoherent {
     /// # Safety
     ///
     /// `vma` must be an area of `self.address_space()` that is being set up.
+    #[cfg(faultline_mutant = "eager")]
     pub(super) unsafe fn map_all(&self, vma: *mut bindings::vm_area_struct) -> Result {
         // SAFETY: By the safety requirements. The device is bound, as its memory is there; the
-        // addresses and the size are those of the allocation. The memory is unmapped before it is
-        // freed, as the area is in its address space.
-        to_result(unsafe {
+        // addresses and the size are those of the allocation. That the memory is unmapped before
+        // it is freed does not hold if that happens before the area is listed: only for mutants.
+        kernel::error::to_result(unsafe {
             bindings::dma_mmap_attrs(
                 ffi::raw_device(&self.dev),
                 vma,
@@ -165,6 +167,7 @@ impl MappableCoherent {
     }
 
     /// Returns the address space whose areas the memory may be mapped in.
+    #[cfg(faultline_mutant = "eager")]
     pub(super) fn address_space(&self) -> &AddressSpace {
         &self.space
     }
@@ -233,7 +236,7 @@ impl MappableCoherent {
     }
 
     /// As [`copy_to_iter`](Self::copy_to_iter), to kernel memory.
-    pub(crate) fn read(&self, offset: usize, destination: &mut [u8]) -> usize {
+    pub(crate) fn read(&self, offset: usize, destination: &mut [MaybeUninit<u8>]) -> usize {
         let Some(length) = self.clamp(offset, destination.len()) else {
             return 0;
         };

@@ -30,16 +30,16 @@
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
+#[cfg(faultline_mutant = "eager")]
+use super::coherent::MappableCoherent;
 use super::{
     address_space::AddressSpace,
-    coherent::{
-        MappableCoherent,
-        Run, //
-    },
+    coherent::Run,
     ffi, //
 };
 use core::{
     marker::PhantomData,
+    mem::MaybeUninit,
     ops::{
         Deref,
         Range, //
@@ -135,7 +135,7 @@ pub(crate) trait VmOperations: Send + Sync + Sized + 'static {
 /// What a debugger wants of an area's memory.
 pub(crate) enum Transfer<'a> {
     /// Memory is to be copied here.
-    Read(&'a mut [u8]),
+    Read(&'a mut [MaybeUninit<u8>]),
     /// This is to be copied to memory.
     Write(&'a [u8]),
 }
@@ -356,10 +356,14 @@ impl<'a> NewArea<'a> {
 
     /// Maps all of the area at once, the DMA layer's own way: no page of it ever faults.
     ///
+    /// Only in the mutant `eager`: the area is listed in its address space after `mmap()` has
+    /// returned, so that memory that is freed in between stays mapped.
+    ///
     /// # Errors
     ///
     /// - `EINVAL`: the area is not of the address space that `memory` is tied to.
     /// - As `dma_mmap_attrs()`, such as `ENXIO` for an area that reaches past the end.
+    #[cfg(faultline_mutant = "eager")]
     pub(crate) fn map_all(self, memory: &MappableCoherent) -> Result<Installed> {
         let vma = self.as_ptr();
 
@@ -447,6 +451,15 @@ impl<T: VmOperations> VmOperationsVTable<T> {
         // SAFETY: The area is locked for writing. It points at the same object as before, and
         // from here on owns a reference.
         unsafe { (*vma).vm_private_data = Arc::from(data).into_foreign() };
+
+        // A child's copy begins without entries, and faults for itself. `copy_huge_pmd()` in
+        // mm/huge_memory.c reads the parent's entry of a block before it takes the lock, and does
+        // not look again: it would hand on a block that `AddressSpace::unmap_all()` has taken away
+        // meanwhile. `dup_mmap()` in mm/mmap.c looks at this flag right after this call, so that
+        // it is set here, where `MADV_KEEPONFORK` cannot clear it.
+        //
+        // SAFETY: The area is locked for writing.
+        unsafe { (*vma).__bindgen_anon_2.vm_flags |= flags::WIPEONFORK };
     }
 
     /// An area goes away.
@@ -526,6 +539,18 @@ impl<T: VmOperations> VmOperationsVTable<T> {
             return EINVAL.to_errno();
         };
 
+        // The kernel leaves it to this function to obey the area's protection. A debugger may look
+        // at what the task could make readable, but may write only what the task may write now:
+        // the same as for shared areas whose pages the kernel gets hold of.
+        let needed = if write != 0 {
+            flags::WRITE
+        } else {
+            flags::MAYREAD
+        };
+        if area.flags() & needed == 0 {
+            return EACCES.to_errno();
+        }
+
         // A copy ends with the area: what is beyond belongs to another.
         let length = length.min(area.end() - address);
         // SAFETY: The area is locked for reading.
@@ -536,8 +561,7 @@ impl<T: VmOperations> VmOperationsVTable<T> {
             // SAFETY: By the safety requirements; initialised, as it is to be written.
             Transfer::Write(unsafe { slice::from_raw_parts(buffer.cast(), length) })
         } else {
-            // SAFETY: By the safety requirements. The kernel's buffers here are pages that are
-            // initialised as far as Rust is concerned, as any bytes are a `u8`.
+            // SAFETY: By the safety requirements; it need not be initialised.
             Transfer::Read(unsafe { slice::from_raw_parts_mut(buffer.cast(), length) })
         };
 
