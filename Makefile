@@ -19,7 +19,7 @@ SHELL := /bin/bash
 BOARD := qemu-virt-arm64
 ## KERNEL_SRC=DIR    Linux 7.3.y sources to build, instead of downloaded ones
 KERNEL_SRC ?=
-## MUTANT=NAME       module, run: a driver that is wrong on purpose (wrong-page)
+## MUTANT=NAME       module, run: a driver that is wrong on purpose (wrong-page, eager)
 MUTANT :=
 ## OVERLAY=DIR       run, shell: a directory laid over the guest's root
 OVERLAY :=
@@ -73,6 +73,7 @@ MODULE_DIR := $(OUT)/driver$(if $(MUTANT),-$(MUTANT))
 MODULE := $(MODULE_DIR)/faultline.ko
 PROGRAM := $(OUT)/faultline-verify
 BENCH := $(OUT)/faultline-bench
+EAGER := $(OUT)/driver-eager/faultline.ko
 
 # $(BOOT): run.py with those of these that have a value.
 given = $${$1:+--$2 "$$$1"}
@@ -84,7 +85,7 @@ BOOT = board/common/run.py --board $(BOARD) --kernel $(IMAGE) \
 
 # $(MEASURE): bench.py likewise; llvm-size is the one of the LLVM in use.
 MEASURE = . $(TOOLS); exec board/common/bench.py --board $(BOARD) --kernel $(IMAGE) \
-	--module $(MODULE) --init $(PROGRAM) --program $(BENCH) --output $(OUT)/bench \
+	--module $(MODULE) --eager $(EAGER) --init $(PROGRAM) --program $(BENCH) --output $(OUT)/bench \
 	--size-tool "llvm-size$${LLVM\#1}" $(call given,DTS,dtso) $(call given,MEM,mem) \
 	$(call given,CPU,cpu) $(call given,TIMEOUT,timeout) $(call given,PEER_KO,peer-ko) \
 	$${PEER_DEV:+--peer-dev="$$PEER_DEV"} $${PEER_PARAMS:+--peer-params="$$PEER_PARAMS"} \
@@ -110,10 +111,10 @@ shell: $(MODULE) $(PROGRAM) ## Boot to a busybox shell with the driver loaded
 debug: $(MODULE) $(PROGRAM) ## Start QEMU stopped, for gdb; says how to attach
 	@exec $(BOOT) --gdb
 
-bench: $(MODULE) $(PROGRAM) $(BENCH) ## Measure the driver's modes, and a peer: a table, build/BOARD/bench/
+bench: $(MODULE) $(EAGER) $(PROGRAM) $(BENCH) ## Measure the driver's modes, and a peer: a table, build/BOARD/bench/
 	@$(MEASURE)
 
-test: $(MODULE) $(PROGRAM) $(BENCH) ## Run everything that can fail: lint, unit tests, binding, boots
+test: $(MODULE) $(EAGER) $(PROGRAM) $(BENCH) ## Run everything that can fail: lint, unit tests, binding, boots
 	@$(SETUP) tests
 	@exec $(PYTEST) $(TESTS)
 
@@ -156,6 +157,12 @@ $(KERNEL): $(TOOLS) FORCE
 $(MODULE): $(KERNEL) $(wildcard driver/Kbuild $(foreach d,driver driver/*,$d/*.rs $d/*.[ch]))
 	@$(SETUP) module $(MODULE_DIR) $(if $(MUTANT),FAULTLINE_MUTANT=$(MUTANT))
 	@touch $@
+
+ifneq ($(MUTANT),eager)
+$(EAGER): $(KERNEL) $(wildcard driver/* driver/*/*)
+	@$(SETUP) module $(@D) FAULTLINE_MUTANT=eager
+	@touch $@
+endif
 
 $(PROGRAM) $(BENCH): $(TOOLS) FORCE
 	@$(SETUP) cross build --locked --release --package $(@F)

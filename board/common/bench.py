@@ -34,6 +34,8 @@ from run import SetupError
 # The driver's parameter `mapping`, by what the table calls it.
 MODES = {"default": 0, "batches": 1, "page by page": 2, "eager": 3}
 FLOOR = "eager"
+# That one needs a module of its own, the mutant of the same name: unbinding can miss its mappings.
+EAGER = "faultline-eager.ko"
 
 OPERATIONS = ("mmap", "first_read", "first_write", "next_write", "munmap", "read", "write",
               "read_new")
@@ -104,7 +106,8 @@ def script(peer: Peer | None) -> list[str]:
     """The steps that faultline-bench is to take. Init has loaded the module already."""
     steps: list[str] = []
     for label, mode in MODES.items():
-        load = ["--load", f"/{MODULES}/faultline.ko", f"mapping={mode}"]
+        module = EAGER if label == "eager" else "faultline.ko"
+        load = ["--load", f"/{MODULES}/{module}", f"mapping={mode}"]
         steps += ["--unload", "faultline", *load, "--label", label, "--all"]
     if peer:
         load = ["--load", f"/{MODULES}/{peer.module.name}", peer.parameters]
@@ -115,9 +118,10 @@ def script(peer: Peer | None) -> list[str]:
     return steps
 
 
-def overlay(root: Path, program: Path, peer: Peer | None) -> Path:
+def overlay(root: Path, program: Path, eager: Path, peer: Peer | None) -> Path:
     """What the guest has beside the usual."""
     run.stage(root, {PROGRAM: program}, mode=0o755)
+    run.stage(root, {f"{MODULES}/{EAGER}": eager})
     if peer:
         run.stage(root, {f"{MODULES}/{peer.module.name}": peer.module})
     return root
@@ -130,7 +134,7 @@ def boot(args: argparse.Namespace, peer: Peer | None, work: Path, log: Path) -> 
     command = [
         *(sys.executable, run.__file__, f"--board={args.board}", f"--kernel={args.kernel}"),
         *(f"--module={args.module}", f"--init={args.init}", f"--dtso={args.dtso}"),
-        f"--overlay={overlay(work / 'overlay', args.program, peer)}",
+        f"--overlay={overlay(work / 'overlay', args.program, args.eager, peer)}",
         f"--run={shlex.join(words)}",
         *("--smp=1", f"--append={APPEND} {args.append}", f"--qemu-args={INSTRUCTION_CLOCK}"),
         *(f"--{name}={value}" for name, value in given.items() if value),
@@ -359,6 +363,8 @@ def parser() -> run.Parser:
     p.add_argument("--board", required=True, metavar="NAME", help="a folder of board/")
     p.add_argument("--kernel", required=True, type=run.file, metavar="IMAGE")
     p.add_argument("--module", required=True, type=run.file, metavar="KO", help="faultline.ko")
+    p.add_argument("--eager", required=True, type=run.file, metavar="KO",
+                   help="faultline.ko, built with MUTANT=eager")
     p.add_argument("--init", required=True, type=run.file, metavar="PROG", help="faultline-verify")
     p.add_argument("--program", required=True, type=run.file, metavar="PROG",
                    help="faultline-bench")

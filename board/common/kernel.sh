@@ -56,10 +56,10 @@ make_kernel_source() {
 	local series=v${KERNEL_RELEASE%%.*}.x file=linux-$KERNEL_RELEASE.tar.xz sum
 	mkdir -p "$ENTRY/linux" "$ENTRY/download"
 	say KERNEL "sources of Linux $KERNEL_RELEASE from ${KERNEL_SITE#*//}"
-	if sum=$(curl --fail --silent --show-error --location --connect-timeout 5 --max-time 60 \
+	if sum=$(curl --proto "=https" --fail --silent --show-error --location --connect-timeout 5 --max-time 60 \
 		"$KERNEL_SITE/$series/sha256sums.asc" 2>"$ENTRY/download/error") &&
 		sum=$(grep -E "^[0-9a-f]{64}  $file\$" <<<"$sum"); then
-		curl --fail --location --connect-timeout 5 --speed-limit 1000 --speed-time 60 \
+		curl --proto "=https" --fail --location --connect-timeout 5 --speed-limit 1000 --speed-time 60 \
 			--progress-bar --output "$ENTRY/download/$file" "$KERNEL_SITE/$series/$file" ||
 			die "$KERNEL_SITE/$series/$file: the download broke off"
 		(cd "$ENTRY/download" && sha256sum --check --quiet <<<"$sum") ||
