@@ -19,6 +19,8 @@ SHELL := /bin/bash
 BOARD := qemu-virt-arm64
 ## KERNEL_SRC=DIR    Linux 7.3.y sources to build, instead of downloaded ones
 KERNEL_SRC ?=
+## DEBUG=1           run, stress, kernel, …: the kernel that watches itself (debug.fragment)
+DEBUG :=
 ## MUTANT=NAME       module, run: a driver that is wrong on purpose (wrong-page, eager)
 MUTANT :=
 ## OVERLAY=DIR       run, shell: a directory laid over the guest's root
@@ -43,14 +45,20 @@ PEER_PARAMS :=
 APPEND :=
 ## QEMU_ARGS='ARG…'  added to QEMU's command line
 QEMU_ARGS :=
-## TIMEOUT=SECONDS   run, bench: end a guest that takes longer
+## TIMEOUT=SECONDS   run, bench, stress: end a guest that takes longer
 TIMEOUT :=
+## SEED=N            stress: the random numbers to go by, in place of new ones
+SEED :=
+## OPS=N             stress: how many operations (100000)
+OPS := 100000
+## PROCS=N           stress: how many processes share them (4)
+PROCS := 4
 ## TESTS='-k NAME'   test: arguments for pytest, such as a file of tests/
 TESTS :=
 ## BUSYBOX=FILE      shell: a static arm64 busybox, instead of Debian's
 BUSYBOX :=
-VARIABLES := BOARD KERNEL_SRC MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS APPEND \
-	QEMU_ARGS TIMEOUT TESTS BUSYBOX
+VARIABLES := BOARD KERNEL_SRC DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS \
+	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS TESTS BUSYBOX
 
 # A mistyped variable would otherwise be ignored without a word.
 unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
@@ -58,6 +66,9 @@ unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
 $(if $(unknown),$(error unknown variable: $(unknown). There are: $(VARIABLES)))
 $(if $(wildcard board/$(BOARD)/board.env),,$(error BOARD=$(BOARD): there is \
 	$(patsubst board/%/board.env,%,$(wildcard board/*/board.env))))
+$(if $(DEBUG:1=),$(error DEBUG=$(DEBUG): it is 1, or not set))
+$(if $(DEBUG),$(if $(filter test lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests take no DEBUG; \
+	they boot both kernels)))
 
 # Recipes take the values from their environment, where neither make nor the shell reads more into
 # them than was given.
@@ -65,14 +76,21 @@ $(foreach v,$(VARIABLES),$(eval override $v := $$(value $v)))
 export $(VARIABLES)
 
 SETUP := board/common/setup
-OUT := build/$(BOARD)
-TOOLS := $(OUT)/tools.env
+# The program itself names what is stuck: this is for a guest that does not run at all.
+STRESS_TIMEOUT := 86400
+# Of a kernel, and what is built against it, there are two; the rest is common to them.
+COMMON := build/$(BOARD)
+OUT := $(COMMON)$(if $(DEBUG),-debug)
+TOOLS := $(COMMON)/tools.env
 KERNEL := $(OUT)/kernel.env
 IMAGE := $(OUT)/linux/arch/arm64/boot/Image
 MODULE_DIR := $(OUT)/driver$(if $(MUTANT),-$(MUTANT))
 MODULE := $(MODULE_DIR)/faultline.ko
-PROGRAM := $(OUT)/faultline-verify
-BENCH := $(OUT)/faultline-bench
+PROGRAM := $(COMMON)/faultline-verify
+BENCH := $(COMMON)/faultline-bench
+RELEASE := $(COMMON)/userspace/aarch64-unknown-linux-gnu/release
+# In an overlay of the guest's root.
+STRESS := $(COMMON)/stress/bin/faultline-stress
 EAGER := $(OUT)/driver-eager/faultline.ko
 
 # $(BOOT): run.py with those of these that have a value.
@@ -94,19 +112,21 @@ MEASURE = . $(TOOLS); exec board/common/bench.py --board $(BOARD) --kernel $(IMA
 PYTEST = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL \
 	FAULTLINE_BOARD=$(BOARD) FAULTLINE_BUILD=$(CURDIR)/$(OUT) FAULTLINE_KERNEL=$(CURDIR)/$(IMAGE) \
 	FAULTLINE_MODULE=$(CURDIR)/$(MODULE) FAULTLINE_VERIFY=$(CURDIR)/$(PROGRAM) \
-	$(CURDIR)/$(OUT)/venv/bin/python -m pytest
+	FAULTLINE_STRESS=$(CURDIR)/$(STRESS) FAULTLINE_DEBUG_BUILD=$(CURDIR)/$(OUT)-debug \
+	$(CURDIR)/$(COMMON)/venv/bin/python -m pytest
 ##
-.PHONY: help run shell debug bench test lint unit module verify kernel setup doctor rust-analyzer clean distclean
+.PHONY: help run shell debug bench stress test lint unit module verify kernel setup doctor \
+	rust-analyzer clean distclean
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo; sed -n 's/^## /  /p' Makefile
 
 run: $(MODULE) $(PROGRAM) ## Boot QEMU and have the driver verified; the verdict is make's status
-	@exec $(BOOT)
+	@exec $(BOOT) $(if $(DEBUG),--timeout $${TIMEOUT:-240})
 
 shell: $(MODULE) $(PROGRAM) ## Boot to a busybox shell with the driver loaded
-	@$(SETUP) busybox $(OUT)/shell
-	@exec $(BOOT) --overlay $(OUT)/shell --run '/bin/sh -l' --interactive
+	@$(SETUP) busybox $(COMMON)/shell
+	@exec $(BOOT) --overlay $(COMMON)/shell --run '/bin/sh -l' --interactive
 
 debug: $(MODULE) $(PROGRAM) ## Start QEMU stopped, for gdb; says how to attach
 	@exec $(BOOT) --gdb
@@ -114,7 +134,14 @@ debug: $(MODULE) $(PROGRAM) ## Start QEMU stopped, for gdb; says how to attach
 bench: $(MODULE) $(EAGER) $(PROGRAM) $(BENCH) ## Measure the driver's modes, and a peer: a table, build/BOARD/bench/
 	@$(MEASURE)
 
-test: $(MODULE) $(EAGER) $(PROGRAM) $(BENCH) ## Run everything that can fail: lint, unit tests, binding, boots
+stress: $(MODULE) $(PROGRAM) $(STRESS) ## Ill-treat the driver: hostile cases, then random operations
+	@APPEND="loglevel=5 $$APPEND"; exec $(BOOT) --smp $${SMP:-4} --dtso $${DTS:-dts/qemu-virt-stress.dtso} \
+		--timeout $${TIMEOUT:-$(STRESS_TIMEOUT)} --overlay $(dir $(STRESS))/.. \
+		--run "/bin/faultline-stress $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS"
+
+# The debug kernel takes a while to build: its tests are skipped where there is none.
+test: $(MODULE) $(EAGER) $(PROGRAM) $(BENCH) $(STRESS) ## Run everything that can fail: lint, unit tests, binding, boots
+	@if [[ -e $(OUT)-debug/kernel.env ]]; then $(MAKE) module DEBUG=1; fi
 	@$(SETUP) tests
 	@exec $(PYTEST) $(TESTS)
 
@@ -164,10 +191,10 @@ $(EAGER): $(KERNEL) $(wildcard driver/* driver/*/*)
 	@touch $@
 endif
 
-$(PROGRAM) $(BENCH): $(TOOLS) FORCE
+$(PROGRAM) $(BENCH) $(STRESS): $(TOOLS) FORCE
 	@$(SETUP) cross build --locked --release --package $(@F)
-	@cmp --silent $(OUT)/userspace/aarch64-unknown-linux-gnu/release/$(@F) $@ || \
-		cp $(OUT)/userspace/aarch64-unknown-linux-gnu/release/$(@F) $@
+	@mkdir -p $(@D)
+	@cmp --silent $(RELEASE)/$(@F) $@ || cp $(RELEASE)/$(@F) $@
 
 .DEFAULT:
 	@echo "make: there is no target '$@'; 'make help' lists them" >&2; exit 2

@@ -8,7 +8,11 @@ KERNEL_RECIPE=1
 
 # setup_kernel: KERNEL_DIR (sources), KERNEL_OUT (the build), KERNEL_VERSION, KERNEL_FROM.
 setup_kernel() {
-	local fragment=board/$BOARD/linux.fragment identity
+	local fragments=("board/$BOARD/linux.fragment") name=$BOARD identity
+	if [[ ${DEBUG:-} ]]; then
+		fragments+=("board/$BOARD/debug.fragment")
+		name+=-debug
+	fi
 	if [[ -n ${KERNEL_SRC:-} ]]; then
 		kernel_source_given
 		identity=given
@@ -16,14 +20,14 @@ setup_kernel() {
 		kernel_source_cached
 		identity=$KERNEL_FROM
 	fi
-	KERNEL_OUT=$CACHE/linux-$BOARD-$(key "$KERNEL_DIR" "$identity" "$(<"$fragment")" "$ARCH" \
+	KERNEL_OUT=$CACHE/linux-$name-$(key "$KERNEL_DIR" "$identity" "$(cat "${fragments[@]}")" "$ARCH" \
 		"$(tool_versions)" "$KERNEL_RECIPE")
 	# A tree that the user works on: what has changed in it since the build?
 	if [[ $identity == given && -e $KERNEL_OUT/.entry/complete ]] && [[ -n $(find "$KERNEL_DIR" \
 		-name .git -prune -o -cnewer "$KERNEL_OUT/.entry/complete" -print -quit) ]]; then
 		entry_stale "$KERNEL_OUT"
 	fi
-	entry "${KERNEL_OUT##*/}" "Linux $KERNEL_VERSION for $BOARD" make_kernel "$fragment"
+	entry "${KERNEL_OUT##*/}" "Linux $KERNEL_VERSION for $name" make_kernel "${fragments[@]}"
 }
 
 tool_versions() {
@@ -79,12 +83,16 @@ Unpack linux-$KERNEL_RELEASE.tar.xz somewhere and say: make KERNEL_SRC=/that/dir
 	rm -rf "$ENTRY/download"
 }
 
-make_kernel() { # FRAGMENT
-	local cpus
+make_kernel() { # FRAGMENT…
+	local fragment cpus minutes=18
 	cpus=$(nproc)
-	say KERNEL "building Linux $KERNEL_VERSION ($KERNEL_FROM), about $((18 / cpus + 1)) minutes with $cpus CPUs"
-	run_logged kernel-config kbuild KCONFIG_ALLCONFIG="$PWD/$1" allnoconfig
-	kernel_check_config "$1" "$KERNEL_OUT/.config"
+	[[ ! ${DEBUG:-} ]] || minutes=24
+	say KERNEL "building Linux $KERNEL_VERSION ($KERNEL_FROM), about $((minutes / cpus + 1)) minutes with $cpus CPUs"
+	cat "$@" >"$KERNEL_OUT/fragment"
+	run_logged kernel-config kbuild KCONFIG_ALLCONFIG="$KERNEL_OUT/fragment" allnoconfig
+	for fragment; do
+		kernel_check_config "$fragment" "$KERNEL_OUT/.config"
+	done
 	run_logged kernel kbuild "$IMAGE" modules
 	ENTRY_PATHS=(.config Module.symvers vmlinux "arch/$ARCH/boot/$IMAGE" include scripts rust
 		"arch/$ARCH/include")
