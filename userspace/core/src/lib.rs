@@ -13,6 +13,7 @@
 //! - [`ktap`]: the report's format, KTAP version 1.
 //! - [`pattern`]: the data that is written and looked for.
 //! - [`kmsg`]: records of the kernel's log, and which of them are complaints.
+//! - [`random`]: numbers for `faultline-stress`, and [`options`] its command line.
 //! - [`args`] and [`nodes`]: the command line, and the devices when it names none.
 //! - [`bench`]: what `faultline-bench` has of its own.
 //!
@@ -32,7 +33,9 @@ pub mod finding;
 pub mod kmsg;
 pub mod ktap;
 pub mod nodes;
+pub mod options;
 pub mod pattern;
+pub mod random;
 pub mod session;
 pub mod text;
 

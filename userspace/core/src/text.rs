@@ -115,6 +115,11 @@ impl<const N: usize> Note<N> {
         self.text.is_empty()
     }
 
+    /// What has been written, as far as it fits.
+    pub fn bytes(&self) -> &[u8] {
+        &self.text
+    }
+
     /// How many bytes more would fit.
     pub fn room(&self) -> usize {
         N - self.text.len()

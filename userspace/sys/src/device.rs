@@ -9,7 +9,7 @@ use faultline_core::errno::Errno;
 use faultline_core::nodes::{Nodes, MAX_NODES};
 use faultline_core::text::Out;
 use faultline_uapi::{Frame, Info, FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, Access, Mode, OFlags, SeekFrom};
 use rustix::ioctl;
 use rustix::mm::{MapFlags, ProtFlags};
@@ -93,6 +93,24 @@ impl System for Machine {
 
 /// An open device.
 pub struct File(OwnedFd);
+
+impl File {
+    /// Opens a device for reading and writing, or for reading only.
+    pub fn open(path: &CStr, read_only: bool) -> Result<Self, Errno> {
+        let flags = if read_only {
+            OFlags::RDONLY
+        } else {
+            OFlags::RDWR
+        };
+        open(path, flags).map(Self)
+    }
+}
+
+impl AsFd for File {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 impl Device for File {
     type Mapping = Area;

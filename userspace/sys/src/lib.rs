@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The machine under `faultline-verify`, by system calls and without libc.
+//! The machine under `faultline-verify` and `faultline-stress`, by system calls and without libc.
 //!
-//! All of the program's `unsafe` is in this crate, most of it in [`memory`] and [`fault`]: the
+//! All of the programs' `unsafe` is in this crate, most of it in [`memory`] and [`fault`]: the
 //! accesses to memory that a device may change or take away, and the signal handler that lets them
 //! fail without harm.
 //!
-//! The program has one thread.
+//! The programs have one thread each.
 
 #![no_std]
 #![warn(unreachable_pub)]
@@ -14,6 +14,8 @@
 #[cfg_attr(target_arch = "aarch64", path = "arch/aarch64.rs")]
 mod arch;
 
+pub mod arena;
+mod call;
 pub mod clock;
 pub mod console;
 pub mod device;
@@ -22,8 +24,10 @@ pub mod init;
 pub mod memory;
 pub mod module;
 pub mod process;
+pub mod stall;
+pub mod task;
 
 /// What rustix calls an error, as the core crate calls it.
-pub(crate) fn errno(errno: rustix::io::Errno) -> faultline_core::errno::Errno {
+pub fn errno(errno: rustix::io::Errno) -> faultline_core::errno::Errno {
     faultline_core::errno::Errno(u64::from(errno.raw_os_error().unsigned_abs()))
 }

@@ -70,6 +70,11 @@ pub fn is_init() -> bool {
     rustix::process::getpid() == rustix::process::Pid::INIT
 }
 
+/// Ends the program, at once.
+pub fn exit(status: i32) -> ! {
+    rustix::runtime::exit_group(status)
+}
+
 /// Says that the program was wrong, and ends it with status 1.
 ///
 /// A program for release does not say where: the places of all that could panic, and their

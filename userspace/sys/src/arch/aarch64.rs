@@ -123,3 +123,71 @@ pub(crate) unsafe fn skip(context: *mut c_void) {
     let program_counter = unsafe { &mut (*context).machine.program_counter };
     *program_counter += INSTRUCTION;
 }
+
+/// Makes a system call.
+///
+/// # Safety
+///
+/// Whatever the call does to the process must be right; for memory that it reads or writes, as
+/// for [`load`] and [`store`].
+pub(crate) unsafe fn system_call(number: usize, arguments: [usize; 6]) -> isize {
+    let result;
+    // SAFETY: the caller vouches for what the kernel does. It leaves all registers but the first
+    // as they were.
+    unsafe {
+        asm!(
+            "svc 0",
+            in("x8") number,
+            inlateout("x0") arguments[0] as isize => result,
+            in("x1") arguments[1],
+            in("x2") arguments[2],
+            in("x3") arguments[3],
+            in("x4") arguments[4],
+            in("x5") arguments[5],
+            options(nostack, preserves_flags),
+        );
+    }
+    result
+}
+
+/// Starts a task on a stack of its own, which calls `run(argument)` and exits with what that
+/// returns. As [`system_call`], it answers with the number of the task, or an error.
+///
+/// # Safety
+///
+/// `stack` is the upper end, a multiple of sixteen, of memory that nobody else uses until the task
+/// has ended; with these `flags` of `clone()` it must be right for the task to do what `run` does.
+pub(crate) unsafe fn start_task(
+    flags: usize,
+    stack: *mut u8,
+    run: extern "C" fn(usize) -> usize,
+    argument: usize,
+) -> isize {
+    let result;
+    // SAFETY: in the caller's task nothing happens but a system call. The new one, which has the
+    // registers of the caller and a stack that is its own, never leaves this block.
+    unsafe {
+        asm!(
+            "svc 0",
+            "cbnz x0, 2f",
+            "mov x29, xzr",
+            "mov x30, xzr",
+            "mov x0, {argument}",
+            "blr {run}",
+            "mov x8, {exit}",
+            "svc 0",
+            "2:",
+            run = in(reg) run,
+            argument = in(reg) argument,
+            exit = const crate::call::EXIT,
+            in("x8") crate::call::CLONE,
+            inlateout("x0") flags as isize => result,
+            in("x1") stack,
+            in("x2") 0,
+            in("x3") 0,
+            in("x4") 0,
+            clobber_abi("C"),
+        );
+    }
+    result
+}

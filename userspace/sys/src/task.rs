@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Other processes, memory shared with them, and tasks that share all of it.
+
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+
+use faultline_core::device::Fault;
+use faultline_core::errno::Errno;
+use rustix::mm::{mmap_anonymous, MapFlags, ProtFlags};
+use rustix::process::{kill_process, waitpid, Pid, Signal, WaitOptions, WaitStatus};
+use rustix::runtime::{kernel_fork, Fork};
+use rustix::thread::{sched_setaffinity, CpuSet};
+
+use crate::arena::Arena;
+use crate::call::of_result;
+use crate::fault::Watch;
+use crate::{arch, errno};
+
+/// A process that [`fork`] has made. It is killed and waited for when this is dropped.
+pub struct Child {
+    pid: Option<Pid>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With this status.
+    Exit(i32),
+    /// By this signal.
+    Killed(i32),
+}
+
+/// Starts a process, which runs `run` and exits with what that returns.
+pub fn fork(run: impl FnOnce() -> i32) -> Result<Child, Errno> {
+    // SAFETY: this program has one thread, and the child goes on with a copy of all it has. What
+    // both share, files and mappings of files, is made to be shared.
+    match unsafe { kernel_fork() } {
+        Ok(Fork::Child(_)) => rustix::runtime::exit_group(run()),
+        Ok(Fork::ParentOf(pid)) => Ok(Child { pid: Some(pid) }),
+        Err(error) => Err(errno(error)),
+    }
+}
+
+impl Child {
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.pid.map_or(0, |pid| pid.as_raw_pid() as u32)
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Ending {
+        loop {
+            if let Some(ending) = self.look(WaitOptions::empty()) {
+                return ending;
+            }
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn ending(&mut self) -> Option<Ending> {
+        self.look(WaitOptions::NOHANG)
+    }
+
+    fn look(&mut self, options: WaitOptions) -> Option<Ending> {
+        let Some(pid) = self.pid else {
+            // It was asked before. Nobody else waits for it.
+            return Some(Ending::Killed(0));
+        };
+        match waitpid(Some(pid), options) {
+            Ok(Some((_, status))) => {
+                self.pid = None;
+                Some(Ending::of(status))
+            }
+            _ => None,
+        }
+    }
+
+    /// `SIGKILL`.
+    pub fn kill(&self) {
+        if let Some(pid) = self.pid {
+            // It exists until it has been waited for.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+        while self.pid.is_some() {
+            self.look(WaitOptions::empty());
+        }
+    }
+}
+
+impl Ending {
+    fn of(status: WaitStatus) -> Self {
+        match status.exit_status() {
+            Some(status) => Self::Exit(status),
+            None => Self::Killed(status.terminating_signal().unwrap_or(0)),
+        }
+    }
+}
+
+/// Keeps the calling process on one CPU. There are no more than `CpuSet::MAX_CPU`.
+pub fn stay_on_cpu(cpu: usize) -> Result<(), Errno> {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    sched_setaffinity(None, &set).map_err(errno)
+}
+
+/// Numbers that the processes forked later share with this one.
+pub fn shared_numbers(count: usize) -> Result<&'static [AtomicU64], Errno> {
+    let length = count * size_of::<AtomicU64>();
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: the kernel chooses an address where nothing is.
+    let start = unsafe { mmap_anonymous(null_mut(), length, access, MapFlags::SHARED) };
+    let start = start.map_err(errno)?.cast::<AtomicU64>();
+    // SAFETY: the memory is zeroed, aligned to a page, and never unmapped; whoever shares it uses
+    // it as the same atomics.
+    Ok(unsafe { core::slice::from_raw_parts(start, count) })
+}
+
+/// What [`store_together`] tells the tasks: how many are ready, and when to begin.
+static READY: AtomicU32 = AtomicU32::new(0);
+static BEGIN: AtomicU32 = AtomicU32::new(0);
+
+/// What one task is to do.
+#[repr(C)]
+struct Order {
+    cpu: usize,
+    address: *mut u64,
+    word: u64,
+}
+
+/// Stores words from several tasks of *this* process at the same moment: `words[i]` at `at[i]`
+/// from CPU `i`, to see what first touches do to one page table. The places lie in one range of
+/// `span` bytes from `from` on.
+pub fn store_together(
+    arena: &mut Arena,
+    from: u64,
+    span: u64,
+    at: &[u64],
+    words: &[u64],
+) -> Result<Result<(), Fault>, Errno> {
+    const STACK: usize = 16 * 1024;
+    const MOST: usize = 16;
+    /// `CLONE_VM | CLONE_FS | CLONE_FILES`, and the signal at its end, `SIGCHLD`.
+    const FLAGS: usize = 0x100 | 0x200 | 0x400 | 17;
+
+    let count = at.len();
+    assert!(count <= MOST && count == words.len());
+    assert!(at.iter().all(|&at| from <= at && at + 8 <= from + span));
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: the kernel chooses an address where nothing is.
+    let stacks = unsafe { mmap_anonymous(null_mut(), STACK * count, access, MapFlags::PRIVATE) };
+    let stacks = stacks.map_err(errno)?.cast::<u8>();
+
+    let mut orders = [const { None }; MOST];
+    for (cpu, (order, (&at, &word))) in orders.iter_mut().zip(at.iter().zip(words)).enumerate() {
+        *order = Some(Order {
+            cpu,
+            address: arena.word(at),
+            word,
+        });
+    }
+    READY.store(0, SeqCst);
+    BEGIN.store(0, SeqCst);
+
+    // The tasks' accesses are the ones that this watch is for.
+    let first = arena.word(from).addr();
+    // SAFETY: the tasks access the range, by `arch` alone, and nobody else does.
+    let watch = unsafe { Watch::new(first, span as usize) };
+    let mut tasks = [const { Child { pid: None } }; MOST];
+    let mut failure = None;
+    let mut started = 0;
+    for (index, order) in orders.iter().flatten().enumerate() {
+        let stack = stacks.wrapping_add(STACK * (index + 1));
+        // SAFETY: the stack is the task's own, `order` lives until all tasks have ended, and what
+        // `obey` does is right in a task that shares this memory.
+        let task =
+            unsafe { arch::start_task(FLAGS, stack, obey, core::ptr::from_ref(order).addr()) };
+        match Pid::from_raw(task as i32) {
+            Some(pid) if task > 0 => {
+                tasks[index].pid = Some(pid);
+                started += 1;
+            }
+            _ => failure = Some(of_result(task)),
+        }
+    }
+    while READY.load(SeqCst) < started {
+        rustix::thread::sched_yield();
+    }
+    BEGIN.store(1, SeqCst);
+    for task in tasks {
+        if task.pid.is_some() && task.wait() != Ending::Exit(0) {
+            failure = Some(Errno::FAULT);
+        }
+    }
+    let outcome = watch.end();
+    // SAFETY: the tasks that used it have ended.
+    let unmapped = unsafe { rustix::mm::munmap(stacks.cast(), STACK * count) };
+    unmapped.map_err(errno)?;
+    failure.map_or(Ok(outcome), Err)
+}
+
+/// What a task of [`store_together`] does.
+extern "C" fn obey(order: usize) -> usize {
+    let order = core::ptr::with_exposed_provenance::<Order>(order);
+    // SAFETY: `store_together` passed a reference that outlives the task.
+    let order = unsafe { &*order };
+    // On a machine with fewer CPUs it runs where it can.
+    let _ = stay_on_cpu(order.cpu);
+    READY.fetch_add(1, SeqCst);
+    while BEGIN.load(SeqCst) == 0 {
+        core::hint::spin_loop();
+    }
+    // SAFETY: the address is an aligned one of the arena, watched by `store_together`.
+    unsafe { arch::store(order.address, order.word) };
+    0
+}
