@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `faultline-stress`: ill-treats the buffers of the faultline driver.
+//!
+//! - [`cases`]: one hostile thing each, and what the driver must answer.
+//! - [`inject`]: every allocation of every operation fails once.
+//! - [`fuzz`]: random operations from several processes at once, unbinding among them.
+//!
+//! What a mistake of the driver does to the kernel is for the kernel to notice: a build with
+//! `DEBUG=1` notices most. What it does to user space is noticed here.
+
+#![no_std]
+#![no_main]
+
+mod cases;
+mod fuzz;
+mod inject;
+mod report;
+mod world;
+
+use faultline_core::ktap::{Group, Outcome};
+use faultline_core::options::{self, Options, Refusal, USAGE};
+use faultline_core::text::{Note, Out, Printable};
+use faultline_sys::console::Console;
+use faultline_sys::process::Args;
+use faultline_sys::{fault, program};
+
+use crate::report::Report;
+use crate::world::World;
+
+program!(main);
+
+const PASSED: i32 = 0;
+const FAILED: i32 = 1;
+const USAGE_ERROR: i32 = 2;
+const NO_DEVICE: i32 = 4;
+
+fn main(args: Args) -> i32 {
+    let mut console = Console::stdout();
+    let options = match options::parse(args) {
+        Ok(options) => options,
+        Err(Refusal::Help) => {
+            console.out().text(USAGE);
+            return PASSED;
+        }
+        Err(Refusal::Wrong(what)) => {
+            let mut stderr = Console::stderr();
+            let out = stderr.out().text("faultline-stress: ");
+            out.show(&Printable(what.to_bytes()))
+                .text(": no such option or value\n")
+                .text(USAGE);
+            return USAGE_ERROR;
+        }
+    };
+    fault::install();
+    let mut world = match World::find() {
+        Ok(world) => world,
+        Err(errno) => {
+            let out = console.out().text("faultline-stress: FAIL: ");
+            out.text("cannot look at the devices: ")
+                .show(&errno)
+                .text("\n");
+            return FAILED;
+        }
+    };
+    if world.targets.is_empty() {
+        let out = console.out();
+        out.text("faultline-stress: SKIP: no /dev/faultline* device\n");
+        return NO_DEVICE;
+    }
+    run(&options, &mut world, &mut console)
+}
+
+fn run(options: &Options, world: &mut World, console: &mut Console) -> i32 {
+    let seed = options.seed.unwrap_or_else(world::new_seed);
+    let devices = world.targets.len() as u64;
+    // The cases of each device, then the rest as one group each.
+    let plan = u64::from(options.cases) * (devices + 1)
+        + u64::from(options.inject) * devices
+        + u64::from(options.fuzz);
+    let mut group = Group::new(console.out(), plan);
+    let out = group.diagnostic().text("seed ").number(seed);
+    out.text(", ")
+        .number(options.operations)
+        .text(" operations in ");
+    out.number(options.processes).text(" processes, ");
+    out.number(options.cycles)
+        .text(" cycles of each device, ")
+        .number(world.cpus as u64)
+        .text(" CPUs\n");
+
+    let mut report = Report::new();
+    for number in 0..world.targets.len() {
+        let path = world.targets[number].path.clone();
+        if options.cases {
+            let mut name = Note::<64>::new();
+            let out: &mut dyn Out = &mut name;
+            out.text("cases ").show(&Printable(path.bytes()));
+            report.part(&mut group, name.bytes(), cases::count(), |part| {
+                cases::run(part, world, number, options.cycles);
+            });
+        }
+        if options.inject {
+            let mut name = Note::<64>::new();
+            let out: &mut dyn Out = &mut name;
+            out.text("inject ").show(&Printable(path.bytes()));
+            report.part(&mut group, name.bytes(), inject::count(), |part| {
+                inject::run(part, world, number);
+            });
+        }
+    }
+    if options.fuzz {
+        report.part(&mut group, b"fuzz", options.processes + 1, |part| {
+            fuzz::run(part, world, seed, options);
+        });
+    }
+    if options.cases {
+        report.part(&mut group, b"machine", cases::machine_count(), |part| {
+            cases::machine(part, world);
+        });
+    }
+
+    let status = if report.failed == 0 { PASSED } else { FAILED };
+    let out = console.out().text("faultline-stress: ");
+    out.text(if status == PASSED { "PASS: " } else { "FAIL: " });
+    out.number(report.passed).text(" passed, ");
+    out.number(report.failed).text(" failed, ");
+    out.number(report.skipped)
+        .text(" skipped; seed ")
+        .number(seed)
+        .text("\n");
+    if console.has_failed() {
+        return FAILED;
+    }
+    status
+}
+
+/// How the report says what a result says.
+pub(crate) fn outcome(failed: bool) -> Outcome {
+    if failed {
+        Outcome::Fail
+    } else {
+        Outcome::Pass
+    }
+}

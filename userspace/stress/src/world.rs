@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The devices, and the files by which they and the kernel are asked.
+
+use core::ffi::CStr;
+
+use faultline_core::device::Device;
+use faultline_core::errno::Errno;
+use faultline_core::text::Out;
+use faultline_sys::arena::{Access, Arena};
+use faultline_sys::device::{find, File};
+use faultline_uapi::Info;
+use rustix::fd::OwnedFd;
+use rustix::fs::{Mode, OFlags, CWD};
+use rustix::thread::{nanosleep, sched_getaffinity, Timespec};
+use rustix::time::{clock_gettime, ClockId};
+
+/// The most devices that are looked at.
+pub(crate) const MAX_TARGETS: usize = 8;
+
+pub(crate) const UNBIND: &CStr = c"/sys/bus/platform/drivers/faultline/unbind";
+pub(crate) const BIND: &CStr = c"/sys/bus/platform/drivers/faultline/bind";
+
+/// What everything happens to.
+pub(crate) struct World {
+    pub(crate) targets: heapless::Vec<Target, MAX_TARGETS>,
+    pub(crate) arena: Arena,
+    pub(crate) page: u64,
+    pub(crate) cpus: usize,
+}
+
+/// A device.
+#[derive(Clone)]
+pub(crate) struct Target {
+    /// `/dev/faultlineN`.
+    pub(crate) path: Path,
+    /// The name by which it is bound: that of its node in the device tree.
+    pub(crate) node: Path,
+    pub(crate) size: u64,
+}
+
+/// A short text, and a path for a system call. What does not fit is left out.
+#[derive(Clone)]
+pub(crate) struct Path {
+    /// Zeroed beyond `length`, and at the end.
+    bytes: [u8; Self::ROOM],
+    length: usize,
+}
+
+impl Path {
+    const ROOM: usize = 96;
+
+    pub(crate) fn new() -> Self {
+        Self {
+            bytes: [0; Self::ROOM],
+            length: 0,
+        }
+    }
+
+    /// A path with a number in it.
+    pub(crate) fn with(before: &str, number: u64, after: &str) -> Self {
+        let mut path = Self::new();
+        let out: &mut dyn Out = &mut path;
+        out.text(before).number(number).text(after);
+        path
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    pub(crate) fn c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(&self.bytes).unwrap_or(c"")
+    }
+}
+
+impl Out for Path {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if self.length < Self::ROOM - 1 {
+                self.bytes[self.length] = byte;
+                self.length += 1;
+            }
+        }
+    }
+}
+
+impl World {
+    /// Of the arena: where the cases map, in places that are far apart.
+    pub(crate) const A: u64 = 0;
+    pub(crate) const B: u64 = 16 << 20;
+    pub(crate) const C: u64 = 32 << 20;
+    /// Ordinary memory of the cases; and as much as an ioctl can carry, after it.
+    pub(crate) const MEMORY: u64 = 48 << 20;
+    const ARENA: u64 = 64 << 20;
+
+    /// Buffers longer than this are mapped and read from their start only.
+    pub(crate) const MOST: u64 = 8 << 20;
+
+    /// Looks at all the devices there are.
+    pub(crate) fn find() -> Result<Self, Errno> {
+        let mut world = Self {
+            targets: heapless::Vec::new(),
+            arena: Arena::new(Self::ARENA)?,
+            page: rustix::param::page_size() as u64,
+            cpus: sched_getaffinity(None).map_err(errno)?.count() as usize,
+        };
+        for number in find()?.numbers() {
+            let target = Target::of(number)?;
+            if world.targets.push(target).is_err() {
+                break;
+            }
+        }
+        world.clear()?;
+        Ok(world)
+    }
+
+    /// Makes the arena empty.
+    pub(crate) fn clear(&mut self) -> Result<(), Errno> {
+        let length = self.arena.length();
+        self.arena.map_memory(0, length, Access::NONE)?;
+        self.arena
+            .map_memory(Self::MEMORY, length - Self::MEMORY, Access::BOTH)
+    }
+}
+
+impl Target {
+    fn of(number: u32) -> Result<Self, Errno> {
+        let path = Path::with("/dev/faultline", number.into(), "");
+        let link = Path::with("/sys/class/misc/faultline", number.into(), "/device");
+        let mut bytes = [0; 256];
+        let length =
+            rustix::fs::readlinkat_raw(CWD, link.c_str(), &mut bytes[..]).map_err(errno)?;
+        let name = bytes[..length].rsplit(|&byte| byte == b'/').next();
+        let mut node = Path::new();
+        node.write(name.unwrap_or(b""));
+        let size = File::open(path.c_str(), false)?.info()?.size;
+        Ok(Self { path, node, size })
+    }
+
+    pub(crate) fn open(&self) -> Result<File, Errno> {
+        File::open(self.path.c_str(), false)
+    }
+
+    pub(crate) fn unbind(&self) -> Result<(), Errno> {
+        write_file(UNBIND, self.node.bytes())
+    }
+
+    pub(crate) fn bind(&self) -> Result<(), Errno> {
+        write_file(BIND, self.node.bytes())
+    }
+
+    pub(crate) fn info(&self) -> Result<Info, Errno> {
+        self.open()?.info()
+    }
+}
+
+pub(crate) use faultline_sys::errno;
+
+pub(crate) fn open_file(path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).map_err(errno)
+}
+
+pub(crate) fn write_file(path: &CStr, text: &[u8]) -> Result<(), Errno> {
+    let file = open_file(path, OFlags::WRONLY)?;
+    rustix::io::write(&file, text).map_err(errno).map(drop)
+}
+
+/// Reads a file, or as much of it as there is room for.
+pub(crate) fn read_file<'b>(path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8], Errno> {
+    let file = open_file(path, OFlags::RDONLY)?;
+    let mut length = 0;
+    while length < buffer.len() {
+        match rustix::io::read(&file, &mut buffer[length..]).map_err(errno)? {
+            0 => break,
+            more => length += more,
+        }
+    }
+    Ok(&buffer[..length])
+}
+
+/// The number in the line of `/proc/meminfo` that begins with `name`, in KiB.
+pub(crate) fn memory_info(name: &[u8]) -> Result<u64, Errno> {
+    let mut buffer = [0; 4096];
+    let text = read_file(c"/proc/meminfo", &mut buffer)?;
+    let line = text
+        .split(|&byte| byte == b'\n')
+        .find_map(|line| line.strip_prefix(name))
+        .ok_or(Errno::NOENT)?;
+    let digits = line.iter().filter(|byte| byte.is_ascii_digit());
+    Ok(digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+}
+
+pub(crate) fn sleep_ms(milliseconds: u64) {
+    // Whether all of it was slept does not matter to anybody.
+    let _ = nanosleep(&Timespec {
+        tv_sec: (milliseconds / 1000) as i64,
+        tv_nsec: (milliseconds % 1000 * 1_000_000) as i64,
+    });
+}
+
+pub(crate) fn now_ms() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+}
+
+/// A seed that no earlier run is likely to have had.
+pub(crate) fn new_seed() -> u64 {
+    let now = clock_gettime(ClockId::Realtime);
+    (now.tv_sec as u64).wrapping_mul(1_000_000_007) ^ now.tv_nsec as u64
+}
+
+/// Words that only this program stores: whatever else is found in a buffer, but zero, came from
+/// somewhere else.
+pub(crate) const TAG: u64 = 0xfa17 << 48;
+pub(crate) const TAG_MASK: u64 = 0xffff << 48;
+
+pub(crate) fn tagged(number: u64) -> u64 {
+    TAG | number & !TAG_MASK
+}
