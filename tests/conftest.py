@@ -12,7 +12,7 @@ from threading import Timer
 
 import pytest
 
-from guests import PATIENCE, Boot
+from guests import DEBUG_PATIENCE, PATIENCE, Boot
 from places import SETUP, TOP, Places
 
 
@@ -31,6 +31,12 @@ def places() -> Places:
 @pytest.fixture
 def boot(places: Places, tmp_path: Path) -> Boot:
     return Boot(places, tmp_path)
+
+
+@pytest.fixture
+def debug_boot(places: Places, tmp_path: Path) -> Boot:
+    """Boots the kernel that watches itself, which takes its time."""
+    return Boot(places.debug, tmp_path, DEBUG_PATIENCE)
 
 
 @pytest.fixture(scope="session")

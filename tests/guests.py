@@ -14,6 +14,8 @@ from places import RUNNER, Places
 
 # Nothing here takes that long; should the runner's own limit fail, the test does not hang.
 PATIENCE = 90
+# What nothing takes on a kernel that checks everything, in an emulator, on a busy machine.
+DEBUG_PATIENCE = 600
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,15 @@ class Run:
 class Boot:
     """Boots the default guest, but for what the call says otherwise."""
 
-    def __init__(self, places: Places, work: Path) -> None:
+    def __init__(self, places: Places, work: Path, patience: int = PATIENCE) -> None:
         self.places = places
         self.work = work
+        self.patience = patience
 
     def command(self, *options: str, **instead: Path) -> list[str]:
         here = self.places
+        if self.patience != PATIENCE:
+            options = (f"--timeout={self.patience - PATIENCE}", *options)
         given = {"kernel": here.kernel, "module": here.module, "init": here.verify} | instead
         return [
             str(RUNNER),
@@ -55,7 +60,7 @@ class Boot:
     def __call__(self, *options: str, **instead: Path) -> Run:
         done = subprocess.run(
             self.command(*options, **instead),
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE,
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=self.patience,
         )
         return Run(
             done.returncode,

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Reads the verification's report with the kernel's own KTAP parser, tools/testing/kunit."""
+"""Reads KTAP with the kernel's own parser, tools/testing/kunit."""
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,3 +45,19 @@ def parse(console: str, kernel_source: Path) -> Report:
     ok, not_ok, skipped = (found.pop(each, set()) for each in known)
     # A test that crashed, or is missing, has a status of its own.
     return Report(ok, not_ok, skipped, root.counts.errors + sum(map(len, found.values())))
+
+
+# How a line of the kernel's log begins.
+STAMP = re.compile(r"\[ *\d+\.\d{6}\] ")
+
+
+def of_programs(console: str) -> str:
+    """The console without the kernel's log, which has reports of its own."""
+    return "\n".join(line for line in console.splitlines() if not STAMP.match(line))
+
+
+def of_kernel(console: str) -> list[str]:
+    """The reports in the kernel's log, from each KTAP header to the next."""
+    lines = [STAMP.sub("", line) for line in console.splitlines() if STAMP.match(line)]
+    log = "\n".join(lines)
+    return [f"KTAP version 1\n{report}" for report in log.split("\nKTAP version 1\n")[1:]]

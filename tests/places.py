@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[1]
@@ -23,7 +23,10 @@ class Places:
     kernel: Path  # the image
     module: Path
     verify: Path  # the static program
+    stress: Path  # the other one
     build: Path  # outputs for the board
+    kernel_build: Path  # those that depend on the kernel
+    debug_build: Path  # the same for the other kernel
 
     @classmethod
     def from_environment(cls) -> Places:
@@ -32,13 +35,27 @@ class Places:
             kernel=Path(os.environ["FAULTLINE_KERNEL"]),
             module=Path(os.environ["FAULTLINE_MODULE"]),
             verify=Path(os.environ["FAULTLINE_VERIFY"]),
+            stress=Path(os.environ["FAULTLINE_STRESS"]),
             build=Path(os.environ["FAULTLINE_BUILD"]),
+            kernel_build=Path(os.environ["FAULTLINE_BUILD"]),
+            debug_build=Path(os.environ["FAULTLINE_DEBUG_BUILD"]),
+        )
+
+    @property
+    def debug(self) -> Places:
+        """The same with the kernel that watches itself."""
+        there = self.debug_build
+        return replace(
+            self,
+            kernel=there / self.kernel.relative_to(self.kernel_build),
+            module=there / self.module.relative_to(self.kernel_build),
+            kernel_build=there,
         )
 
     @property
     def kernel_source(self) -> Path:
         """The tree that the kernel was built from: Kbuild leaves a link in the output."""
-        return self.build / "linux/source"
+        return self.kernel_build / "linux/source"
 
     @property
     def rust_bin(self) -> Path:

@@ -12,10 +12,11 @@ from places import TOP, Places
 
 pytestmark = pytest.mark.frontdoor
 
-TARGETS = {"help", "run", "shell", "debug", "bench", "test", "lint", "unit", "module", "verify", "kernel",
-           "doctor", "setup", "rust-analyzer", "clean", "distclean"}
+TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "test", "lint", "unit", "module",
+           "verify", "kernel", "doctor", "setup", "rust-analyzer", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
-             "TIMEOUT", "KERNEL_SRC", "MUTANT", "PEER_KO", "PEER_DEV", "PEER_PARAMS"}
+             "TIMEOUT", "KERNEL_SRC", "MUTANT", "PEER_KO", "PEER_DEV", "PEER_PARAMS",
+             "DEBUG", "SEED", "OPS", "PROCS"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("help",)], ids=["make", "make help"])
@@ -39,6 +40,11 @@ MISTAKES = {
     "board": (("run", "BOARD=qemu-vert"), "qemu-vert"),
     "mutant": (("module", "MUTANT=wrong-pag"), "wrong-pag"),
     "kernel": (("module", "KERNEL_SRC=/no/such"), "/no/such"),
+    "debug": (("run", "DEBUG=2"), "DEBUG=2"),
+    "debug of both": (("test", "DEBUG=1"), "both kernels"),
+    "seed": (("stress", "SEED=lucky"), "lucky"),
+    "operations": (("stress", "OPS=0"), "OPS=0"),
+    "processes": (("stress", "PROCS=65"), "PROCS=65"),
     "number": (("run", "SMP=many"), "many"),
     "memory": (("run", "MEM=lots"), "lots"),
     "CPU": (("run", "CPU=z80"), "z80"),

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Boots of the kernel that watches itself: whatever it complains of fails the run (run.py)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import ktap
+from conftest import Make
+from guests import Boot
+from places import Places
+from test_boot import CHECKS, NODES, tree
+
+pytestmark = pytest.mark.boot
+
+
+def test_default_machine(debug_boot: Boot, places: Places) -> None:
+    """The verdict is the same; and the driver's own unit tests have run, and passed."""
+    run = debug_boot()
+    assert (run.status, run.message) == (0, ""), run
+    assert run.devices() == NODES
+    report = ktap.parse(ktap.of_programs(run.console), places.kernel_source)
+    assert (report.errors, report.not_ok, report.skipped) == (0, set(), set()), run
+    for device, _, _ in NODES.values():
+        assert len([path for path in report.ok if path[:-1] == (device,)]) == CHECKS
+
+    passed = set()
+    for text in ktap.of_kernel(run.console):
+        report = ktap.parse(text, places.kernel_source)
+        assert (report.errors, report.not_ok) == (0, set()), run
+        passed |= report.ok
+    suites = {path[0] for path in passed if len(path) > 1}
+    assert "faultline_length" in suites, run
+
+
+def test_kernel_is_the_one_that_was_asked_for(places: Places) -> None:
+    """Kconfig has taken what finds mistakes; without it this file would prove nothing."""
+    config = (places.debug.kernel_build / "linux/.config").read_text().splitlines()
+    for name in ("KASAN", "PROVE_LOCKING", "DEBUG_ATOMIC_SLEEP", "DMA_API_DEBUG", "DEBUG_KMEMLEAK",
+                 "PAGE_TABLE_CHECK_ENFORCED", "DEBUG_VM", "KUNIT", "FAILSLAB", "UBSAN"):
+        assert f"CONFIG_{name}=y" in config
+
+
+def test_four_cpus(debug_boot: Boot) -> None:
+    run = debug_boot("--smp=4")
+    assert (run.status, run.message) == (0, ""), run
+
+
+def test_no_node(debug_boot: Boot, tmp_path: Path) -> None:
+    run = debug_boot(tree(tmp_path))
+    assert (run.status, run.message) == (4, "run: the guest's exit status is 4"), run
+
+
+def test_bad_size(debug_boot: Boot, tmp_path: Path) -> None:
+    """The way out of a probe that has begun leaves nothing behind."""
+    run = debug_boot(tree(tmp_path, "size = <0x32000000>;"))
+    assert (run.status, run.message) == (4, "run: the guest's exit status is 4"), run
+    assert "size: cannot allocate" in run.console
+
+
+def test_wrong_page_is_caught(debug_boot: Boot, places: Places, make: Make) -> None:
+    built = make("-s", "module", "MUTANT=wrong-page", "DEBUG=1")
+    assert built.returncode == 0, built.stdout
+    module = places.debug.kernel_build / "driver-wrong-page/faultline.ko"
+    run = debug_boot(module=module)
+    assert (run.status, run.message) == (1, "run: the guest's exit status is 1"), run
+    report = ktap.parse(ktap.of_programs(run.console), places.kernel_source)
+    assert report.failed_checks() == {"pagemap_kernel", "store_read", "write_load"}
+
+
+def test_unbind_while_mapped(debug_boot: Boot, guest_test: str) -> None:
+    run = debug_boot(guest_test, "--run=/bin/faultline-guest-test unbind")
+    assert (run.status, run.message) == (0, ""), run
+
+
+def test_unload_and_load_again(debug_boot: Boot, guest_test: str) -> None:
+    run = debug_boot(guest_test, "--run=/bin/faultline-guest-test unload")
+    assert (run.status, run.message) == (0, ""), run

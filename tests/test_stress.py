@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Boots with faultline-stress: hostile cases, allocations that fail, and random operations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import ktap
+from conftest import Make
+from guests import DEBUG_PATIENCE, Boot
+from places import TOP, Places
+
+pytestmark = pytest.mark.boot
+
+DEVICES = [f"/dev/faultline{number}" for number in range(4)]
+PROCESSES = 4
+
+# Of one page there is no middle, and of small buffers none would be missed.
+TOO_SMALL = {
+    ("cases /dev/faultline0", "split"),
+    ("cases /dev/faultline0", "nothing_leaks"),
+    ("cases /dev/faultline1", "nothing_leaks"),
+}
+# What only the debug kernel has: userfaultfd, core dumps, kmemleak, allocations that fail.
+DEBUG_ONLY = {"stalled_read", "stalled_write", "core_dump", "no_memory_is_forgotten"}
+
+
+def options(places: Places, *arguments: str) -> list[str]:
+    return [
+        f"--overlay={places.stress.parents[1]}",
+        f"--dtso={TOP / 'dts/qemu-virt-stress.dtso'}",
+        "--smp=4",
+        # What the kernel has to say otherwise could come in the middle of a line of the report.
+        "--append=loglevel=5",
+        f"--run=/bin/faultline-stress {' '.join(arguments)}",
+    ]
+
+
+def groups(*parts: str) -> set[tuple[str, ...]]:
+    return {(f"{part} {device}",) for part in parts for device in DEVICES}
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["default", "debug"])
+def test_stress(places: Places, tmp_path: Path, debug: bool) -> None:
+    """A short run with a seed of its own choice: the same operations each time."""
+    boot = Boot(places.debug if debug else places, tmp_path, DEBUG_PATIENCE)
+    operations = 8000 if debug else 40000
+    run = boot(*options(places, "--seed 1", f"--ops {operations}", f"--procs {PROCESSES}",
+                        "--cycles 6"))
+    assert (run.status, run.message) == (0, ""), run
+    report = ktap.parse(ktap.of_programs(run.console), places.kernel_source)
+    assert (report.errors, report.not_ok) == (0, set()), run
+
+    results = report.ok | report.skipped
+    fuzz = {("fuzz", f"process_{number}") for number in range(PROCESSES)}
+    assert results >= groups("cases", "inject") | {("fuzz",), ("machine",)}
+    assert report.ok >= fuzz | {("fuzz", "devices_afterwards")}
+    for device in DEVICES:
+        assert len([path for path in results if path[:-1] == (f"cases {device}",)]) > 20
+        assert len([path for path in results if path[:-1] == (f"inject {device}",)]) > 8
+    skipped = {path for path in report.skipped if len(path) > 1} - TOO_SMALL
+    if debug:
+        assert skipped == set(), run
+    else:
+        # The default kernel may have more of it than it must.
+        assert {path[-1] for path in skipped if not path[0].startswith("inject ")} <= DEBUG_ONLY
+
+
+def test_wrong_page_is_caught(boot: Boot, places: Places, make: Make) -> None:
+    """The cases look at what is mapped, not only at what is answered."""
+    built = make("-s", "module", "MUTANT=wrong-page")
+    assert built.returncode == 0, built.stdout
+    run = boot(*options(places, "--part cases", "--cycles 1"),
+               module=places.build / "driver-wrong-page/faultline.ko")
+    assert (run.status, run.message) == (1, "run: the guest's exit status is 1"), run
+    report = ktap.parse(ktap.of_programs(run.console), places.kernel_source)
+    assert {"split", "debugger"} <= report.failed_checks(), run
+
+
+def test_command_line(boot: Boot, places: Places) -> None:
+    run = boot(*options(places, "--part cakes"))
+    assert run.status == 2, run
+    assert "faultline-stress: cakes: no such option or value" in run.console
