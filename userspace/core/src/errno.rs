@@ -36,12 +36,11 @@ macro_rules! errnos {
     };
 }
 
-// include/uapi/asm-generic/errno-base.h and errno.h: the same on every architecture. What a driver or a mount
+// include/uapi/asm-generic/errno-base.h: the same on every architecture. What a driver or a mount
 // is likely to answer has a name, the rest keeps its number.
 errnos! {
     1 PERM;
     2 NOENT;
-    3 SRCH;
     4 INTR;
     5 IO;
     6 NXIO;
@@ -61,7 +60,6 @@ errnos! {
     28 NOSPC;
     32 PIPE;
     38 NOSYS;
-    75 OVERFLOW;
 }
 
 impl Show for Errno {

@@ -239,6 +239,9 @@ fn executable(c: &mut Context<'_>) -> Result<(), Stop> {
 }
 
 fn out_of_range(c: &mut Context<'_>) -> Result<(), Stop> {
+    /// `EOVERFLOW`.
+    const OVERFLOW: Errno = Errno(75);
+
     let file = c.open()?;
     let (size, page) = (c.target.size, c.page());
     // The last page that a file's offset, 64 bits of bytes, can name.
@@ -253,8 +256,8 @@ fn out_of_range(c: &mut Context<'_>) -> Result<(), Stop> {
         (last - page, page, Errno::INVAL),
         (last - size, size, Errno::INVAL),
         // mmap() itself sees that these go round.
-        (last, page, Errno::OVERFLOW),
-        (last, 2 * page, Errno::OVERFLOW),
+        (last, page, OVERFLOW),
+        (last, 2 * page, OVERFLOW),
     ] {
         if length > W::B {
             continue;
