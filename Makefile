@@ -181,12 +181,13 @@ $(TOOLS): FORCE
 $(KERNEL): $(TOOLS) FORCE
 	@$(SETUP) kernel
 
-$(MODULE): $(KERNEL) $(wildcard driver/Kbuild $(foreach d,driver driver/*,$d/*.rs $d/*.[ch]))
+DRIVER := $(wildcard driver/Kbuild $(foreach d,driver driver/*,$d/*.rs $d/*.[ch]))
+$(MODULE): $(KERNEL) $(DRIVER)
 	@$(SETUP) module $(MODULE_DIR) $(if $(MUTANT),FAULTLINE_MUTANT=$(MUTANT))
 	@touch $@
 
 ifneq ($(MUTANT),eager)
-$(EAGER): $(KERNEL) $(wildcard driver/* driver/*/*)
+$(EAGER): $(KERNEL) $(DRIVER)
 	@$(SETUP) module $(@D) FAULTLINE_MUTANT=eager
 	@touch $@
 endif

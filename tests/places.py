@@ -9,6 +9,8 @@ import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
+
 TOP = Path(__file__).resolve().parents[1]
 RUNNER = TOP / "board/common/run.py"
 BINDINGS = TOP / "dts/bindings"
@@ -51,6 +53,11 @@ class Places:
             module=there / self.module.relative_to(self.kernel_build),
             kernel_build=there,
         )
+
+    def need_debug_kernel(self) -> None:
+        """Skip what takes it, aloud, where it was not built."""
+        if not self.debug.module.exists():
+            pytest.skip("no debug kernel; `make kernel DEBUG=1` builds it, in about 20 minutes")
 
     @property
     def kernel_source(self) -> Path:

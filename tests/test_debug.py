@@ -37,6 +37,7 @@ def test_default_machine(debug_boot: Boot, places: Places) -> None:
 
 def test_kernel_is_the_one_that_was_asked_for(places: Places) -> None:
     """Kconfig has taken what finds mistakes; without it this file would prove nothing."""
+    places.need_debug_kernel()
     config = (places.debug.kernel_build / "linux/.config").read_text().splitlines()
     for name in ("KASAN", "PROVE_LOCKING", "DEBUG_ATOMIC_SLEEP", "DMA_API_DEBUG", "DEBUG_KMEMLEAK",
                  "PAGE_TABLE_CHECK_ENFORCED", "DEBUG_VM", "KUNIT", "FAILSLAB", "UBSAN"):

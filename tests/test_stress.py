@@ -45,6 +45,8 @@ def groups(*parts: str) -> set[tuple[str, ...]]:
 @pytest.mark.parametrize("debug", [False, True], ids=["default", "debug"])
 def test_stress(places: Places, tmp_path: Path, debug: bool) -> None:
     """A short run with a seed of its own choice: the same operations each time."""
+    if debug:
+        places.need_debug_kernel()
     boot = Boot(places.debug if debug else places, tmp_path, DEBUG_PATIENCE)
     operations = 8000 if debug else 40000
     run = boot(*options(places, "--seed 1", f"--ops {operations}", f"--procs {PROCESSES}",
