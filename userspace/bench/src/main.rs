@@ -103,7 +103,10 @@ impl Show for Problem {
     fn show(&self, out: &mut dyn Out) {
         match self {
             Self::Call(what, errno) => out.text(what).text(": ").show(errno),
-            Self::Access(fault) => out.show(&fault.signal).text(" at address ").hex(fault.address),
+            Self::Access(fault) => out
+                .show(&fault.signal)
+                .text(" at address ")
+                .hex(fault.address),
             Self::Short(what) => out.text(what).text(" ends early"),
             Self::Size(size) => out.text("cannot map a size of ").number(*size),
         };

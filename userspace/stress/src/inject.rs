@@ -63,7 +63,9 @@ const OPERATIONS: &[Operation] = &[
         undo: |world, target| {
             map_anew(world, target);
             let _ = world.arena.store(W::A, tagged(3));
-            let _ = world.arena.advise(W::A, target.size.min(W::MOST), DONT_NEED);
+            let _ = world
+                .arena
+                .advise(W::A, target.size.min(W::MOST), DONT_NEED);
         },
     },
     Operation {
