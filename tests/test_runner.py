@@ -148,7 +148,7 @@ def test_wrong_argument(boot: Boot, option: str, complaint: str) -> None:
     [
         ("/ { broken", "syntax error"),
         ("&{/} { dma-buffer@0 { }; };", "unit_address_vs_reg"),
-        ("&nothing { x; };", "FDT_ERR_NOTFOUND"),
+        ("&nothing { x; };", "FDT_ERR_"),  # which one depends on libfdt's version
     ],
     ids=["syntax", "warning", "target"],
 )

@@ -206,11 +206,13 @@ class Console:
             self.read(line)
 
     def close(self) -> None:
-        """A last line without an end counts too; the shell's prompt gets a line of its own."""
+        """A last line without an end counts too; the shell's prompt gets a line of its own, but
+        not from a reader that has stopped reading: no time limit holds any more."""
         if self.partial:
             self.read(self.partial)
             self.partial = b""
-            write_all(sys.stdout.fileno(), b"\n")
+            if select.select([], [sys.stdout], [], 0)[1]:
+                write_all(sys.stdout.fileno(), b"\n")
 
     def read(self, raw: bytes) -> None:
         line = raw.decode(errors="replace").strip()
