@@ -222,10 +222,10 @@ def test_time_limit(boot: Boot) -> None:
 
 @pytest.mark.boot
 def test_guest_that_hangs(boot: Boot, guest_test: str) -> None:
-    run = boot(guest_test, "--run=/bin/faultline-guest-test hang", "--timeout=3")
+    run = boot(guest_test, "--run=/bin/faultline-guest-test hang", "--timeout=15")
     assert "/dev/faultline0: " in run.console, "it came as far as the program"
     assert run.status == 124
-    assert run.message == "run: the time limit of 3 s ended the guest"
+    assert run.message == "run: the time limit of 15 s ended the guest"
     assert gone(boot)
 
 
