@@ -19,7 +19,8 @@ SHELL := /bin/bash
 BOARD := qemu-virt-arm64
 ## KERNEL_SRC=DIR    Linux 7.3.y sources to build, instead of downloaded ones
 KERNEL_SRC ?=
-## DEBUG=1           run, stress, kernel, …: the kernel that watches itself (debug.fragment)
+## DEBUG=1           run, stress, kernel, …: the kernel that watches itself (debug.fragment);
+##                   test takes both kernels, and with DEBUG=0 skips what needs this one
 DEBUG :=
 ## MUTANT=NAME       module, run: a driver that is wrong on purpose (wrong-page, eager)
 MUTANT :=
@@ -57,8 +58,10 @@ PROCS := 4
 TESTS :=
 ## BUSYBOX=FILE      shell: a static arm64 busybox, instead of Debian's
 BUSYBOX :=
+## CYCLES=N          stress: how often the cases unbind each device and bind it again (25)
+CYCLES := 25
 VARIABLES := BOARD KERNEL_SRC DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS \
-	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS TESTS BUSYBOX
+	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BUSYBOX
 
 # A mistyped variable would otherwise be ignored without a word.
 unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
@@ -66,9 +69,10 @@ unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
 $(if $(unknown),$(error unknown variable: $(unknown). There are: $(VARIABLES)))
 $(if $(wildcard board/$(BOARD)/board.env),,$(error BOARD=$(BOARD): there is \
 	$(patsubst board/%/board.env,%,$(wildcard board/*/board.env))))
-$(if $(DEBUG:1=),$(error DEBUG=$(DEBUG): it is 1, or not set))
-$(if $(DEBUG),$(if $(filter test lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests take no DEBUG; \
-	they boot both kernels)))
+$(if $(filter-out 0 1,$(DEBUG)),$(error DEBUG=$(DEBUG): it is 0 or 1, or not set))
+WITH_DEBUG_KERNEL := $(if $(filter 0,$(DEBUG)),,1)
+override DEBUG := $(filter 1,$(DEBUG))
+$(if $(DEBUG),$(if $(filter test lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests boot both kernels)))
 
 # Recipes take the values from their environment, where neither make nor the shell reads more into
 # them than was given.
@@ -112,7 +116,7 @@ MEASURE = . $(TOOLS); exec board/common/bench.py --board $(BOARD) --kernel $(IMA
 PYTEST = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL \
 	FAULTLINE_BOARD=$(BOARD) FAULTLINE_BUILD=$(CURDIR)/$(OUT) FAULTLINE_KERNEL=$(CURDIR)/$(IMAGE) \
 	FAULTLINE_MODULE=$(CURDIR)/$(MODULE) FAULTLINE_VERIFY=$(CURDIR)/$(PROGRAM) \
-	FAULTLINE_STRESS=$(CURDIR)/$(STRESS) FAULTLINE_DEBUG_BUILD=$(CURDIR)/$(OUT)-debug \
+	FAULTLINE_STRESS=$(CURDIR)/$(STRESS) FAULTLINE_DEBUG_BUILD=$(if $(WITH_DEBUG_KERNEL),$(CURDIR)/$(OUT)-debug) \
 	$(CURDIR)/$(COMMON)/venv/bin/python -m pytest
 ##
 .PHONY: help run shell debug bench stress test lint unit module verify kernel setup doctor \
@@ -137,11 +141,10 @@ bench: $(MODULE) $(EAGER) $(PROGRAM) $(BENCH) ## Measure the driver's modes, and
 stress: $(MODULE) $(PROGRAM) $(STRESS) ## Ill-treat the driver: hostile cases, then random operations
 	@APPEND="loglevel=5 $$APPEND"; exec $(BOOT) --smp $${SMP:-4} --dtso $${DTS:-dts/qemu-virt-stress.dtso} \
 		--timeout $${TIMEOUT:-$(STRESS_TIMEOUT)} --overlay $(dir $(STRESS))/.. \
-		--run "/bin/faultline-stress $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS"
+		--run "/bin/faultline-stress $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
 
-# The debug kernel takes a while to build: its tests are skipped where there is none.
 test: $(MODULE) $(EAGER) $(PROGRAM) $(BENCH) $(STRESS) ## Run everything that can fail: lint, unit tests, binding, boots
-	@if [[ -e $(OUT)-debug/kernel.env ]]; then $(MAKE) module DEBUG=1; fi
+	@if [[ $(WITH_DEBUG_KERNEL) ]]; then $(MAKE) module DEBUG=1; fi
 	@$(SETUP) tests
 	@exec $(PYTEST) $(TESTS)
 

@@ -16,7 +16,7 @@ TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "test", "lint", "
            "verify", "kernel", "doctor", "setup", "rust-analyzer", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
              "TIMEOUT", "KERNEL_SRC", "MUTANT", "PEER_KO", "PEER_DEV", "PEER_PARAMS",
-             "DEBUG", "SEED", "OPS", "PROCS"}
+             "DEBUG", "SEED", "OPS", "PROCS", "CYCLES"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("help",)], ids=["make", "make help"])
@@ -44,6 +44,7 @@ MISTAKES = {
     "debug of both": (("test", "DEBUG=1"), "both kernels"),
     "seed": (("stress", "SEED=lucky"), "lucky"),
     "operations": (("stress", "OPS=0"), "OPS=0"),
+    "cycles": (("stress", "CYCLES=some"), "CYCLES=some"),
     "processes": (("stress", "PROCS=65"), "PROCS=65"),
     "number": (("run", "SMP=many"), "many"),
     "memory": (("run", "MEM=lots"), "lots"),
