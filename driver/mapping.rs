@@ -73,14 +73,19 @@ enum Style {
 
 impl Style {
     /// Reads the module's parameter `mapping`; a number that means nothing is the default.
+    #[cfg(not(faultline_mutant = "eager"))]
     fn from_parameter(number: u8) -> Self {
         match number {
             1 => Self::Batches,
             2 => Self::PageByPage,
-            #[cfg(faultline_mutant = "eager")]
-            3 => Self::AllAtOnce,
             _ => Self::BlocksAndBatches,
         }
+    }
+
+    /// That mutant knows one way only.
+    #[cfg(faultline_mutant = "eager")]
+    fn from_parameter(_number: u8) -> Self {
+        Self::AllAtOnce
     }
 }
 

@@ -193,16 +193,22 @@ pub(crate) fn memory_info(name: &[u8]) -> Result<u64, Errno> {
 }
 
 pub(crate) fn sleep_ms(milliseconds: u64) {
+    sleep_ns(milliseconds * NS_PER_MS);
+}
+
+pub(crate) fn sleep_ns(nanoseconds: u64) {
     // Whether all of it was slept does not matter to anybody.
     let _ = nanosleep(&Timespec {
-        tv_sec: (milliseconds / 1000) as i64,
-        tv_nsec: (milliseconds % 1000 * 1_000_000) as i64,
+        tv_sec: (nanoseconds / (1000 * NS_PER_MS)) as i64,
+        tv_nsec: (nanoseconds % (1000 * NS_PER_MS)) as i64,
     });
 }
 
+const NS_PER_MS: u64 = 1_000_000;
+
 pub(crate) fn now_ms() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
+    now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / NS_PER_MS
 }
 
 /// A seed that no earlier run is likely to have had.

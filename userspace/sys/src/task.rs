@@ -10,10 +10,10 @@ use faultline_core::errno::Errno;
 use rustix::mm::{mmap_anonymous, MapFlags, ProtFlags};
 use rustix::process::{kill_process, waitpid, Pid, Signal, WaitOptions, WaitStatus};
 use rustix::runtime::{kernel_fork, Fork};
-use rustix::thread::{sched_setaffinity, CpuSet};
+use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 
 use crate::arena::Arena;
-use crate::call::of_result;
+use crate::call::{call, of_result, SET_SCHEDULER};
 use crate::fault::Watch;
 use crate::{arch, errno};
 
@@ -108,6 +108,51 @@ pub fn stay_on_cpu(cpu: usize) -> Result<(), Errno> {
     let mut set = CpuSet::new();
     set.set(cpu);
     sched_setaffinity(None, &set).map_err(errno)
+}
+
+/// Runs only when nobody else wants the CPU (`SCHED_IDLE`), and only on this one.
+pub fn yield_to_all(cpu: usize) -> Result<(), Errno> {
+    stay_on_cpu(cpu)?;
+    set_policy(POLICY_IDLE, 0)
+}
+
+/// As long as it lives the calling process runs on one CPU, before all others that are not as
+/// urgent (`SCHED_FIFO`); then it goes on as it was.
+pub struct Urgent {
+    cpus: CpuSet,
+}
+
+impl Urgent {
+    /// Becomes urgent.
+    pub fn on_cpu(cpu: usize) -> Result<Self, Errno> {
+        let urgent = Self {
+            cpus: sched_getaffinity(None).map_err(errno)?,
+        };
+        stay_on_cpu(cpu)?;
+        set_policy(POLICY_FIFO, 1)?;
+        Ok(urgent)
+    }
+}
+
+impl Drop for Urgent {
+    fn drop(&mut self) {
+        // Neither fails for one's own process: it asks for less than it has.
+        let _ = set_policy(POLICY_NORMAL, 0);
+        let _ = sched_setaffinity(None, &self.cpus);
+    }
+}
+
+/// `include/uapi/linux/sched.h`.
+const POLICY_NORMAL: usize = 0;
+const POLICY_FIFO: usize = 1;
+const POLICY_IDLE: usize = 5;
+
+fn set_policy(policy: usize, priority: u32) -> Result<(), Errno> {
+    // `struct sched_param` is one number.
+    let address = core::ptr::from_ref(&priority).expose_provenance();
+    // SAFETY: the kernel reads the number, and changes when this process runs, which nothing here
+    // relies on.
+    unsafe { call(SET_SCHEDULER, &[0, policy, address]) }.map(drop)
 }
 
 /// Numbers that the processes forked later share with this one.

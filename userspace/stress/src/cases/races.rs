@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! An unbinding that meets what takes a mapping half-way: a `fork()` that copies it, an `mmap()`
+//! that makes it, a first touch.
+//!
+//! The kernel lists a new area in its address space after the driver's `mmap()` has returned, and
+//! `fork()` copies page tables that are being emptied. Whoever frees memory has to reckon with
+//! both. The windows are a few instructions wide, so three processes go for them. The victim does
+//! its work when nobody else wants its CPU. The freezer takes that CPU away at a random moment,
+//! wherever in the kernel the victim then is, and keeps it until the case itself has unbound the
+//! device from another CPU; or for a while, as the victim may have what the unbinding waits for.
+
+use core::hint::spin_loop;
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use faultline_core::random::Random;
+use faultline_sys::arena::{Access, Arena, Sharing};
+use faultline_sys::task::{fork, yield_to_all, Child, Urgent};
+
+use super::{numbers, Context, W};
+use crate::report::Stop;
+use crate::world::{now_ms, sleep_ms, sleep_ns, tagged};
+
+/// How often the race is run for each cycle that is asked for.
+const ROUNDS_PER_CYCLE: u64 = 8;
+
+/// Where the victim and the freezer run.
+const CPU: usize = 0;
+
+/// The longest that the victim is left alone, and the longest that it is frozen.
+const LONGEST_FREEDOM_NS: u64 = 2_000_000;
+const LONGEST_FROST_MS: u64 = 20;
+
+/// What the processes of a race share.
+struct Race<'s> {
+    /// The victim has what it will be deprived of.
+    ready: &'s AtomicU64,
+    /// The freezer has the victim's CPU.
+    frozen: &'s AtomicU64,
+    /// The unbinding is over.
+    unbound: &'s AtomicU64,
+    /// There will be no other round.
+    over: &'s AtomicU64,
+    /// How often memory was there after it had been freed.
+    stale: &'s AtomicU64,
+    /// How often the victim did what is to be interrupted.
+    tries: &'s AtomicU64,
+}
+
+impl Race<'_> {
+    fn is_unbound(&self) -> bool {
+        self.unbound.load(SeqCst) != 0
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(SeqCst) != 0
+    }
+}
+
+/// Maps all the time: what is mapped must not outlive the buffer, whenever it came.
+pub(super) fn unbind_against_mmap(c: &mut Context<'_>) -> Result<(), Stop> {
+    race(c, |c, race| {
+        let Ok(file) = c.target.open() else { return };
+        race.ready.store(1, SeqCst);
+        // One page, as what is quickly done is often interrupted at its end; in place of the one
+        // that is there, until the device is gone.
+        let page = c.page();
+        let map = |arena: &mut Arena| arena.map(W::A, page, &file, 0, Access::BOTH, Sharing::Shared);
+        while !race.is_over() && map(&mut c.world.arena).is_ok() {
+            if race.tries.fetch_add(1, SeqCst) % 2 == 0 {
+                // Before or after the unbinding: what this finds is as good as its opposite.
+                let _ = c.world.arena.load(W::A);
+            }
+            if race.is_unbound() && c.world.arena.load(W::A).is_ok() {
+                race.stale.fetch_add(1, SeqCst);
+            }
+        }
+    })
+}
+
+/// Forks all the time: a child must not be left with what its parent has just lost.
+pub(super) fn unbind_against_fork(c: &mut Context<'_>) -> Result<(), Stop> {
+    race(c, |c, race| {
+        let Ok(file) = c.target.open() else { return };
+        let places = [W::A, W::B, W::C];
+        for at in places {
+            if c.map(at, &file).is_err() || touch_all(c, at).is_err() {
+                return;
+            }
+        }
+        race.ready.store(1, SeqCst);
+        while !race.is_over() && !race.is_unbound() {
+            race.tries.fetch_add(1, SeqCst);
+            let child = fork(|| {
+                if race.is_unbound() {
+                    for at in places {
+                        race.stale.fetch_add(touched(c, at), SeqCst);
+                    }
+                }
+                0
+            });
+            let _ = child.map(Child::wait);
+        }
+    })
+}
+
+fn touch_all(c: &mut Context<'_>, at: u64) -> Result<(), Stop> {
+    for offset in (0..c.size()).step_by(c.page() as usize) {
+        c.store(at + offset, tagged(900))?;
+    }
+    Ok(())
+}
+
+/// How many pages are there.
+fn touched(c: &mut Context<'_>, at: u64) -> u64 {
+    let pages = (0..c.size()).step_by(c.page() as usize);
+    pages
+        .map(|offset| u64::from(c.world.arena.load(at + offset).is_ok()))
+        .sum()
+}
+
+/// Unbinds and binds again and again while a process does `victim`, from one opening of the device
+/// to its loss.
+fn race(c: &mut Context<'_>, victim: impl Fn(&mut Context<'_>, &Race<'_>)) -> Result<(), Stop> {
+    if c.world.cpus < 2 {
+        return Err(Stop::Skip("it takes two CPUs"));
+    }
+    let [ready, frozen, unbound, over, stale, tries] = numbers(c, 6)? else {
+        unreachable!("as many as were asked for");
+    };
+    let race = Race {
+        ready,
+        frozen,
+        unbound,
+        over,
+        stale,
+        tries,
+    };
+    let victim = fork(|| {
+        if yield_to_all(CPU).is_err() {
+            return 1;
+        }
+        while !race.is_over() {
+            victim(c, &race);
+            // It may have noticed before the unbinding was over, and must not meet the next device
+            // as if it were this one.
+            while !race.is_unbound() && !race.is_over() {
+                sleep_ms(1);
+            }
+            race.ready.store(0, SeqCst);
+            while race.is_unbound() && !race.is_over() {
+                sleep_ms(1);
+            }
+        }
+        0
+    });
+    let victim = c.found.need("fork()", victim)?;
+    let freezer = fork(|| freeze(&race));
+    let freezer = c.found.need("fork()", freezer)?;
+
+    let result = unbind_all_the_time(c, &race);
+    race.over.store(1, SeqCst);
+    result?;
+    c.ending("end of the process that takes the CPU", freezer)?;
+    c.ending("end of the process that lost the buffer", victim)?;
+    let tries = race.tries.load(SeqCst).min(1);
+    c.same("whether anything was there to interrupt", tries, 1)?;
+    let stale = race.stale.load(SeqCst);
+    c.same("touches of memory that was freed", stale, 0)
+}
+
+/// The freezer.
+fn freeze(race: &Race<'_>) -> i32 {
+    let mut random = Random::new(now_ms());
+    let Ok(_urgent) = Urgent::on_cpu(CPU) else {
+        return 1;
+    };
+    while !race.is_over() {
+        sleep_ns(1 + random.below(LONGEST_FREEDOM_NS));
+        if race.ready.load(SeqCst) == 0 || race.is_unbound() {
+            continue;
+        }
+        race.frozen.store(1, SeqCst);
+        let deadline = now_ms() + LONGEST_FROST_MS;
+        while !race.is_unbound() && now_ms() < deadline {
+            spin_loop();
+        }
+        race.frozen.store(0, SeqCst);
+    }
+    0
+}
+
+fn unbind_all_the_time(c: &mut Context<'_>, race: &Race<'_>) -> Result<(), Stop> {
+    for _ in 0..c.cycles * ROUNDS_PER_CYCLE {
+        c.wait_for("a process that has mapped the buffer", race.ready, 1)?;
+        // At once: before the victim is let go.
+        let deadline = now_ms() + super::PATIENCE_MS;
+        while race.frozen.load(SeqCst) == 0 && now_ms() < deadline {
+            spin_loop();
+        }
+        let unbound = c.target.unbind();
+        race.unbound.store(1, SeqCst);
+        c.same("unbind", unbound, ())?;
+        while race.ready.load(SeqCst) != 0 && now_ms() < deadline {
+            sleep_ms(1);
+        }
+        let left = race.ready.load(SeqCst);
+        c.same("a process that still has the buffer", left, 0)?;
+        let bound = c.target.bind();
+        race.unbound.store(0, SeqCst);
+        c.same("bind", bound, ())?;
+        if race.stale.load(SeqCst) != 0 {
+            break;
+        }
+    }
+    Ok(())
+}
