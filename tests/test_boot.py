@@ -77,6 +77,41 @@ def test_size_is_optional_and_may_take_two_cells(boot: Boot, tmp_path: Path) -> 
     }
 
 
+@pytest.mark.parametrize("coherency", ["dma-coherent", "dma-noncoherent"])
+def test_bus_that_shifts_addresses(boot: Boot, tmp_path: Path, coherency: str) -> None:
+    """Frames come from the CPU's side: the device's addresses may be others, by `dma-ranges`."""
+    shift = 0x4000_0000
+    overlay = tmp_path / "shifted.dtso"
+    overlay.write_text(f"""/dts-v1/;
+/plugin/;
+&{{/}} {{
+    #address-cells = <2>;
+    #size-cells = <2>;
+    dma-bus@b000000 {{
+        compatible = "simple-bus";
+        reg = <0 0xb000000 0 0x1000>;
+        #address-cells = <2>;
+        #size-cells = <2>;
+        ranges;
+        dma-ranges = <0 0 0 {shift:#x} 1 0>;
+
+        dma-buffer@b000000 {{
+            compatible = "faultline,coherent-buffer";
+            reg = <0 0xb000000 0 0x1000>;
+            size = <0x5000>;
+            {coherency};
+        }};
+    }};
+}};
+""")
+    run = boot(f"--dtso={overlay}")
+    assert (run.status, run.message) == (0, ""), run
+    dma = re.search(r", DMA address (0x\w+)$", run.console, re.MULTILINE)
+    frame = re.search(r"# pagemap_kernel: .*offset (0x\w+): (0x\w+),", run.console)
+    assert dma and frame, run
+    assert int(dma[1], 16) + shift + int(frame[1], 16) == int(frame[2], 16), run
+
+
 def test_no_node(boot: Boot, tmp_path: Path) -> None:
     run = boot(tree(tmp_path))
     assert run.status == 4, run
