@@ -22,7 +22,7 @@ use crate::report::Stop;
 use crate::world::{now_ms, sleep_ms, sleep_ns, tagged};
 
 /// How often the race is run for each cycle that is asked for.
-const ROUNDS_PER_CYCLE: u64 = 8;
+const ROUNDS_PER_CYCLE: u64 = 2;
 
 /// Where the victim and the freezer run.
 const CPU: usize = 0;
