@@ -23,7 +23,9 @@ use crate::world::{
 
 mod races;
 
-use races::{unbind_against_fork, unbind_against_mmap};
+use races::{
+    blocks_against_pages, unbind_against_fork, unbind_against_mmap, unbind_against_touch,
+};
 use World as W;
 
 /// A case of one device.
@@ -41,7 +43,8 @@ const CASES: &[Case] = cases! {
     read_only_by_debugger area_flags core_dump debugger pages_are_not_lent fork_shares
     dont_fork advice first_touch_together first_touch_of_processes fork_storm ioctls
     physical_addresses ends unreadable_memory copy_to_itself stalled_read stalled_write
-    unbind_in_use unbind_cycles unbind_against_mmap unbind_against_fork nothing_leaks
+    unbind_in_use unbind_cycles unbind_against_mmap unbind_against_touch
+    unbind_against_fork blocks_against_pages nothing_leaks
 };
 
 /// Once, after everything else.

@@ -12,7 +12,7 @@ use rustix::process::{kill_process, waitpid, Pid, Signal, WaitOptions, WaitStatu
 use rustix::runtime::{kernel_fork, Fork};
 use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 
-use crate::arena::Arena;
+use crate::arena::{Arena, DONT_NEED};
 use crate::call::{call, of_result, SET_SCHEDULER};
 use crate::fault::Watch;
 use crate::{arch, errno};
@@ -167,9 +167,11 @@ pub fn shared_numbers(count: usize) -> Result<&'static [AtomicU64], Errno> {
     Ok(unsafe { core::slice::from_raw_parts(start, count) })
 }
 
-/// What [`store_together`] tells the tasks: how many are ready, and when to begin.
+/// What [`run_together`] tells the tasks: how many are ready, and when to begin.
 static READY: AtomicU32 = AtomicU32::new(0);
 static BEGIN: AtomicU32 = AtomicU32::new(0);
+/// How many are done.
+static DONE: AtomicU32 = AtomicU32::new(0);
 
 /// What one task is to do.
 #[repr(C)]
@@ -177,6 +179,7 @@ struct Order {
     cpu: usize,
     address: *mut u64,
     word: u64,
+    times: u32,
 }
 
 /// Stores words from several tasks of *this* process at the same moment: `words[i]` at `at[i]`
@@ -188,6 +191,30 @@ pub fn store_together(
     span: u64,
     at: &[u64],
     words: &[u64],
+) -> Result<Result<(), Fault>, Errno> {
+    run_together(arena, from, span, at, words, 1)
+}
+
+/// The same over and over, `times` by each task, while the range is emptied all the time
+/// (`MADV_DONTNEED`): most stores are first touches, and none waits for another.
+pub fn store_while_emptied(
+    arena: &mut Arena,
+    from: u64,
+    span: u64,
+    at: &[u64],
+    words: &[u64],
+    times: u32,
+) -> Result<Result<(), Fault>, Errno> {
+    run_together(arena, from, span, at, words, times)
+}
+
+fn run_together(
+    arena: &mut Arena,
+    from: u64,
+    span: u64,
+    at: &[u64],
+    words: &[u64],
+    times: u32,
 ) -> Result<Result<(), Fault>, Errno> {
     const STACK: usize = 16 * 1024;
     const MOST: usize = 16;
@@ -208,10 +235,12 @@ pub fn store_together(
             cpu,
             address: arena.word(at),
             word,
+            times,
         });
     }
     READY.store(0, SeqCst);
     BEGIN.store(0, SeqCst);
+    DONE.store(0, SeqCst);
 
     // The tasks' accesses are the ones that this watch is for.
     let first = arena.word(from).addr();
@@ -238,6 +267,9 @@ pub fn store_together(
         rustix::thread::sched_yield();
     }
     BEGIN.store(1, SeqCst);
+    while times > 1 && DONE.load(SeqCst) < started {
+        arena.advise(from, span, DONT_NEED)?;
+    }
     for task in tasks {
         if task.pid.is_some() && task.wait() != Ending::Exit(0) {
             failure = Some(Errno::FAULT);
@@ -250,10 +282,10 @@ pub fn store_together(
     failure.map_or(Ok(outcome), Err)
 }
 
-/// What a task of [`store_together`] does.
+/// What a task of [`run_together`] does.
 extern "C" fn obey(order: usize) -> usize {
     let order = core::ptr::with_exposed_provenance::<Order>(order);
-    // SAFETY: `store_together` passed a reference that outlives the task.
+    // SAFETY: `run_together` passed a reference that outlives the task.
     let order = unsafe { &*order };
     // On a machine with fewer CPUs it runs where it can.
     let _ = stay_on_cpu(order.cpu);
@@ -261,7 +293,10 @@ extern "C" fn obey(order: usize) -> usize {
     while BEGIN.load(SeqCst) == 0 {
         core::hint::spin_loop();
     }
-    // SAFETY: the address is an aligned one of the arena, watched by `store_together`.
-    unsafe { arch::store(order.address, order.word) };
+    for _ in 0..order.times {
+        // SAFETY: the address is an aligned one of the arena, watched by `run_together`.
+        unsafe { arch::store(order.address, order.word) };
+    }
+    DONE.fetch_add(1, SeqCst);
     0
 }

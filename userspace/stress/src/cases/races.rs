@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! An unbinding that meets what takes a mapping half-way: a `fork()` that copies it, an `mmap()`
-//! that makes it, a first touch.
+//! An unbinding that meets a mapping half-way: an `mmap()` that makes it, a first touch that fills
+//! it, a `fork()` that copies it; and blocks that meet pages.
 //!
 //! The kernel lists a new area in its address space after the driver's `mmap()` has returned, and
 //! `fork()` copies page tables that are being emptied. Whoever frees memory has to reckon with
@@ -10,16 +10,17 @@
 //! wherever in the kernel the victim then is, and keeps it until the case itself has unbound the
 //! device from another CPU; or for a while, as the victim may have what the unbinding waits for.
 
+use core::ffi::CStr;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use faultline_core::random::Random;
-use faultline_sys::arena::{Access, Arena, Sharing};
-use faultline_sys::task::{fork, yield_to_all, Child, Urgent};
+use faultline_sys::arena::{Access, Arena, Sharing, DONT_NEED};
+use faultline_sys::task::{fork, store_while_emptied, yield_to_all, Child, Urgent};
 
 use super::{numbers, Context, W};
 use crate::report::Stop;
-use crate::world::{now_ms, sleep_ms, sleep_ns, tagged};
+use crate::world::{now_ms, sleep_ms, sleep_ns, tagged, write_file};
 
 /// How often the race is run for each cycle that is asked for.
 const ROUNDS_PER_CYCLE: u64 = 2;
@@ -78,6 +79,36 @@ pub(super) fn unbind_against_mmap(c: &mut Context<'_>) -> Result<(), Stop> {
     })
 }
 
+/// Touches all the time what it then gives back: a fault that has found the buffer must not map it
+/// after it has gone.
+pub(super) fn unbind_against_touch(c: &mut Context<'_>) -> Result<(), Stop> {
+    race(c, |c, race| {
+        let Ok(file) = c.target.open() else { return };
+        if c.map(W::A, &file).is_err() {
+            return;
+        }
+        race.ready.store(1, SeqCst);
+        let size = c.size();
+        while !race.is_over() {
+            let was_unbound = race.is_unbound();
+            if c.world.arena.advise(W::A, size, DONT_NEED).is_err() {
+                return;
+            }
+            race.tries.fetch_add(1, SeqCst);
+            // The first touch of a buffer that is gone is refused, and so is every later one.
+            let is_there = c.world.arena.load(W::A).is_ok();
+            if was_unbound {
+                race.stale.fetch_add(u64::from(is_there), SeqCst);
+                return;
+            }
+            // One that was under way when the buffer went may have left something.
+            if race.is_unbound() {
+                race.stale.fetch_add(touched(c, W::A), SeqCst);
+            }
+        }
+    })
+}
+
 /// Forks all the time: a child must not be left with what its parent has just lost.
 pub(super) fn unbind_against_fork(c: &mut Context<'_>) -> Result<(), Stop> {
     race(c, |c, race| {
@@ -107,6 +138,69 @@ pub(super) fn unbind_against_fork(c: &mut Context<'_>) -> Result<(), Stop> {
 fn touch_all(c: &mut Context<'_>, at: u64) -> Result<(), Stop> {
     for offset in (0..c.size()).step_by(c.page() as usize) {
         c.store(at + offset, tagged(900))?;
+    }
+    Ok(())
+}
+
+/// Pages and blocks are mapped at the same place at the same time. Of the faults in one block all
+/// come to the same conclusion, unless the administrator changes the rules meanwhile.
+pub(super) fn blocks_against_pages(c: &mut Context<'_>) -> Result<(), Stop> {
+    const SWITCH: &CStr = c"/sys/kernel/mm/transparent_hugepage/enabled";
+    const BLOCK: u64 = 2 << 20;
+    const TASKS: usize = 4;
+    const STORES: u32 = 2000;
+
+    let tasks = TASKS.min(c.world.cpus);
+    if c.size() < BLOCK || tasks < 2 {
+        return Err(Stop::Skip("it takes a block, and two CPUs"));
+    }
+    if write_file(SWITCH, b"madvise").is_err() {
+        return Err(Stop::Skip("a kernel without transparent huge pages"));
+    }
+    let file = c.open()?;
+    let [over] = numbers(c, 1)? else {
+        unreachable!("as many as were asked for");
+    };
+    let administrator = fork(|| {
+        while over.load(SeqCst) == 0 {
+            for setting in [&b"never"[..], b"madvise"] {
+                if write_file(SWITCH, setting).is_err() {
+                    return 1;
+                }
+            }
+        }
+        0
+    });
+    let administrator = c.found.need("fork()", administrator)?;
+
+    let page = c.page();
+    let mut at = [0; TASKS];
+    let mut words = [0; TASKS];
+    let mut result = Ok(());
+    for round in 0..c.cycles {
+        for (number, (at, word)) in (0..).zip(at.iter_mut().zip(&mut words)) {
+            *at = W::A + 16 * page * number + 8 * number;
+            *word = tagged(1000 + round * TASKS as u64 + number);
+        }
+        c.map(W::A, &file)?;
+        let arena = &mut c.world.arena;
+        let (at, words) = (&at[..tasks], &words[..tasks]);
+        let stored = store_while_emptied(arena, W::A, BLOCK, at, words, STORES);
+        result = c
+            .found
+            .need("tasks of this process", stored)
+            .and_then(|stored| c.same("stores at the same time", stored, ()));
+        if result.is_err() {
+            break;
+        }
+    }
+    over.store(1, SeqCst);
+    result?;
+    c.ending("end of the process that changes the rules", administrator)?;
+    let restored = write_file(SWITCH, b"madvise");
+    c.same("the rule for blocks", restored, ())?;
+    for (&at, &word) in at.iter().zip(&words).take(tasks) {
+        c.load("word that a task stored", at, word)?;
     }
     Ok(())
 }
