@@ -30,8 +30,6 @@ program!(main);
 const DEVICE: &CStr = c"/dev/faultline0";
 const NODE: &[u8] = b"dma-buffer-0";
 
-const MODULE: &CStr = c"/lib/modules/faultline.ko";
-
 fn main(mut args: Args) -> i32 {
     let mut console = Console::stdout();
     fault::install();
@@ -136,7 +134,7 @@ fn unload() -> Result<(), Unexpected> {
 
     delete().map_err(|errno| note("delete_module()", errno))?;
     expect("open()", machine.open(DEVICE), Errno::NOENT)?;
-    init::load_module(MODULE).map_err(|errno| note("loading it again", errno))?;
+    init::load_module().map_err(|errno| note("loading it again", errno))?;
     open(&mut machine).map(drop)
 }
 

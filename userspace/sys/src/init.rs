@@ -18,6 +18,9 @@ use crate::console::{stdout, Console};
 use crate::device::open;
 use crate::{errno, module};
 
+/// The driver's module.
+pub const MODULE: &CStr = c"/lib/modules/faultline.ko";
+
 /// What a program expects to be mounted, in this order, and where.
 const MOUNTS: [(&CStr, &CStr); 5] = [
     (CONSOLE_FS, c"/dev"),
@@ -60,9 +63,9 @@ pub fn set_up() -> Console {
     console
 }
 
-/// Loads a kernel module.
-pub fn load_module(path: &CStr) -> Result<(), Errno> {
-    module::load(path, c"")
+/// Loads the driver's [`MODULE`].
+pub fn load_module() -> Result<(), Errno> {
+    module::load(MODULE, c"")
 }
 
 /// Says of a file, or of a call that has none, what came of it.
