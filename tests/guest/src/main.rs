@@ -149,7 +149,7 @@ fn map(file: &mut File, size: u64) -> Result<<File as Device>::Mapping, Unexpect
 fn delete() -> Result<(), Errno> {
     // O_NONBLOCK: refuse rather than wait until nobody uses it.
     const O_NONBLOCK: i32 = OFlags::NONBLOCK.bits() as i32;
-    delete_module(c"faultline", O_NONBLOCK).map_err(|errno| Errno(errno.raw_os_error() as u64))
+    delete_module(c"faultline", O_NONBLOCK).map_err(|errno| Errno::new(errno.raw_os_error() as u64))
 }
 
 fn write_file(path: &'static CStr, bytes: &[u8]) -> Result<(), Unexpected> {
@@ -159,7 +159,7 @@ fn write_file(path: &'static CStr, bytes: &[u8]) -> Result<(), Unexpected> {
         .map_err(|error| {
             note(
                 path.to_str().unwrap_or("?"),
-                Errno(error.raw_os_error() as u64),
+                Errno::new(error.raw_os_error() as u64),
             )
         })
 }

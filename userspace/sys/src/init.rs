@@ -6,7 +6,6 @@ use core::ffi::CStr;
 use core::ptr::null;
 
 use faultline_core::errno::Errno;
-use faultline_core::text::Printable;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{mount, MountFlags};
 use rustix::process::{chdir, ioctl_tiocsctty, setsid, wait, WaitOptions};
@@ -71,8 +70,8 @@ pub fn load_module() -> Result<(), Errno> {
 /// Says of a file, or of a call that has none, what came of it.
 #[inline(never)]
 pub fn complain(console: &mut Console, what: &CStr, errno: Errno) {
-    let what = Printable(what.to_bytes());
-    let out = console.out().text("faultline: ").show(&what).text(": ");
+    let out = console.out().text("faultline: ");
+    out.printable(what.to_bytes()).text(": ");
     out.show(&errno).text("\n");
 }
 
@@ -96,7 +95,7 @@ impl Program {
     /// - `EINVAL`: it is empty, its last argument has no end, or it is not shorter than
     ///   [`Program::MAX_BYTES`].
     pub fn read(path: &CStr) -> Result<Self, Errno> {
-        let file = open(path, OFlags::RDONLY)?;
+        let file = open(path, OFlags::RDONLY).map_err(errno)?;
         let mut program = Self {
             text: [0; Self::MAX_BYTES],
             length: 0,

@@ -15,9 +15,9 @@ use core::ffi::CStr;
 
 use faultline_core::args::{self, Command, USAGE};
 use faultline_core::errno::Errno;
+use faultline_core::ktap::Outcome;
 use faultline_core::nodes::Nodes;
-use faultline_core::session::{no_device, Session, Verdict};
-use faultline_core::text::Printable;
+use faultline_core::session::{no_device, Session};
 use faultline_sys::console::Console;
 use faultline_sys::device::{find, Machine, NodePath};
 use faultline_sys::init::{self, MODULE};
@@ -61,9 +61,7 @@ fn command_line(args: Args, console: &mut Console) -> i32 {
         Command::UnknownOption(option) => {
             let mut stderr = Console::stderr();
             let out = stderr.out().text("faultline-verify: unknown option ");
-            out.show(&Printable(option.to_bytes()))
-                .text("\n")
-                .text(USAGE);
+            out.printable(option.to_bytes()).text("\n").text(USAGE);
             USAGE_ERROR
         }
         Command::Verify => verify(&mut Machine::new(), console, args),
@@ -77,7 +75,7 @@ fn first_process(console: &mut Console) -> i32 {
         return failed(console, MODULE, errno);
     }
     let status = verify(&mut machine, console, Args::default());
-    if status == Verdict::Skip.status() {
+    if status == Outcome::Skip.status() {
         console.out().text(
             "faultline: if the module says nothing above, no enabled node is compatible with \
              \"faultline,coherent-buffer\"\n",
@@ -114,5 +112,5 @@ fn verify(machine: &mut Machine, console: &mut Console, args: Args) -> i32 {
 /// Says what went wrong before anything could be verified.
 fn failed(console: &mut Console, file: &CStr, errno: Errno) -> i32 {
     init::complain(console, file, errno);
-    Verdict::Fail.status()
+    Outcome::Fail.status()
 }
