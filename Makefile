@@ -91,6 +91,7 @@ IMAGE := $(OUT)/linux/arch/arm64/boot/Image
 MODULE_DIR := $(OUT)/driver$(if $(MUTANT),-$(MUTANT))
 MODULE := $(MODULE_DIR)/faultline.ko
 PROGRAM := $(COMMON)/faultline-verify
+INIT := $(COMMON)/faultline-init
 BENCH := $(COMMON)/faultline-bench
 RELEASE := $(COMMON)/userspace/aarch64-unknown-linux-gnu/release
 # In an overlay of the guest's root.
@@ -100,15 +101,15 @@ EAGER := $(OUT)/driver-eager/faultline.ko
 # $(BOOT): run.py with those of these that have a value.
 given = $${$1:+--$2 "$$$1"}
 BOOT = board/common/run.py --board $(BOARD) --kernel $(IMAGE) \
-	--module $(MODULE) --init $(PROGRAM) $(call given,OVERLAY,overlay) $(call given,RUN,run) \
+	--module $(MODULE) --init $(PROGRAM) --runner $(INIT) $(call given,OVERLAY,overlay) $(call given,RUN,run) \
 	$(call given,DTS,dtso) $(call given,SMP,smp) $(call given,MEM,mem) $(call given,CPU,cpu) \
 	$(call given,TIMEOUT,timeout) $${APPEND:+--append="$$APPEND"} \
 	$${QEMU_ARGS:+--qemu-args="$$QEMU_ARGS"}
 
 # $(MEASURE): bench.py likewise; llvm-size is the one of the LLVM in use.
 MEASURE = . $(TOOLS); exec board/common/bench.py --board $(BOARD) --kernel $(IMAGE) \
-	--module $(MODULE) --eager $(EAGER) --init $(PROGRAM) --program $(BENCH) --output $(OUT)/bench \
-	--size-tool "llvm-size$${LLVM\#1}" $(call given,DTS,dtso) $(call given,MEM,mem) \
+	--module $(MODULE) --eager $(EAGER) --init $(PROGRAM) --runner $(INIT) --program $(BENCH) \
+	--output $(OUT)/bench --size-tool "llvm-size$${LLVM\#1}" $(call given,DTS,dtso) $(call given,MEM,mem) \
 	$(call given,CPU,cpu) $(call given,TIMEOUT,timeout) $(call given,PEER_KO,peer-ko) \
 	$${PEER_DEV:+--peer-dev="$$PEER_DEV"} $${PEER_PARAMS:+--peer-params="$$PEER_PARAMS"} \
 	$${APPEND:+--append="$$APPEND"}
@@ -116,6 +117,7 @@ MEASURE = . $(TOOLS); exec board/common/bench.py --board $(BOARD) --kernel $(IMA
 PYTEST = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL \
 	FAULTLINE_BOARD=$(BOARD) FAULTLINE_BUILD=$(CURDIR)/$(OUT) FAULTLINE_KERNEL=$(CURDIR)/$(IMAGE) \
 	FAULTLINE_MODULE=$(CURDIR)/$(MODULE) FAULTLINE_VERIFY=$(CURDIR)/$(PROGRAM) \
+	FAULTLINE_INIT=$(CURDIR)/$(INIT) \
 	FAULTLINE_STRESS=$(CURDIR)/$(STRESS) FAULTLINE_DEBUG_BUILD=$(if $(WITH_DEBUG_KERNEL),$(CURDIR)/$(OUT)-debug) \
 	$(CURDIR)/$(COMMON)/venv/bin/python -m pytest
 ##
@@ -125,25 +127,25 @@ help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo; sed -n 's/^## /  /p' Makefile
 
-run: $(MODULE) $(PROGRAM) ## Boot QEMU and have the driver verified; the verdict is make's status
+run: $(MODULE) $(PROGRAM) $(INIT) ## Boot QEMU and have the driver verified; the verdict is make's status
 	@exec $(BOOT) $(if $(DEBUG),--timeout $${TIMEOUT:-240})
 
-shell: $(MODULE) $(PROGRAM) ## Boot to a busybox shell with the driver loaded
+shell: $(MODULE) $(PROGRAM) $(INIT) ## Boot to a busybox shell with the driver loaded
 	@$(SETUP) busybox $(COMMON)/shell
 	@exec $(BOOT) --overlay $(COMMON)/shell --run '/bin/sh -l' --interactive
 
-debug: $(MODULE) $(PROGRAM) ## Start QEMU stopped, for gdb; says how to attach
+debug: $(MODULE) $(PROGRAM) $(INIT) ## Start QEMU stopped, for gdb; says how to attach
 	@exec $(BOOT) --gdb
 
-bench: $(MODULE) $(EAGER) $(PROGRAM) $(BENCH) ## Measure the driver's modes, and a peer: a table, build/BOARD/bench/
+bench: $(MODULE) $(EAGER) $(PROGRAM) $(INIT) $(BENCH) ## Measure the driver's modes, and a peer: a table, build/BOARD/bench/
 	@$(MEASURE)
 
-stress: $(MODULE) $(PROGRAM) $(STRESS) ## Ill-treat the driver: hostile cases, then random operations
+stress: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Ill-treat the driver: hostile cases, then random operations
 	@APPEND="loglevel=5 $$APPEND"; exec $(BOOT) --smp $${SMP:-4} --dtso $${DTS:-dts/qemu-virt-stress.dtso} \
 		--timeout $${TIMEOUT:-$(STRESS_TIMEOUT)} --overlay $(dir $(STRESS))/.. \
 		--run "/bin/faultline-stress $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
 
-test: $(MODULE) $(EAGER) $(PROGRAM) $(BENCH) $(STRESS) ## Run everything that can fail: lint, unit tests, binding, boots
+test: $(MODULE) $(EAGER) $(PROGRAM) $(INIT) $(BENCH) $(STRESS) ## Run everything that can fail: lint, unit tests, binding, boots
 	@if [[ $(WITH_DEBUG_KERNEL) ]]; then $(MAKE) module DEBUG=1; fi
 	@$(SETUP) tests
 	@exec $(PYTEST) $(TESTS)
@@ -195,10 +197,12 @@ $(EAGER): $(KERNEL) $(DRIVER)
 	@touch $@
 endif
 
-$(PROGRAM) $(BENCH) $(STRESS): $(TOOLS) FORCE
+# Segments are what the kernel loads. Sections are for tools, which have more of them in RELEASE.
+$(PROGRAM) $(INIT) $(BENCH) $(STRESS): $(TOOLS) FORCE
 	@$(SETUP) cross build --locked --release --package $(@F)
 	@mkdir -p $(@D)
-	@cmp --silent $(RELEASE)/$(@F) $@ || cp $(RELEASE)/$(@F) $@
+	@. $(TOOLS); "llvm-objcopy$${LLVM#1}" --strip-sections $(RELEASE)/$(@F) $@.new
+	@if cmp --silent $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 .DEFAULT:
 	@echo "make: there is no target '$@'; 'make help' lists them" >&2; exit 2

@@ -48,7 +48,9 @@ class Boot:
         here = self.places
         if self.patience != PATIENCE:
             options = (f"--timeout={self.patience - PATIENCE}", *options)
-        given = {"kernel": here.kernel, "module": here.module, "init": here.verify} | instead
+        given = {
+            "kernel": here.kernel, "module": here.module, "init": here.verify, "runner": here.init,
+        } | instead
         return [
             str(RUNNER),
             f"--board={here.board}",

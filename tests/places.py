@@ -25,7 +25,8 @@ class Places:
     kernel: Path  # the image
     module: Path
     verify: Path  # the static program
-    stress: Path  # the other one
+    init: Path  # the one that runs another
+    stress: Path  # the one that ill-treats the driver
     build: Path  # outputs for the board
     kernel_build: Path  # those that depend on the kernel
     debug_build: Path | None  # the same for the other kernel; None: it is not to be used
@@ -37,6 +38,7 @@ class Places:
             kernel=Path(os.environ["FAULTLINE_KERNEL"]),
             module=Path(os.environ["FAULTLINE_MODULE"]),
             verify=Path(os.environ["FAULTLINE_VERIFY"]),
+            init=Path(os.environ["FAULTLINE_INIT"]),
             stress=Path(os.environ["FAULTLINE_STRESS"]),
             build=Path(os.environ["FAULTLINE_BUILD"]),
             kernel_build=Path(os.environ["FAULTLINE_BUILD"]),

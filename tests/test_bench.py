@@ -37,6 +37,7 @@ def measure(places: Places, work: Path, *options: str) -> subprocess.CompletedPr
     return subprocess.run(
         [sys.executable, BENCH, f"--board={places.board}", f"--kernel={places.kernel}",
          f"--module={places.module}", f"--init={places.verify}",
+         f"--runner={places.init}",
          f"--eager={places.build / 'driver-eager/faultline.ko'}",
          f"--program={places.build / 'faultline-bench'}", f"--output={work / 'out'}",
          f"--dtso={work / 'bench.dtso'}", "--repeat=2", "--size-tool=size", *options],

@@ -207,9 +207,10 @@ def test_panic_that_does_not_reset(boot: Boot) -> None:
 
 
 RUNS = {
-    "status 0": ("/init --version", 0, r"^faultline-verify \d+\.\d+\.\d+$"),
-    "status 2": ("/init --nonsense", 2, r"--nonsense"),
-    "no such device": ("/init /dev/null", 1, r"/dev/null"),
+    "status 0": ("/bin/faultline-verify --version", 0, r"^faultline-verify \d+\.\d+\.\d+$"),
+    "status 2": ("/bin/faultline-verify --nonsense", 2, r"--nonsense"),
+    "no such device": ("/bin/faultline-verify /dev/null", 1, r"/dev/null"),
+    "init by hand": ("/init", 2, r"^faultline-init: the kernel starts it"),
     "not there": ("/bin/missing", 127, r"/bin/missing.*ENOENT"),
     "not a program": ("/lib/modules/faultline.ko", 126, r"/lib/modules/faultline\.ko.*EACCES"),
 }
@@ -225,8 +226,14 @@ def test_run(boot: Boot, argv: str, status: int, said: str) -> None:
     assert not console_line(run, r"^faultline-verify: PASS"), run
 
 
+def test_init_with_nothing_to_run(boot: Boot) -> None:
+    run = boot(init=boot.places.init)
+    assert run.status == 1, run
+    assert console_line(run, r"^faultline: /etc/faultline/run: ENOENT$"), run
+
+
 def test_run_keeps_words_together(boot: Boot) -> None:
-    run = boot("--run=/init '--no such option'")
+    run = boot("--run=/bin/faultline-verify '--no such option'")
     assert run.status == 2, run
     assert console_line(run, r"--no such option"), run
 

@@ -76,7 +76,7 @@ def test_overlay_has_no_warnings(overlay: Path, tmp_path: Path) -> None:
 
 def test_tree_that_is_booted(boot: Boot, tmp_path: Path) -> None:
     """QEMU's own tree with the overlay applied, as the runner makes it."""
-    assert boot("--run=/init --version").status == 0
+    assert boot("--run=/bin/faultline-verify --version").status == 0
     merged = tmp_path / "guest.dtb"
     assert merged.read_bytes().count(b"faultline,coherent-buffer\0") == 2
     assert validate(merged) == ""

@@ -66,10 +66,11 @@ def test_mistake_is_named(make: Make, arguments: tuple[str, ...], named: str) ->
 
 
 def test_verdict_is_the_status_of_make(make: Make) -> None:
-    good = make("run", "RUN=/init --version", "SMP=1", "APPEND=faultline.test=1 quiet")
+    version = "RUN=/bin/faultline-verify --version"
+    good = make("run", version, "SMP=1", "APPEND=faultline.test=1 quiet")
     assert good.returncode == 0, good.stdout
     assert re.search(r"^faultline-verify \d", good.stdout, re.MULTILINE), good.stdout
-    bad = make("run", "RUN=/init --nonsense")
+    bad = make("run", "RUN=/bin/faultline-verify --nonsense")
     assert bad.returncode != 0
     assert "run: the guest's exit status is 2" in bad.stdout
 
@@ -78,7 +79,7 @@ def test_shell_has_the_module_and_the_program(make: Make) -> None:
     """Commands come by standard input, as from a terminal; the shell's status is make's."""
     # As a person would: what is typed before the shell is there may be lost.
     said = make.converse("shell", "Ctrl-A X ends QEMU.\r\n",
-                         "ls /dev/faultline0 && /init --version && exit 7\n")
+                         "ls /dev/faultline0 && /bin/faultline-verify --version && exit 7\n")
     assert re.search(r"^faultline-verify \d", said, re.MULTILINE), said
     assert "run: the guest's exit status is 7" in said
 

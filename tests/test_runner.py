@@ -161,6 +161,14 @@ def test_wrong_overlay(boot: Boot, tmp_path: Path, body: str, complaint: str) ->
 
 
 @pytest.mark.unit
+def test_program_without_a_runner(boot: Boot) -> None:
+    command = [word for word in boot.command("--run=/bin/x") if "--runner=" not in word]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert b"--run without --runner" in done.stderr
+
+
+@pytest.mark.unit
 def test_overlay_that_hides_a_directory(boot: Boot, tmp_path: Path) -> None:
     """The kernel would drop it without a word."""
     overlay = tmp_path / "overlay"
@@ -276,7 +284,7 @@ def test_overlays_win_and_keep_links(boot: Boot, guest_test: str, tmp_path: Path
     (second / "bin").mkdir(parents=True)
     (second / "bin/alias").symlink_to("faultline-guest-test")
     (second / "etc").mkdir()
-    shutil.copy(boot.places.verify, second / "init")
+    shutil.copy(boot.places.init, second / "init")
 
     run = boot(guest_test, f"--overlay={first}", f"--overlay={second}", "--run=/bin/alias exit 9")
     assert run.status == 9, run
@@ -298,7 +306,7 @@ def test_reader_that_goes_away(boot: Boot) -> None:
 def test_console_is_passed_on_and_kept(boot: Boot, tmp_path: Path) -> None:
     log = tmp_path / "log"
     done = subprocess.run(
-        boot.command("--run=/init --version", f"--log={log}"),
+        boot.command("--run=/bin/faultline-verify --version", f"--log={log}"),
         stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
     )
     assert done.returncode == 0
@@ -309,7 +317,8 @@ def test_console_is_passed_on_and_kept(boot: Boot, tmp_path: Path) -> None:
 @pytest.mark.boot
 def test_machine_of_the_tree_is_the_machine_that_boots(boot: Boot, tmp_path: Path) -> None:
     """What --qemu-args adds to the machine is in the tree."""
-    run = boot("--qemu-args=-machine virtualization=on", "--smp=3", "--run=/init --version")
+    version = "--run=/bin/faultline-verify --version"
+    run = boot("--qemu-args=-machine virtualization=on", "--smp=3", version)
     assert run.status == 0, run
     assert "CPU: All CPU(s) started at EL2" in run.console
     assert b"smc\0" in (tmp_path / "guest.dtb").read_bytes()

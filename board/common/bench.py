@@ -133,7 +133,8 @@ def boot(args: argparse.Namespace, peer: Peer | None, work: Path, log: Path) -> 
     given = {"cpu": args.cpu, "mem": args.mem}
     command = [
         *(sys.executable, run.__file__, f"--board={args.board}", f"--kernel={args.kernel}"),
-        *(f"--module={args.module}", f"--init={args.init}", f"--dtso={args.dtso}"),
+        *(f"--module={args.module}", f"--init={args.init}", f"--runner={args.runner}"),
+        f"--dtso={args.dtso}",
         f"--overlay={overlay(work / 'overlay', args.program, args.eager, peer)}",
         f"--run={shlex.join(words)}",
         *("--smp=1", f"--append={APPEND} {args.append}", f"--qemu-args={INSTRUCTION_CLOCK}"),
@@ -366,6 +367,7 @@ def parser() -> run.Parser:
     p.add_argument("--eager", required=True, type=run.file, metavar="KO",
                    help="faultline.ko, built with MUTANT=eager")
     p.add_argument("--init", required=True, type=run.file, metavar="PROG", help="faultline-verify")
+    p.add_argument("--runner", required=True, type=run.file, metavar="PROG", help="faultline-init")
     p.add_argument("--program", required=True, type=run.file, metavar="PROG",
                    help="faultline-bench")
     p.add_argument("--output", required=True, type=Path, metavar="DIR", help="made if need be")

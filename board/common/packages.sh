@@ -221,7 +221,6 @@ setup_busybox() {
 	mkdir -p "$1/bin" "$1/etc"
 	cp "$busybox" "$1/bin/busybox"
 	ln -s busybox "$1/bin/sh"
-	ln -s /init "$1/bin/faultline-verify"
 	cp board/common/profile "$1/etc/profile"
 }
 

@@ -135,6 +135,7 @@ class Guest:
     kernel: Path
     module: Path
     init: Path
+    runner: Path | None
     overlays: Sequence[Path]
     run: Sequence[str]
     dtso: Path | None
@@ -281,11 +282,13 @@ def parser() -> Parser:
     p.add_argument("--board", required=True, metavar="NAME", help="a folder of board/")
     p.add_argument("--kernel", required=True, type=file, metavar="IMAGE")
     p.add_argument("--module", required=True, type=file, metavar="KO", help="faultline.ko")
-    p.add_argument("--init", required=True, type=file, metavar="PROG", help="becomes /init")
+    p.add_argument("--init", required=True, type=file, metavar="PROG",
+                   help="becomes /init; with --run /bin/PROG")
+    p.add_argument("--runner", type=file, metavar="PROG", help="becomes /init with --run")
     p.add_argument("--overlay", action="append", default=[], type=directory, metavar="DIR",
                    help="lay DIR's files over the initramfs; may be given again")
     p.add_argument("--run", default=[], type=words, metavar="'PROG ARG…'",
-                   help="have init run this in place of the verification")
+                   help="have the runner run this in place of the verification")
     p.add_argument("--dtso", type=file, metavar="FILE", help="instead of the board's own overlay")
     p.add_argument("--smp", type=positive, metavar="N", help="CPUs")
     p.add_argument("--mem", type=memory, metavar="SIZE", help="RAM, such as 512M")
@@ -302,6 +305,8 @@ def parser() -> Parser:
 
 
 def guest(args: argparse.Namespace) -> Guest:
+    if args.run and not args.runner:
+        raise SetupError("--run without --runner: who is to run it?")
     board = Board.load(args.board)
     asked = {key: getattr(args, key) for key in ("cpu", "smp", "mem") if getattr(args, key)}
     attended = args.interactive or args.gdb
@@ -310,6 +315,7 @@ def guest(args: argparse.Namespace) -> Guest:
         kernel=args.kernel,
         module=args.module,
         init=args.init,
+        runner=args.runner,
         overlays=args.overlay,
         run=args.run,
         dtso=args.dtso or board.dtso,
@@ -354,10 +360,13 @@ def stage(tree: Path, files: dict[str, Path | bytes], mode: int = 0o644) -> None
 
 
 def stage_base(tree: Path, guest: Guest) -> None:
-    """What every guest has: init, the module, and the mount points."""
+    """What every guest has: an init, the module, and the mount points."""
     for name in ("dev", "proc", "sys", "tmp"):
         (tree / name).mkdir()
-    stage(tree, {"init": guest.init}, mode=0o755)
+    programs = {"init": guest.init}
+    if guest.run and guest.runner:
+        programs = {"init": guest.runner, f"bin/{guest.init.name}": guest.init}
+    stage(tree, programs, mode=0o755)
     stage(tree, {"lib/modules/faultline.ko": guest.module})
     for path in [tree, *tree.rglob("*")]:
         os.utime(path, (0, 0))  # the same archive from the same files

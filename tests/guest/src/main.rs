@@ -30,8 +30,6 @@ program!(main);
 const DEVICE: &CStr = c"/dev/faultline0";
 const NODE: &[u8] = b"dma-buffer-0";
 
-const MODULE: &CStr = c"/lib/modules/faultline.ko";
-
 fn main(mut args: Args) -> i32 {
     let mut console = Console::stdout();
     fault::install();
@@ -136,7 +134,7 @@ fn unload() -> Result<(), Unexpected> {
 
     delete().map_err(|errno| note("delete_module()", errno))?;
     expect("open()", machine.open(DEVICE), Errno::NOENT)?;
-    init::load_module(MODULE).map_err(|errno| note("loading it again", errno))?;
+    init::load_module().map_err(|errno| note("loading it again", errno))?;
     open(&mut machine).map(drop)
 }
 
@@ -151,7 +149,7 @@ fn map(file: &mut File, size: u64) -> Result<<File as Device>::Mapping, Unexpect
 fn delete() -> Result<(), Errno> {
     // O_NONBLOCK: refuse rather than wait until nobody uses it.
     const O_NONBLOCK: i32 = OFlags::NONBLOCK.bits() as i32;
-    delete_module(c"faultline", O_NONBLOCK).map_err(|errno| Errno(errno.raw_os_error() as u64))
+    delete_module(c"faultline", O_NONBLOCK).map_err(|errno| Errno::new(errno.raw_os_error() as u64))
 }
 
 fn write_file(path: &'static CStr, bytes: &[u8]) -> Result<(), Unexpected> {
@@ -161,7 +159,7 @@ fn write_file(path: &'static CStr, bytes: &[u8]) -> Result<(), Unexpected> {
         .map_err(|error| {
             note(
                 path.to_str().unwrap_or("?"),
-                Errno(error.raw_os_error() as u64),
+                Errno::new(error.raw_os_error() as u64),
             )
         })
 }

@@ -63,13 +63,31 @@ pub fn parse<'a>(args: impl Iterator<Item = &'a CStr>) -> Command<'a> {
 /// let args = [c"a", c"--", c"-b"];
 /// assert!(devices(args.into_iter()).eq([c"a", c"-b"]));
 /// ```
-pub fn devices<'a>(args: impl Iterator<Item = &'a CStr>) -> impl Iterator<Item = &'a CStr> {
-    let mut seen = false;
-    args.filter(move |arg| {
-        let end_of_options = !seen && arg.to_bytes() == b"--";
-        seen |= end_of_options;
-        !end_of_options
-    })
+pub fn devices<'a, A: Iterator<Item = &'a CStr>>(args: A) -> Devices<A> {
+    let options = true;
+    Devices { args, options }
+}
+
+/// See [`devices`].
+#[derive(Clone)]
+pub struct Devices<A> {
+    args: A,
+    /// There has been no `--`.
+    options: bool,
+}
+
+impl<'a, A: Iterator<Item = &'a CStr>> Iterator for Devices<A> {
+    type Item = &'a CStr;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<&'a CStr> {
+        let arg = self.args.next()?;
+        if self.options && arg.to_bytes() == b"--" {
+            self.options = false;
+            return self.args.next();
+        }
+        Some(arg)
+    }
 }
 
 #[cfg(test)]

@@ -36,9 +36,9 @@ use faultline_uapi::{Info, FLAG_PRISTINE, VERSION};
 use crate::device::{Device, Fault, Mapping, Signal, System, Unmapped};
 use crate::errno::Errno;
 use crate::finding::{Finding, Stop, Value, NOWHERE};
-use crate::kmsg::Record;
+use crate::kmsg::complaint;
 use crate::pattern::{Pattern, WORD};
-use crate::text::{Note, Out, Printable};
+use crate::text::{Line, Out};
 
 use Place::{AcrossEnd, After, All, Before, Border, End, Ends, Last, PageEnds, PastEnd, Start};
 use Step::{
@@ -51,7 +51,7 @@ use Way::{File, First, Second, Third};
 const CHUNK: usize = 4096;
 
 /// How much is read or written to start and to end anywhere: no word's size, nor its multiple.
-const PIECE: usize = 7;
+const PIECE: u64 = 7;
 
 /// The most that a record of the kernel's log takes (`PRINTK_MESSAGE_MAX`).
 const LOG_RECORD: usize = 2048;
@@ -224,27 +224,77 @@ enum Way {
     File,
 }
 
-/// Where in the buffer.
-#[derive(Clone, Copy)]
-enum Place {
-    All,
+/// Defines the places in the buffer and, from the same lines, the shapes of them.
+macro_rules! places {
+    ($($(#[$doc:meta])* $place:ident: $from:ident, $offset:expr, $length:expr, $period:ident;)*) => {
+        /// Where in the buffer.
+        #[derive(Clone, Copy)]
+        enum Place {
+            $($(#[$doc])* $place,)*
+        }
+
+        const SHAPES: &[Shape] = &[$(Shape {
+            from: Point::$from,
+            offset: $offset,
+            length: $length as u16,
+            period: Period::$period,
+        },)*];
+    };
+}
+
+// Where from, how far from there, how long, and how often.
+#[rustfmt::skip] // A table.
+places! {
+    All:       Start,  0,               CHUNK, Always;
     /// The first and the last word of every page.
-    PageEnds,
+    PageEnds:  Start,  0,               WORD,  Page;
     /// The first and the last word.
-    Ends,
+    Ends:      Start,  0,               WORD,  Buffer;
     /// A piece at the start.
-    Start,
+    Start:     Start,  0,               PIECE, Once;
     /// A piece across the border of two pages or, of only one, in its middle,
-    Border,
+    Border:    Border, 0,               PIECE, Once;
     /// the byte before it, and the byte after it.
-    Before,
-    After,
+    Before:    Border, -1,              1,     Once;
+    After:     Border, PIECE as i8,     1,     Once;
     /// A piece at the end.
-    End,
+    End:       End,    -(PIECE as i8),  PIECE, Once;
     /// The last byte, the same and one more, that one alone.
-    Last,
-    AcrossEnd,
-    PastEnd,
+    Last:      End,    -1,              1,     Once;
+    AcrossEnd: End,    -1,              2,     Once;
+    PastEnd:   End,    0,               1,     Once;
+}
+
+/// What chunks of the buffer make a place.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// The first one begins there,
+    from: Point,
+    /// so many bytes further on.
+    offset: i8,
+    /// The length of each.
+    length: u16,
+    period: Period,
+}
+
+/// A point of the buffer.
+#[derive(Clone, Copy)]
+enum Point {
+    Start,
+    /// Where a piece across a border begins.
+    Border,
+    End,
+}
+
+/// What has a chunk at its start and another at its end.
+#[derive(Clone, Copy)]
+enum Period {
+    /// As much as these two take.
+    Always,
+    Page,
+    Buffer,
+    /// More than the buffer: there is one chunk.
+    Once,
 }
 
 /// The chunks of a place, by their offsets: all of one length, at alternating distances.
@@ -261,7 +311,7 @@ impl Iterator for Chunks {
     #[inline(never)]
     fn next(&mut self) -> Option<u64> {
         let at = self.at;
-        self.at += self.distances[0];
+        self.at = at.saturating_add(self.distances[0]);
         self.distances.swap(0, 1);
         (at < self.end).then_some(at)
     }
@@ -282,6 +332,7 @@ struct Differences {
 
 impl Differences {
     /// Offsets ascend.
+    #[inline(never)]
     fn see(&mut self, at: u64, seen: u64, want: u64) {
         if self.wrong_pages == 0 {
             self.at = at;
@@ -290,7 +341,7 @@ impl Differences {
         }
         if seen != want && at >= self.wrong_until {
             self.wrong_pages += 1;
-            self.wrong_until = at - at % self.page + self.page;
+            self.wrong_until = (at | (self.page - 1)) + 1;
         }
     }
 }
@@ -305,7 +356,8 @@ pub struct Context<'s, S: System> {
     finding: &'s mut Finding,
 }
 
-// The small functions here are called from everywhere: inlined, they would double the program.
+// The small functions here are called from everywhere: inlined, they would double the program. The
+// large ones would compete for registers with what they are inlined into.
 impl<'s, S: System> Context<'s, S> {
     /// Opens a device and asks it for its size.
     ///
@@ -321,15 +373,18 @@ impl<'s, S: System> Context<'s, S> {
             .info()
             .map_err(|errno| finding.refused("open: INFO of a faultline device", errno))?;
         // A later version only adds.
-        let version = info.version.min(VERSION).into();
-        let whole_pages = info.size - info.size % page;
-        for (what, seen, want) in [
-            ("open: INFO: version", version, VERSION.into()),
-            ("open: INFO: size", info.size, whole_pages.max(page)),
-            ("open: INFO: reserved", info.reserved, 0),
-        ] {
-            finding.equal(what, NOWHERE, Value::Count(seen), Value::Count(want))?;
-        }
+        let version = u64::from(info.version.min(VERSION));
+        // A power of two divides what has no bit below its own.
+        let whole_pages = info.size & page.wrapping_neg();
+        finding.equal("open: INFO: version", NOWHERE, version, u64::from(VERSION))?;
+        // Whatever the driver says is but a number.
+        finding.word(
+            "open: INFO: size",
+            NOWHERE,
+            info.size,
+            whole_pages.max(page),
+        )?;
+        finding.word("open: INFO: reserved", NOWHERE, info.reserved, 0)?;
         Ok(Self {
             system,
             device,
@@ -357,19 +412,18 @@ impl<'s, S: System> Context<'s, S> {
         result
     }
 
+    #[inline(never)]
     fn step(&mut self, step: Step) -> Result<(), Stop> {
         match step {
-            Pristine => self
-                .flags(self.info.flags, FLAG_PRISTINE)
-                .or(Err(Stop::Skip)),
+            Pristine => self.pristine(self.info.flags, 1).or(Err(Stop::Skip)),
             Touched => match self.device.info() {
-                Ok(info) => self.flags(info.flags, 0),
+                Ok(info) => self.pristine(info.flags, 0),
                 Err(errno) => Err(self.finding.refused("INFO", errno)),
             },
             Map(way) => self.map(way),
             Apart => self.apart(),
-            Put(way, place, pattern) => self.put(way, place, pattern),
-            Get(way, place, pattern) => self.get(way, place, pattern),
+            Put(way, place, pattern) => self.visit(true, way, place, pattern),
+            Get(way, place, pattern) => self.visit(false, way, place, pattern),
             Frames(way, other) => self.frames(way, other),
             Unmap(way) => self.unmap(way),
             Sigbus => self.sigbus(),
@@ -381,11 +435,10 @@ impl<'s, S: System> Context<'s, S> {
 
     /// What INFO says of whether nobody has touched the buffer must be what is wanted.
     #[inline(never)]
-    fn flags(&mut self, flags: u32, want: u32) -> Result<(), Stop> {
-        let (seen, want) = (u64::from(flags & FLAG_PRISTINE), u64::from(want));
+    fn pristine(&mut self, flags: u32, want: u64) -> Result<(), Stop> {
+        let seen = u64::from(flags & FLAG_PRISTINE != 0);
         let what = "INFO: PRISTINE, never mapped or written to";
-        self.finding
-            .equal(what, NOWHERE, Value::Hex(seen), Value::Hex(want))
+        self.finding.equal(what, NOWHERE, seen, want)
     }
 
     #[inline(never)]
@@ -419,100 +472,66 @@ impl<'s, S: System> Context<'s, S> {
         self.finding.equal(
             "bytes of the second mapping outside of the first",
             NOWHERE,
-            Value::Count(outside),
-            Value::Count(self.info.size),
+            outside,
+            self.info.size,
         )
     }
 
-    #[inline(never)]
+    /// The chunks of a place.
     fn chunks(&self, place: Place) -> Chunks {
         let (size, page) = (self.info.size, self.page);
-        let piece = PIECE as u64;
-        let border = page.min(size / 2) - piece / 2;
-        let at = match place {
-            All | PageEnds | Ends | Start => 0,
-            Before => border - 1,
-            Border => border,
-            After => border + piece,
-            End => size - piece,
-            Last | AcrossEnd => size - 1,
-            PastEnd => size,
-        };
-        let length = match place {
-            All => CHUNK,
-            PageEnds | Ends => WORD,
-            Start | Border | End => PIECE,
-            AcrossEnd => 2,
-            Before | After | Last | PastEnd => 1,
-        };
-        let distances = match place {
-            All => [CHUNK as u64; 2],
-            PageEnds => [page - WORD as u64, WORD as u64],
-            Ends => [size - WORD as u64; 2],
-            // There is one chunk.
-            _ => [size; 2],
-        };
+        let shape = SHAPES[place as usize];
+        let border = page.min(size / 2) - PIECE / 2;
+        let at = [0, border, size][shape.from as usize].wrapping_add_signed(shape.offset.into());
+        let length = u64::from(shape.length);
+        let period = [2 * length, page, size, u64::MAX][shape.period as usize];
         Chunks {
             at,
             end: size.max(at + 1),
-            length,
-            distances,
+            length: shape.length.into(),
+            distances: [period - length, length],
         }
     }
 
-    /// How many of some bytes at an offset are in the buffer.
-    fn inside(&self, at: u64, bytes: &[u8]) -> u64 {
-        (self.info.size - at).min(bytes.len() as u64)
-    }
-
+    /// Puts a pattern somewhere or, where it was put, looks for it.
     #[inline(never)]
-    fn put(&mut self, way: Way, place: Place, pattern: Pattern) -> Result<(), Stop> {
+    fn visit(&mut self, put: bool, way: Way, place: Place, pattern: Pattern) -> Result<(), Stop> {
         let chunks = self.chunks(place);
-        let mut bytes = [0; CHUNK];
-        let bytes = &mut bytes[..chunks.length];
-        for at in chunks {
-            pattern.fill(at, bytes);
-            if way == File {
-                let answer = self.device.write_at(at, bytes);
-                let want = match self.inside(at, bytes) {
-                    0 => Err(Errno::NOSPC),
-                    length => Ok(length),
-                };
-                self.finding.answer("write()", at, answer, want)?;
-            } else {
-                let stored = self.mapping(way).store(at, bytes);
-                stored.map_err(|fault| self.faulted(way, fault))?;
-            }
-        }
-        Ok(())
-    }
-
-    #[inline(never)]
-    fn get(&mut self, way: Way, place: Place, pattern: Pattern) -> Result<(), Stop> {
-        let chunks = self.chunks(place);
-        let mut bytes = [0; CHUNK];
-        let bytes = &mut bytes[..chunks.length];
+        let (mut want, mut seen) = ([0; CHUNK], [0; CHUNK]);
+        let (want, seen) = (&mut want[..chunks.length], &mut seen[..chunks.length]);
         let mut differences = self.differences();
         for at in chunks {
-            let length = self.inside(at, bytes);
+            pattern.fill(at, want);
+            let inside = (self.info.size - at).min(want.len() as u64);
             if way == File {
-                let answer = self.device.read_at(at, bytes);
-                self.finding.answer("read()", at, answer, Ok(length))?;
+                let answer = if put {
+                    self.device.write_at(at, want)
+                } else {
+                    self.device.read_at(at, seen)
+                };
+                let right = match inside {
+                    0 if put => Value::from(Errno::NOSPC),
+                    length => length.into(),
+                };
+                let what = if put { "write()" } else { "read()" };
+                self.finding.equal(what, at, answer, right)?;
+            } else if put {
+                let stored = self.mapping(way).store(at, want);
+                stored.map_err(|fault| self.faulted(way, fault))?;
             } else {
-                self.load(way, at, bytes)?;
+                self.load(way, at, seen)?;
             }
-            if length == 0 {
-                return Ok(());
+            if put {
+                continue;
             }
-            for (seen, at) in bytes[..length as usize]
-                .chunks(WORD)
-                .zip((at..).step_by(WORD))
-            {
-                let mut want = [0; WORD];
-                let want = &mut want[..seen.len()];
-                pattern.fill(at, want);
+            let (seen, want) = (&seen[..inside as usize], &want[..inside as usize]);
+            let words = seen.chunks(WORD).zip(want.chunks(WORD));
+            for ((seen, want), at) in words.zip((at..).step_by(WORD)) {
                 differences.see(at, word(seen), word(want));
             }
+        }
+        if put || matches!(place, PastEnd) {
+            return Ok(());
         }
         let what = match way {
             First => "load by the first mapping",
@@ -523,10 +542,11 @@ impl<'s, S: System> Context<'s, S> {
         let result = self.judge(what, &differences);
         if !matches!(place, All | PageEnds) {
             // Not every page was looked at.
-            self.finding.wrong_pages = None;
+            self.finding.pages = 0;
         }
         if result.is_err() {
-            self.finding.home = pattern.offset_of(differences.seen, self.info.size);
+            let home = pattern.offset_of(differences.seen, self.info.size);
+            self.finding.home = home.unwrap_or(NOWHERE);
         }
         result
     }
@@ -541,10 +561,8 @@ impl<'s, S: System> Context<'s, S> {
     #[inline(never)]
     fn faulted(&mut self, way: Way, fault: Fault) -> Stop {
         let at = fault.address.wrapping_sub(self.mapping(way).address());
-        let seen = Value::Signal(fault.signal);
-        let _ = self
-            .finding
-            .equal("access to a mapping", at, seen, Value::NoSignal);
+        let what = "access to a mapping";
+        let _ = self.finding.equal(what, at, fault.signal, Value::NO_SIGNAL);
         Stop::Fail
     }
 
@@ -561,9 +579,10 @@ impl<'s, S: System> Context<'s, S> {
 
     #[inline(never)]
     fn judge(&mut self, what: &'static str, differences: &Differences) -> Result<(), Stop> {
-        let (seen, want) = (Value::Hex(differences.seen), Value::Hex(differences.want));
-        let result = self.finding.equal(what, differences.at, seen, want);
-        self.finding.wrong_pages = Some((differences.wrong_pages, self.info.size / self.page));
+        let Differences { at, seen, want, .. } = *differences;
+        let result = self.finding.word(what, at, seen, want);
+        self.finding.wrong_pages = differences.wrong_pages;
+        self.finding.pages = self.info.size / self.page;
         result
     }
 
@@ -580,23 +599,16 @@ impl<'s, S: System> Context<'s, S> {
     /// The physical address of a page: of a mapping by pagemap, of the file by FRAME.
     #[inline(never)]
     fn physical_address(&mut self, way: Way, at: u64) -> Result<u64, Stop> {
-        const PAGEMAP: &str = "frame number by /proc/self/pagemap";
         // Documentation/admin-guide/mm/pagemap.rst.
         const PRESENT: u64 = 1 << 63;
         const FRAME_NUMBER: u64 = (1 << 55) - 1;
 
         if way == File {
-            return match self.device.physical_address(at) {
-                Ok(address) => Ok(address),
-                Err(errno) => {
-                    let stop = self.finding.refused("FRAME", errno);
-                    Err(if errno == Errno::PERM {
-                        Stop::Skip
-                    } else {
-                        stop
-                    })
-                }
-            };
+            let answer = self.device.physical_address(at);
+            return answer.map_err(|errno| match self.finding.refused("FRAME", errno) {
+                _ if errno == Errno::PERM => Stop::Skip,
+                stop => stop,
+            });
         }
         // A page that nobody has touched is not there.
         self.load(way, at, &mut [0])?;
@@ -604,21 +616,19 @@ impl<'s, S: System> Context<'s, S> {
         let entry = match self.system.pagemap(address) {
             Ok(entry) => entry,
             Err(errno) => {
-                self.finding.refused(PAGEMAP, errno);
+                self.finding.refused("/proc/self/pagemap", errno);
                 return Err(Stop::Skip);
             }
         };
         let number = entry & FRAME_NUMBER;
-        if entry & PRESENT == 0 {
-            // As for an area with VM_PFNMAP, which pagemap passes over.
-            self.finding
-                .equal(PAGEMAP, at, Value::Hex(entry), Value::Present)?;
-        }
-        if number == 0 {
-            self.finding
-                .equal(PAGEMAP, at, Value::Count(0), Value::NotZero)
-                .or(Err(Stop::Skip))?;
-        }
+        // Not so in an area with VM_PFNMAP, which pagemap passes over.
+        let present = u64::from(entry & PRESENT != 0);
+        self.finding
+            .equal("page present by /proc/self/pagemap", at, present, 1)?;
+        let known = u64::from(number != 0);
+        self.finding
+            .equal("frame told by pagemap (needs CAP_SYS_ADMIN)", at, known, 1)
+            .or(Err(Stop::Skip))?;
         Ok(number * self.page)
     }
 
@@ -631,9 +641,9 @@ impl<'s, S: System> Context<'s, S> {
             .map_err(|errno| self.finding.refused("munmap", errno))?;
         // While nothing has been mapped in its place.
         for at in [0, self.info.size - 1] {
-            let touch = gone.load_byte(at);
+            let touch = gone.load(at, &mut [0]);
             self.finding
-                .signal("load after munmap", at, touch, Signal::Segv)?;
+                .equal("load after munmap", at, touch, Signal::Segv)?;
         }
         Ok(())
     }
@@ -643,8 +653,8 @@ impl<'s, S: System> Context<'s, S> {
 
         let mapping = self.system.map_beyond_a_file();
         let mapping = mapping.map_err(|errno| self.finding.refused(FILE, errno))?;
-        let touch = mapping.load_byte(0);
-        self.finding.signal(FILE, 0, touch, Signal::Bus)
+        let touch = mapping.load(0, &mut [0]);
+        self.finding.equal(FILE, 0, touch, Signal::Bus)
     }
 
     fn no_frame_past_end(&mut self) -> Result<(), Stop> {
@@ -652,9 +662,11 @@ impl<'s, S: System> Context<'s, S> {
         match self.device.physical_address(size) {
             // Without CAP_SYS_ADMIN the driver says nothing about any offset.
             Err(Errno::PERM) => Ok(()),
-            answer => self
-                .finding
-                .answer("FRAME", size, answer, Err(Errno::INVAL)),
+            answer => {
+                // No address is like an error.
+                let seen = answer.map_or_else(Value::from, |_| Value::NO_ERROR);
+                self.finding.equal("FRAME", size, seen, Errno::INVAL)
+            }
         }
     }
 
@@ -669,43 +681,43 @@ impl<'s, S: System> Context<'s, S> {
         ] {
             match self.device.map(offset, length) {
                 Ok(mapping) => {
-                    let touch = mapping.load_byte(size.saturating_sub(offset));
+                    let touch = mapping.load(size.saturating_sub(offset), &mut [0]);
                     let what = "load past the end by mmap, not refused,";
-                    self.finding.signal(what, offset, touch, Signal::Bus)?;
+                    self.finding.equal(what, offset, touch, Signal::Bus)?;
                 }
                 Err(errno) => {
-                    let want = Err(Errno::INVAL);
                     self.finding
-                        .answer("mmap past the end", offset, Err(errno), want)?;
+                        .equal("mmap past the end", offset, errno, Errno::INVAL)?;
                 }
             }
         }
         Ok(())
     }
 
+    #[inline(never)]
     fn no_complaint(&mut self) -> Result<(), Stop> {
         const LOG: &str = "warnings or worse in /dev/kmsg";
 
         // That storing works has been judged by now, whatever came out.
         let _ = self
             .map(First)
-            .and_then(|()| self.put(First, All, Pattern::ZERO));
-        self.finding.complaint = Note::new();
+            .and_then(|()| self.visit(true, First, All, Pattern::ZERO));
+        self.finding.complaint = Line::new();
         let mut buffer = [0; LOG_RECORD];
         let mut complaints = 0;
         let mut lost = 0;
         for _ in 0..LOG_RECORDS {
             match self.system.log_record(&mut buffer) {
-                Ok(None) => break,
-                Ok(Some(record)) => {
-                    if let Some(record) = Record::parse(record).filter(Record::is_complaint) {
+                Ok(length) => {
+                    if let Some(text) = complaint(&buffer[..length]) {
                         if complaints == 0 {
                             let out: &mut dyn Out = &mut self.finding.complaint;
-                            out.show(&Printable(record.text));
+                            out.printable(text);
                         }
                         complaints += 1;
                     }
                 }
+                Err(Errno::AGAIN) => break,
                 Err(Errno::PIPE) => lost += 1,
                 Err(errno) => {
                     self.finding.refused(LOG, errno);
@@ -718,9 +730,7 @@ impl<'s, S: System> Context<'s, S> {
         } else {
             (LOG, complaints)
         };
-        let result = self
-            .finding
-            .equal(what, NOWHERE, Value::Count(number), Value::Count(0));
+        let result = self.finding.equal(what, NOWHERE, number, 0);
         if complaints == 0 {
             result.or(Err(Stop::Skip))
         } else {
@@ -732,9 +742,7 @@ impl<'s, S: System> Context<'s, S> {
 /// Up to eight bytes as a word.
 fn word(bytes: &[u8]) -> u64 {
     let mut word = [0; WORD];
-    for (to, from) in word.iter_mut().zip(bytes) {
-        *to = *from;
-    }
+    word[..bytes.len()].copy_from_slice(bytes);
     u64::from_ne_bytes(word)
 }
 

@@ -30,13 +30,14 @@ pub trait System {
     /// file, beyond its end. It proves that a SIGBUS would be caught.
     fn map_beyond_a_file(&mut self) -> Result<Self::Mapping, Errno>;
 
-    /// Reads the next record of the kernel's log since the run began, as `/dev/kmsg` gives it.
-    /// `None`: there is none now.
+    /// Reads the next record of the kernel's log since the run began, as `/dev/kmsg` gives it, and
+    /// answers with its length.
     ///
     /// # Errors
     ///
+    /// - `EAGAIN`: there is none now.
     /// - `EPIPE`: records were overwritten before they could be read; go on with the next.
-    fn log_record<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, Errno>;
+    fn log_record(&mut self, buffer: &mut [u8]) -> Result<usize, Errno>;
 }
 
 /// An open file of the device.
@@ -94,8 +95,8 @@ pub trait Mapping: Sized {
 
 /// A range of addresses that was a [`Mapping`], and can only be probed.
 pub trait Unmapped {
-    /// Tries to load one byte.
-    fn load_byte(&self, offset: u64) -> Result<u8, Fault>;
+    /// Tries to load bytes.
+    fn load(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Fault>;
 }
 
 /// An access that the kernel answered by a signal. The signal was caught, the access skipped.
@@ -109,10 +110,10 @@ pub struct Fault {
 
 /// The signals that an access can be answered by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)] // As wide as an address, so that both go by in registers.
+#[repr(u64)] // As wide as an address, so that both go by in registers; zero is success.
 pub enum Signal {
     /// SIGBUS: the address is mapped, but nothing is behind it.
-    Bus,
+    Bus = 1,
     /// SIGSEGV: the address is not mapped, or not for this.
     Segv,
 }

@@ -6,9 +6,30 @@ use crate::text::{Out, Show};
 
 /// What a system call answered instead of a result.
 ///
-/// It is as wide as a result so that both go by in registers.
+/// It is held as the kernel gives it, as a negative number, and is as wide as a result: both go by
+/// in registers, just as they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Errno(pub u64);
+pub struct Errno(u64);
+
+impl Errno {
+    /// How many there are (`MAX_ERRNO`, include/linux/err.h).
+    pub const MAX: u64 = 4095;
+
+    /// The error of a number as the C library counts them, from 1 on.
+    pub const fn new(number: u64) -> Self {
+        Self(number.wrapping_neg())
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u64 {
+        self.0.wrapping_neg()
+    }
+
+    /// What the kernel gives instead of a result.
+    pub const fn answer(self) -> u64 {
+        self.0
+    }
+}
 
 /// A name without the `E` that they all begin with, filled up with zeroes: a table of these is a
 /// quarter as long as one of pointers to strings and their lengths.
@@ -29,7 +50,7 @@ macro_rules! errnos {
     ($($number:literal $name:ident;)*) => {
         impl Errno {
             $(#[doc = concat!("`E", stringify!($name), "`.")]
-            pub const $name: Errno = Errno($number);)*
+            pub const $name: Errno = Errno::new($number);)*
         }
 
         const NAMES: &[(u8, Name)] = &[$(($number, name(stringify!($name))),)*];
@@ -64,16 +85,16 @@ errnos! {
 
 impl Show for Errno {
     fn show(&self, out: &mut dyn Out) {
-        for (number, name) in NAMES {
-            if u64::from(*number) == self.0 {
-                out.text("E");
-                for letter in name.iter().filter(|letter| **letter != 0) {
-                    out.write(&[*letter]);
-                }
-                return;
+        let number = self.number();
+        match NAMES.iter().find(|name| u64::from(name.0) == number) {
+            Some((_, name)) => {
+                let length = name.iter().take_while(|letter| **letter != 0).count();
+                out.text("E").write(&name[..length]);
+            }
+            None => {
+                out.text("errno ").number(number);
             }
         }
-        out.text("errno ").number(self.0);
     }
 }
 
@@ -87,7 +108,7 @@ mod tests {
         assert_eq!(shown(&Errno::INVAL), "EINVAL");
         assert_eq!(shown(&Errno::PERM), "EPERM");
         assert_eq!(shown(&Errno::NOEXEC), "ENOEXEC");
-        assert_eq!(shown(&Errno(133)), "errno 133");
-        assert_eq!(shown(&Errno(256 + 22)), "errno 278");
+        assert_eq!(shown(&Errno::new(133)), "errno 133");
+        assert_eq!(shown(&Errno::new(256 + 22)), "errno 278");
     }
 }

@@ -72,8 +72,9 @@ pub(crate) enum Lie {
     FrameWrong(u64, u64),
     /// FRAME fails.
     FrameFails(Errno),
-    /// FRAME answers beyond the end.
+    /// FRAME answers beyond the end, or gives an address there that reads like an error.
     FramePastEnd,
+    FramePastEndLikeAnError,
     /// Pagemap has no frame numbers, as without CAP_SYS_ADMIN.
     PagemapHides,
     /// Pagemap says that a page is not there, as for VM_PFNMAP.
@@ -282,21 +283,16 @@ impl System for Machine {
         })
     }
 
-    fn log_record<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, Errno> {
+    fn log_record(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
         let mut state = self.state.borrow_mut();
         if state.lies(Lie::LogWithoutEnd) {
             let record = b"4,1,1,-;again\n";
             buffer[..record.len()].copy_from_slice(record);
-            return Ok(Some(&buffer[..record.len()]));
+            return Ok(record.len());
         }
-        match state.log.pop_front() {
-            None => Ok(None),
-            Some(Err(errno)) => Err(errno),
-            Some(Ok(record)) => {
-                buffer[..record.len()].copy_from_slice(&record);
-                Ok(Some(&buffer[..record.len()]))
-            }
-        }
+        let record = state.log.pop_front().unwrap_or(Err(Errno::AGAIN))?;
+        buffer[..record.len()].copy_from_slice(&record);
+        Ok(record.len())
     }
 }
 
@@ -361,6 +357,7 @@ impl Device for File {
             Some(Lie::FrameFails(errno)) => Err(errno),
             Some(Lie::FrameWrong(page, by)) if offset / PAGE == page => Ok(MEMORY + offset + by),
             Some(Lie::FramePastEnd) => Ok(MEMORY + offset),
+            Some(Lie::FramePastEndLikeAnError) if offset >= state.size => Ok(Errno::INVAL.answer()),
             _ if offset >= state.size => Err(Errno::INVAL),
             _ => Ok(MEMORY + offset),
         }
@@ -578,7 +575,7 @@ impl Mapping for Area {
 pub(crate) struct Gone(Area);
 
 impl Unmapped for Gone {
-    fn load_byte(&self, offset: u64) -> Result<u8, Fault> {
+    fn load(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Fault> {
         let address = self.0.address_of(offset);
         match self.0.state.borrow().lie {
             Some(Lie::UnmapLeaves) => {}
@@ -595,6 +592,6 @@ impl Unmapped for Gone {
                 })
             }
         }
-        Mapping::load_byte(&self.0, offset)
+        self.0.load(offset, bytes)
     }
 }

@@ -7,37 +7,79 @@
 
 use crate::device::{Fault, Signal};
 use crate::errno::Errno;
-use crate::text::{Note, Out, Show};
+use crate::text::{Line, Out, Show};
 
 /// Why a check ended early; the finding says what was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)] // As wide as what is given otherwise, so that both go by in registers.
+#[repr(u64)] // As wide as what is given otherwise, so that both go by in registers; zero is success.
 pub enum Stop {
     /// The property does not hold.
-    Fail,
+    Fail = 1,
     /// The property cannot be looked at.
     Skip,
 }
 
-/// Something seen or wanted.
+/// Something seen or wanted, in one register as the kernel puts what a call answers: a number or,
+/// as one of the highest, what there is in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// A number of bytes or things.
-    Count(u64),
-    /// A word, an address.
-    Hex(u64),
-    /// What a system call answered,
-    Errno(Errno),
-    /// and what it should not.
-    NoError,
-    /// What an access was answered by,
-    Signal(Signal),
-    /// and what it should not.
-    NoSignal,
-    /// What is wanted of a page,
-    Present,
-    /// and of the number of its frame.
-    NotZero,
+pub struct Value(u64);
+
+/// What there is in place of a number, beside errors.
+const WORDS: [&str; 4] = ["no signal", "SIGBUS", "SIGSEGV", "no error"];
+
+impl Value {
+    /// What an access is answered by that succeeds,
+    pub const NO_SIGNAL: Self = Self::word(0);
+    /// and what a system call should be, if the result does not matter.
+    pub const NO_ERROR: Self = Self::word(3);
+
+    const fn word(index: u64) -> Self {
+        Self(!(Errno::MAX + index))
+    }
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl From<Errno> for Value {
+    fn from(errno: Errno) -> Self {
+        Self(errno.answer())
+    }
+}
+
+impl From<Signal> for Value {
+    fn from(signal: Signal) -> Self {
+        Self::word(signal as u64)
+    }
+}
+
+impl From<Result<(), Fault>> for Value {
+    fn from(access: Result<(), Fault>) -> Self {
+        access.map_or_else(|fault| fault.signal.into(), |()| Self::NO_SIGNAL)
+    }
+}
+
+impl From<Result<u64, Errno>> for Value {
+    fn from(answer: Result<u64, Errno>) -> Self {
+        answer.map_or_else(Self::from, Self::from)
+    }
+}
+
+impl Show for Value {
+    fn show(&self, out: &mut dyn Out) {
+        // From 0 on, in descending order, what is no number.
+        let index = !self.0;
+        if index < Errno::MAX {
+            Errno::new(index + 1).show(out);
+        } else if let Some(word) = WORDS.get((index - Errno::MAX) as usize) {
+            out.text(word);
+        } else {
+            out.number(self.0);
+        }
+    }
 }
 
 /// In place of an offset: none.
@@ -49,12 +91,16 @@ pub struct Finding {
     at: u64,
     seen: Value,
     want: Value,
-    /// Where a word that was seen belongs, if it is in the wrong place.
-    pub home: Option<u64>,
-    /// In how many pages it was not as it should be, and of how many, if all were looked at.
-    pub wrong_pages: Option<(u64, u64)>,
+    /// Any number is but a number, and is shown in hexadecimal.
+    words: bool,
+    /// Where a word that was seen belongs, if it is in the wrong place; else [`NOWHERE`].
+    pub home: u64,
+    /// In how many pages it was not as it should be,
+    pub wrong_pages: u64,
+    /// and of how many: of none unless all were looked at.
+    pub pages: u64,
     /// The first complaint in the kernel's log.
-    pub complaint: Note<160>,
+    pub complaint: Line,
 }
 
 impl Finding {
@@ -63,17 +109,32 @@ impl Finding {
         Self {
             what: "",
             at: NOWHERE,
-            seen: Value::Count(0),
-            want: Value::Count(0),
-            home: None,
-            wrong_pages: None,
-            complaint: Note::new(),
+            seen: Value(0),
+            want: Value(0),
+            words: false,
+            home: NOWHERE,
+            wrong_pages: 0,
+            pages: 0,
+            complaint: Line::new(),
         }
     }
 
     /// What is seen must be what is wanted.
-    #[inline(never)]
+    ///
+    /// What somebody may have chosen at will, such as the contents of memory, is for
+    /// [`Finding::word`]: among numbers the highest would be taken for errors.
     pub fn equal(
+        &mut self,
+        what: &'static str,
+        at: u64,
+        seen: impl Into<Value>,
+        want: impl Into<Value>,
+    ) -> Result<(), Stop> {
+        self.compare(what, at, seen.into(), want.into())
+    }
+
+    #[inline(never)]
+    fn compare(
         &mut self,
         what: &'static str,
         at: u64,
@@ -84,8 +145,9 @@ impl Finding {
         self.at = at;
         self.seen = seen;
         self.want = want;
-        self.home = None;
-        self.wrong_pages = None;
+        self.words = false;
+        self.home = NOWHERE;
+        self.pages = 0;
         if seen == want {
             Ok(())
         } else {
@@ -93,39 +155,26 @@ impl Finding {
         }
     }
 
-    /// A call must give a length, or an error, and no other.
-    #[inline(never)]
-    pub fn answer(
-        &mut self,
-        what: &'static str,
-        at: u64,
-        seen: Result<u64, Errno>,
-        want: Result<u64, Errno>,
-    ) -> Result<(), Stop> {
-        self.equal(what, at, seen.into(), want.into())
+    /// So must the contents of memory, or an address.
+    pub fn word(&mut self, what: &'static str, at: u64, seen: u64, want: u64) -> Result<(), Stop> {
+        let result = self.equal(what, at, seen, want);
+        self.words = true;
+        result
     }
 
     /// A call failed that must not.
     #[inline(never)]
     pub fn refused(&mut self, what: &'static str, errno: Errno) -> Stop {
-        let _ = self.equal(what, NOWHERE, Value::Errno(errno), Value::NoError);
+        let _ = self.equal(what, NOWHERE, errno, Value::NO_ERROR);
         Stop::Fail
     }
 
-    /// A load must be answered by a signal.
-    #[inline(never)]
-    pub fn signal(
-        &mut self,
-        what: &'static str,
-        at: u64,
-        touch: Result<u8, Fault>,
-        want: Signal,
-    ) -> Result<(), Stop> {
-        let seen = match touch {
-            Ok(byte) => Value::Hex(byte.into()),
-            Err(fault) => Value::Signal(fault.signal),
-        };
-        self.equal(what, at, seen, Value::Signal(want))
+    fn value(&self, out: &mut dyn Out, value: Value) {
+        if self.words {
+            out.hex(value.0);
+        } else {
+            value.show(out);
+        }
     }
 }
 
@@ -135,48 +184,54 @@ impl Default for Finding {
     }
 }
 
-impl From<Result<u64, Errno>> for Value {
-    fn from(answer: Result<u64, Errno>) -> Self {
-        match answer {
-            Ok(length) => Value::Count(length),
-            Err(errno) => Value::Errno(errno),
-        }
-    }
-}
-
-impl Show for Value {
-    fn show(&self, out: &mut dyn Out) {
-        match *self {
-            Value::Count(number) => out.number(number),
-            Value::Hex(number) => out.hex(number),
-            Value::Errno(errno) => out.show(&errno),
-            Value::NoError => out.text("no error"),
-            Value::Signal(signal) => out.show(&signal),
-            Value::NoSignal => out.text("no signal"),
-            Value::Present => out.text("a page that is present"),
-            Value::NotZero => out.text("another (CAP_SYS_ADMIN)"),
-        };
-    }
-}
-
 impl Show for Finding {
     /// Shows it in one line.
     fn show(&self, out: &mut dyn Out) {
         out.text(self.what);
         if self.at != NOWHERE {
-            out.text(" at offset ").hex(self.at);
+            out.form(" at offset &", &[self.at]);
         }
-        out.text(": ").show(&self.seen);
-        if let Some(home) = self.home {
-            out.text(" (that of offset ").hex(home).text(")");
+        self.value(out.text(": "), self.seen);
+        if self.home != NOWHERE {
+            out.form(" (that of offset &)", &[self.home]);
         }
-        out.text(", want ").show(&self.want);
-        if let Some((wrong, all)) = self.wrong_pages {
-            out.text("; pages wrong: ").number(wrong);
-            out.text(" of ").number(all);
+        self.value(out.text(", want "), self.want);
+        if self.pages != 0 {
+            out.form("; pages wrong: % of %", &[self.wrong_pages, self.pages]);
         }
         if !self.complaint.is_empty() {
             out.text("; the first: ").show(&self.complaint);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::shown;
+
+    #[test]
+    fn each_kind_of_value_is_shown_as_what_it_is() {
+        for (value, text) in [
+            (Value::from(0), "0"),
+            (Value::from(u64::MAX >> 1), "9223372036854775807"),
+            (Value::from(Ok(4096)), "4096"),
+            (Value::from(Err(Errno::PERM)), "EPERM"),
+            (Value::from(Errno::new(Errno::MAX)), "errno 4095"),
+            (Value::from(Signal::Bus), "SIGBUS"),
+            (Value::from(Signal::Segv), "SIGSEGV"),
+            (Value::from(Ok::<(), Fault>(())), "no signal"),
+            (Value::NO_ERROR, "no error"),
+        ] {
+            assert_eq!(shown(&value), text);
+        }
+    }
+
+    #[test]
+    fn a_word_is_never_taken_for_anything_else() {
+        let mut finding = Finding::new();
+        assert_eq!(finding.word("word", 8, u64::MAX, 0), Err(Stop::Fail));
+        let want = "word at offset 0x8: 0xffffffffffffffff, want 0x0";
+        assert_eq!(shown(&finding), want);
     }
 }

@@ -2,28 +2,8 @@
 
 //! Records of the kernel's log, as `/dev/kmsg` gives them (Documentation/ABI/testing/dev-kmsg).
 
-/// A record: `6,339,5140900,-;text`, and lines that begin with a blank for each property.
-///
-/// ```
-/// use faultline_core::kmsg::Record;
-///
-/// let record = Record::parse(b"4,339,5140900,-;cpu 1: gone\n SUBSYSTEM=cpu\n").unwrap();
-/// assert_eq!((record.facility, record.level), (0, 4));
-/// assert_eq!(record.text, b"cpu 1: gone");
-/// assert!(record.is_complaint());
-/// ```
-#[derive(Debug, PartialEq, Eq)]
-pub struct Record<'a> {
-    /// Who wrote it; the kernel is 0.
-    pub facility: u32,
-    /// How urgent it is: 0 is an emergency, 4 a warning, 7 for debugging.
-    pub level: u32,
-    /// What it says, in one line; `\xNN` stands for what is not printable.
-    pub text: &'a [u8],
-}
-
 /// The least urgent level that counts as a complaint: `KERN_WARNING`.
-const WARNING: u32 = 4;
+const WARNING: u8 = b'4';
 
 /// What the kernel prints when it caught itself in a mistake, at whatever level.
 const SPLATS: [&[u8]; 4] = [b"BUG:", b"WARNING:", b"Oops", b"Call trace:"];
@@ -32,44 +12,37 @@ const SPLATS: [&[u8]; 4] = [b"BUG:", b"WARNING:", b"Oops", b"Call trace:"];
 /// one. It says nothing about how the driver behaves.
 const TAINT: &[u8] = b"faultline: loading out-of-tree module taints kernel.";
 
-impl<'a> Record<'a> {
-    /// Takes a record apart. `None`: it is not one.
-    pub fn parse(record: &'a [u8]) -> Option<Self> {
-        let mut priority = 0u32;
-        for digit in record.iter().take_while(|digit| digit.is_ascii_digit()) {
-            priority = priority
-                .wrapping_mul(10)
-                .wrapping_add(u32::from(digit - b'0'));
-        }
-        let text = record.get(position(record, b';')? + 1..)?;
-        let text = text.get(..position(text, b'\n').unwrap_or(text.len()))?;
-        Some(Self {
-            facility: priority >> 3,
-            level: priority & 7,
-            text,
-        })
-    }
-
-    /// Whether the kernel complains here. What user space writes to the log is not the kernel's.
-    pub fn is_complaint(&self) -> bool {
-        self.facility == 0
-            && self.text != TAINT
-            && (self.level <= WARNING || SPLATS.iter().any(|splat| contains(self.text, splat)))
-    }
+/// What a record says, in one line, if the kernel complains there. `\xNN` stands for what is not
+/// printable.
+///
+/// A record is `6,339,5140900,-;text`, and lines that begin with a blank for each property. Its
+/// first number is the level, from 0, an emergency, to 7, for debugging, and eight times the
+/// facility. The kernel's own is 0: a number of two digits is of what user space has written.
+///
+/// ```
+/// use faultline_core::kmsg::complaint;
+///
+/// let record = b"4,339,5140900,-;cpu 1: gone\n SUBSYSTEM=cpu\n";
+/// assert_eq!(complaint(record), Some(&b"cpu 1: gone"[..]));
+/// ```
+pub fn complaint(record: &[u8]) -> Option<&[u8]> {
+    let [level @ b'0'..=b'7', b',', rest @ ..] = record else {
+        return None;
+    };
+    let (_, text) = cut(rest, b';')?;
+    let text = cut(text, b'\n').map_or(text, |(line, _)| line);
+    let complains = *level <= WARNING || SPLATS.iter().any(|splat| contains(text, splat));
+    (complains && text != TAINT).then_some(text)
 }
 
-fn position(bytes: &[u8], wanted: u8) -> Option<usize> {
-    bytes.iter().position(|byte| *byte == wanted)
+/// What is before the first of these bytes, and what is after it.
+fn cut(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let index = bytes.iter().position(|byte| *byte == at)?;
+    Some((&bytes[..index], &bytes[index + 1..]))
 }
 
-fn contains(mut text: &[u8], part: &[u8]) -> bool {
-    while !text.starts_with(part) {
-        match text.split_first() {
-            Some((_, rest)) => text = rest,
-            None => return false,
-        }
-    }
-    true
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }
 
 #[cfg(test)]
@@ -77,7 +50,7 @@ mod tests {
     use super::*;
 
     fn complains(record: &str) -> bool {
-        Record::parse(record.as_bytes()).unwrap().is_complaint()
+        complaint(record.as_bytes()).is_some()
     }
 
     #[test]
@@ -120,22 +93,22 @@ mod tests {
 
     #[test]
     fn flags_that_a_later_kernel_adds_do_not_matter() {
-        let record = Record::parse(b"3,1,2,c,caller=T1;x;y\n KEY=WARNING: no\n").unwrap();
-        assert_eq!(
-            record,
-            Record {
-                facility: 0,
-                level: 3,
-                text: b"x;y"
-            }
-        );
+        let record = b"3,1,2,c,caller=T1;x;y\n KEY=WARNING: no\n";
+        assert_eq!(complaint(record), Some(&b"x;y"[..]));
         assert!(!complains("6,1,2,-;fine\n KEY=BUG: in a property\n"));
     }
 
     #[test]
     fn what_is_no_record_is_none() {
-        for bytes in [&b""[..], b"6,1,2,-", b"\n"] {
-            assert_eq!(Record::parse(bytes), None);
+        for bytes in [
+            &b""[..],
+            b"4",
+            b"4,1,2,-",
+            b"\n",
+            b"-4,1,2,-;x",
+            b"9,1,2,-;x",
+        ] {
+            assert_eq!(complaint(bytes), None);
         }
     }
 }

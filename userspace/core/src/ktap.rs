@@ -2,13 +2,13 @@
 
 //! A writer of KTAP version 1, as Documentation/dev-tools/ktap.rst defines it.
 
-use crate::text::{Out, Printable, Show};
+use crate::text::Out;
 
 /// A group of tests: a version line, a plan, and as many results as the plan says.
 ///
 /// ```
 /// use faultline_core::ktap::{Group, Outcome};
-/// use faultline_core::text::{Out, Printable};
+/// use faultline_core::text::Out;
 ///
 /// struct Screen(String);
 ///
@@ -19,13 +19,13 @@ use crate::text::{Out, Printable, Show};
 /// }
 ///
 /// let mut screen = Screen(String::new());
-/// let name = Printable(b"/dev/faultline0");
+/// let name = b"/dev/faultline0";
 /// let mut devices = Group::new(&mut screen, 1);
 /// let mut checks = devices.group(name, 2);
 /// checks.diagnostic().text("zeroed: 4096 bytes are zero\n");
-/// checks.result(Outcome::Pass, Printable(b"zeroed"), &Printable(b""));
-/// checks.result(Outcome::Skip, Printable(b"pagemap_same"), &Printable(b"needs CAP_SYS_ADMIN"));
-/// devices.result(Outcome::Pass, name, &Printable(b""));
+/// checks.result(Outcome::Pass, b"zeroed").text("\n");
+/// checks.result(Outcome::Skip, b"pagemap_same").text("needs CAP_SYS_ADMIN\n");
+/// devices.result(Outcome::Pass, name).text("\n");
 /// let lines: Vec<_> = screen.0.lines().collect();
 /// assert_eq!(
 ///     lines,
@@ -59,6 +59,26 @@ pub enum Outcome {
     Skip,
 }
 
+impl Outcome {
+    /// The exit status of a program of which this is all there is to say, as kselftest has it.
+    pub const fn status(self) -> i32 {
+        match self {
+            Self::Pass => 0,
+            Self::Fail => 1,
+            Self::Skip => 4,
+        }
+    }
+
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "PASS",
+            Self::Fail => "FAIL",
+            Self::Skip => "SKIP",
+        }
+    }
+}
+
 impl<'w> Group<'w> {
     /// Starts the outermost group, of `plan` tests.
     pub fn new(out: &'w mut dyn Out, plan: u64) -> Self {
@@ -67,19 +87,15 @@ impl<'w> Group<'w> {
             indent: "",
             results: 0,
         };
-        group
-            .out
-            .text("KTAP version 1\n1..")
-            .number(plan)
-            .text("\n");
+        group.out.form("KTAP version 1\n1..%\n", &[plan]);
         group
     }
 
     /// Starts a group of `plan` tests within the outermost one, for which this one is to have a
     /// result of the same name.
-    pub fn group(&mut self, name: Printable<'_>, plan: u64) -> Group<'_> {
-        self.out.text("  KTAP version 1\n  # Subtest: ").show(&name);
-        self.out.text("\n  1..").number(plan).text("\n");
+    pub fn group(&mut self, name: &[u8], plan: u64) -> Group<'_> {
+        let out = self.out.text("  KTAP version 1\n  # Subtest: ");
+        out.printable(name).form("\n  1..%\n", &[plan]);
         Group {
             out: self.out,
             indent: "  ",
@@ -93,25 +109,22 @@ impl<'w> Group<'w> {
         self.out.text(self.indent).text("# ")
     }
 
-    /// Writes the result of the next test, and the reason if it was skipped.
-    pub fn result(&mut self, outcome: Outcome, name: Printable<'_>, reason: &dyn Show) {
+    /// Begins the line with the result of the next test, which is to end with the reason if it was
+    /// skipped, and a line break.
+    #[inline(never)]
+    pub fn result(&mut self, outcome: Outcome, name: &[u8]) -> &mut (dyn Out + 'w) {
         self.results += 1;
         let ok = if outcome == Outcome::Fail {
-            "not ok "
+            "not ok % "
         } else {
-            "ok "
+            "ok % "
         };
-        let line = self
-            .out
-            .text(self.indent)
-            .text(ok)
-            .number(self.results)
-            .text(" ")
-            .show(&name);
+        let out = self.out.text(self.indent).form(ok, &[self.results]);
+        out.printable(name);
         if outcome == Outcome::Skip {
-            line.text(" # SKIP ").show(reason);
+            out.text(" # SKIP ");
         }
-        line.text("\n");
+        out
     }
 
     /// Where the group is written to, for lines that are no part of it.

@@ -12,7 +12,7 @@
 //! - [`finding`]: what was seen, and what was wanted.
 //! - [`ktap`]: the report's format, KTAP version 1.
 //! - [`pattern`]: the data that is written and looked for.
-//! - [`kmsg`]: records of the kernel's log, and which of them are complaints.
+//! - [`kmsg`]: which records of the kernel's log are complaints.
 //! - [`random`]: numbers for `faultline-stress`, and [`options`] its command line.
 //! - [`args`] and [`nodes`]: the command line, and the devices when it names none.
 //! - [`bench`]: what `faultline-bench` has of its own.

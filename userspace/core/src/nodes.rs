@@ -17,23 +17,17 @@ pub const MAX_NODES: u32 = 256;
 /// assert_eq!(nodes.count(), 2);
 /// assert!(nodes.numbers().eq([9, 10]));
 /// ```
+#[derive(Default)]
 pub struct Nodes {
-    seen: [bool; MAX_NODES as usize],
-}
-
-impl Default for Nodes {
-    fn default() -> Self {
-        Self {
-            seen: [false; MAX_NODES as usize],
-        }
-    }
+    /// A bit for each number.
+    seen: [u64; (MAX_NODES / u64::BITS) as usize],
 }
 
 impl Nodes {
     /// Takes note of a node, if it is one that is looked for.
     pub fn see(&mut self, number: u32) {
-        if let Some(seen) = self.seen.get_mut(number as usize) {
-            *seen = true;
+        if let Some(seen) = self.seen.get_mut((number / u64::BITS) as usize) {
+            *seen |= 1 << (number % u64::BITS);
         }
     }
 
@@ -44,8 +38,10 @@ impl Nodes {
 
     /// What was seen, ascending.
     pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
-        let numbered = self.seen.iter().zip(0..);
-        numbered.filter_map(|(seen, number)| seen.then_some(number))
+        let seen = |number: &u32| {
+            self.seen[(number / u64::BITS) as usize] >> (number % u64::BITS) & 1 != 0
+        };
+        (0..MAX_NODES).filter(seen)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::checks::{Context, CHECKS};
 use crate::device::System;
 use crate::finding::{Finding, Stop};
 use crate::ktap::{Group, Outcome};
-use crate::text::{Note, Out, Printable, Show};
+use crate::text::{Line, Out};
 
 /// A run over devices.
 pub struct Session<'a, S> {
@@ -24,24 +24,6 @@ pub struct Session<'a, S> {
 /// How many checks had which outcome.
 #[derive(Clone, Copy, Default)]
 struct Counts([u64; 3]);
-
-/// What came of a run, and the exit status of a program that has nothing else to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Some checks passed, and none failed.
-    Pass = 0,
-    /// A check failed.
-    Fail = 1,
-    /// There was nothing to check, or nothing could be checked.
-    Skip = 4,
-}
-
-impl Verdict {
-    /// The exit status.
-    pub const fn status(self) -> i32 {
-        self as i32
-    }
-}
 
 impl<'a, S: System> Session<'a, S> {
     /// Starts the report on `devices` devices.
@@ -59,22 +41,19 @@ impl<'a, S: System> Session<'a, S> {
 
     /// Makes all checks on one device.
     pub fn verify(&mut self, path: &CStr) {
-        let name = Printable(path.to_bytes());
+        let name = path.to_bytes();
         let mut finding = Finding::new();
         let mut counts = Counts::default();
         self.devices += 1;
         if let Ok(mut context) = Context::open(self.system, path, &mut finding) {
             let info = context.info();
-            let coherency = if info.flags & FLAG_COHERENT == 0 {
-                " bytes, non-coherent, DMA address "
+            let form = if info.flags & FLAG_COHERENT == 0 {
+                ": % bytes, non-coherent, DMA address &\n"
             } else {
-                " bytes, coherent, DMA address "
+                ": % bytes, coherent, DMA address &\n"
             };
-            let out = self.report.diagnostic().show(&name).text(": ");
-            out.number(info.size)
-                .text(coherency)
-                .hex(info.dma_address)
-                .text("\n");
+            let out = self.report.diagnostic().printable(name);
+            out.form(form, &[info.size, info.dma_address]);
             let mut group = self.report.group(name, CHECKS.len() as u64);
             for check in &CHECKS {
                 let outcome = match context.run(check) {
@@ -82,62 +61,60 @@ impl<'a, S: System> Session<'a, S> {
                     Err(Stop::Fail) => Outcome::Fail,
                     Err(Stop::Skip) => Outcome::Skip,
                 };
-                let check = Printable(check.0.as_bytes());
                 counts.0[outcome as usize] += 1;
                 if outcome == Outcome::Fail {
-                    self.failures.add(name, check);
+                    self.failures.add(name, check.0);
                 }
-                conclude(&mut group, outcome, check, context.finding());
+                conclude(&mut group, outcome, check.0.as_bytes(), context.finding());
             }
-            let reason = Printable(b"no check could be made");
-            self.report.result(counts.outcome(), name, &reason);
+            let outcome = counts.outcome();
+            let line = self.report.result(outcome, name);
+            line.text(if outcome == Outcome::Skip {
+                "no check could be made\n"
+            } else {
+                "\n"
+            });
         } else {
             // It cannot be opened, or is none: one check, which failed.
             counts.0[Outcome::Fail as usize] = 1;
-            self.failures.add(name, Printable(b"open"));
+            self.failures.add(name, "open");
             conclude(&mut self.report, Outcome::Fail, name, &finding);
         }
-        for (total, count) in self.counts.0.iter_mut().zip(counts.0) {
+        for (total, count) in self.counts.0.iter_mut().zip(&counts.0) {
             *total += count;
         }
     }
 
     /// Ends the report with the totals, as kselftest writes them, and gives the verdict.
-    pub fn finish(&mut self) -> Verdict {
+    pub fn finish(&mut self) -> Outcome {
         let [passed, failed, skipped] = self.counts.0;
-        let out = self.report.out().text("# Totals: pass:").number(passed);
-        let out = out.text(" fail:").number(failed);
-        let out = out.text(" xfail:0 xpass:0 skip:").number(skipped);
-        let (verdict, word) = match self.counts.outcome() {
-            Outcome::Pass => (Verdict::Pass, "PASS: "),
-            Outcome::Fail => (Verdict::Fail, "FAIL: "),
-            Outcome::Skip => (Verdict::Skip, "SKIP: "),
-        };
-        let out = out.text(" error:0\nfaultline-verify: ").text(word);
-        count(out, self.devices, " device");
-        count(out.text(", "), passed + failed + skipped, " check");
-        let out = out.text(": ").number(passed).text(" passed, ");
-        let out = out.number(failed).text(" failed, ").number(skipped);
-        out.text(" skipped").show(&self.failures).text("\n");
+        let verdict = self.counts.outcome();
+        let out = self.report.out().form(
+            "# Totals: pass:% fail:% xfail:0 xpass:0 skip:% error:0\nfaultline-verify: ",
+            &[passed, failed, skipped],
+        );
+        let checks = passed + failed + skipped;
+        out.text(verdict.word()).form(
+            ": % device+, % check+: % passed, % failed, % skipped",
+            &[self.devices, checks, passed, failed, skipped],
+        );
+        self.failures.conclude(out);
         verdict
     }
 }
 
 /// Writes what was seen, and the result.
 #[inline(never)]
-fn conclude(group: &mut Group<'_>, outcome: Outcome, name: Printable<'_>, finding: &Finding) {
+fn conclude(group: &mut Group<'_>, outcome: Outcome, name: &[u8], finding: &Finding) {
     if outcome != Outcome::Skip {
-        let out = group.diagnostic().show(&name);
+        let out = group.diagnostic().printable(name);
         out.text(": ").show(finding).text("\n");
     }
-    group.result(outcome, name, finding);
-}
-
-/// Writes a number of things: "1 check", "2 checks".
-fn count(out: &mut dyn Out, number: u64, thing: &str) {
-    out.number(number)
-        .text(thing)
-        .text(if number == 1 { "" } else { "s" });
+    let line = group.result(outcome, name);
+    if outcome == Outcome::Skip {
+        line.show(finding);
+    }
+    line.text("\n");
 }
 
 impl Counts {
@@ -151,41 +128,45 @@ impl Counts {
 }
 
 /// Reports that there is no device to verify.
-pub fn no_device(out: &mut dyn Out) -> Verdict {
+pub fn no_device(out: &mut dyn Out) -> Outcome {
     out.text(
         "KTAP version 1\n1..0 # SKIP no /dev/faultline* device\n\
          faultline-verify: SKIP: no /dev/faultline* device\n",
     );
-    Verdict::Skip
+    Outcome::Skip
 }
 
 /// The checks that failed, by name as far as they fit on the verdict's line.
 #[derive(Default)]
 struct Failures {
-    names: Note<160>,
+    names: Line,
     unnamed: u64,
 }
 
 impl Failures {
-    fn add(&mut self, device: Printable<'_>, check: Printable<'_>) {
+    fn add(&mut self, device: &[u8], check: &str) {
         // A name is shown in as many bytes as it has.
-        let length = device.0.len() + check.0.len() + ", : ".len();
+        let length = device.len() + check.len() + ", : ".len();
         if self.unnamed > 0 || length > self.names.room() {
             self.unnamed += 1;
             return;
         }
         let separator = if self.names.is_empty() { ": " } else { ", " };
         let names: &mut dyn Out = &mut self.names;
-        names.text(separator).show(&device).text(": ").show(&check);
+        names
+            .text(separator)
+            .printable(device)
+            .text(": ")
+            .text(check);
     }
-}
 
-impl Show for Failures {
-    fn show(&self, out: &mut dyn Out) {
+    /// Ends a line with them.
+    fn conclude(&self, out: &mut dyn Out) {
         out.show(&self.names);
         if self.unnamed > 0 {
-            out.text(" and ").number(self.unnamed).text(" more");
+            out.form(" and % more", &[self.unnamed]);
         }
+        out.text("\n");
     }
 }
 

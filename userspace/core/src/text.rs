@@ -17,7 +17,8 @@
 //! let mut screen = Screen(String::new());
 //! let out: &mut dyn Out = &mut screen;
 //! out.text("page ").number(7).text(" at ").hex(0x7000).text("\n");
-//! assert_eq!(screen.0, "page 7 at 0x7000\n");
+//! out.form("% page+, % byte+ at &\n", &[1, 4096, 0x7000]);
+//! assert_eq!(screen.0, "page 7 at 0x7000\n1 page, 4096 bytes at 0x7000\n");
 //! ```
 
 /// Takes text.
@@ -51,6 +52,40 @@ impl<'a> dyn Out + 'a {
     #[inline(never)]
     pub fn hex(&mut self, number: u64) -> &mut Self {
         self.text("0x").digits(number, 16)
+    }
+
+    /// Writes a text with numbers in it: the next one in place of `%` in decimal, in place of `&`
+    /// in hexadecimal. A `+` stands for the plural's s, unless the number before it is 1.
+    #[inline(never)]
+    pub fn form(&mut self, form: &str, numbers: &[u64]) -> &mut Self {
+        let mut numbers = numbers.iter();
+        let mut number = 0;
+        for byte in form.as_bytes() {
+            if let b'%' | b'&' = byte {
+                number = numbers.next().copied().unwrap_or(0);
+            }
+            match byte {
+                b'%' => self.number(number),
+                b'&' => self.hex(number),
+                b'+' if number == 1 => continue,
+                b'+' => self.text("s"),
+                byte => {
+                    self.write(&[*byte]);
+                    continue;
+                }
+            };
+        }
+        self
+    }
+
+    /// Writes bytes that others wrote, as [`Printable`] says.
+    #[inline(never)]
+    pub fn printable(&mut self, bytes: &[u8]) -> &mut Self {
+        for byte in bytes {
+            let printable = matches!(byte, b' '..=b'~') && *byte != b'#';
+            self.write(&[if printable { *byte } else { b'?' }]);
+        }
+        self
     }
 
     /// Writes a value.
@@ -87,12 +122,12 @@ pub struct Printable<'a>(pub &'a [u8]);
 
 impl Show for Printable<'_> {
     fn show(&self, out: &mut dyn Out) {
-        for byte in self.0 {
-            let printable = matches!(byte, b' '..=b'~') && *byte != b'#';
-            out.write(&[if printable { *byte } else { b'?' }]);
-        }
+        out.printable(self.0);
     }
 }
+
+/// Text as long as a line may be that has more in it than that.
+pub type Line = Note<160>;
 
 /// Text that grows up to `N` bytes. What goes beyond is left out, and three dots say so.
 #[derive(Default)]
@@ -176,6 +211,14 @@ mod tests {
             });
             assert_eq!(text, format!("{number} {number:#x}"));
         }
+    }
+
+    #[test]
+    fn forms_are_filled_in() {
+        let text = written(|out| {
+            out.form("% page+, % page+, & byte+, %", &[1, 2, 17]);
+        });
+        assert_eq!(text, "1 page, 2 pages, 0x11 bytes, 0");
     }
 
     #[test]

@@ -246,7 +246,7 @@ fn executable(c: &mut Context<'_>) -> Result<(), Stop> {
 
 fn out_of_range(c: &mut Context<'_>) -> Result<(), Stop> {
     /// `EOVERFLOW`.
-    const OVERFLOW: Errno = Errno(75);
+    const OVERFLOW: Errno = Errno::new(75);
 
     let file = c.open()?;
     let (size, page) = (c.target.size, c.page());

@@ -5,7 +5,7 @@
 use faultline_core::device::{Fault, Signal};
 use faultline_core::errno::Errno;
 use faultline_core::ktap::{Group, Outcome};
-use faultline_core::text::{Out, Printable, Show};
+use faultline_core::text::{Out, Show};
 use faultline_sys::task::Ending;
 
 use crate::outcome;
@@ -187,13 +187,13 @@ impl Report {
         plan: u64,
         run: impl FnOnce(&mut Part<'_, '_>),
     ) {
-        let name = Printable(name);
         let failed_before = self.failed;
         run(&mut Part {
             group: &mut all.group(name, plan),
             report: self,
         });
-        all.result(outcome(self.failed > failed_before), name, &Printable(b""));
+        all.result(outcome(self.failed > failed_before), name)
+            .text("\n");
     }
 }
 
@@ -219,8 +219,7 @@ impl Part<'_, '_> {
             Outcome::Fail => self.report.failed += 1,
             Outcome::Skip => self.report.skipped += 1,
         }
-        let name = Printable(name.as_bytes());
-        let reason = Printable(reason.as_bytes());
-        self.group.result(outcome, name, &reason);
+        let line = self.group.result(outcome, name.as_bytes());
+        line.text(reason).text("\n");
     }
 }

@@ -24,7 +24,9 @@ pub struct FaultCounter(OwnedFd);
 impl FaultCounter {
     /// Opens what the kernel says of this process.
     pub fn new() -> Result<Self, Errno> {
-        open(c"/proc/self/stat", OFlags::RDONLY).map(Self)
+        open(c"/proc/self/stat", OFlags::RDONLY)
+            .map(Self)
+            .map_err(errno)
     }
 
     /// The faults so far.

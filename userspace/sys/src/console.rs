@@ -56,10 +56,10 @@ impl Console {
     }
 
     fn flush(&mut self) {
-        let mut rest = &self.line[..self.length];
-        while !rest.is_empty() && !self.failed {
-            match rustix::io::write(self.file, rest) {
-                Ok(written) if written > 0 => rest = &rest[written..],
+        let mut done = 0;
+        while done < self.length && !self.failed {
+            match rustix::io::write(self.file, &self.line[done..self.length]) {
+                Ok(written) if written > 0 => done += written,
                 Err(rustix::io::Errno::INTR) => {}
                 _ => self.failed = true,
             }
@@ -74,12 +74,9 @@ impl Out for Console {
     /// One line that is lost does not cost the rest: ask [`Console::has_failed`] at the end.
     fn write(&mut self, bytes: &[u8]) {
         for &byte in bytes {
-            if self.length == self.line.len() {
-                self.flush();
-            }
             self.line[self.length] = byte;
             self.length += 1;
-            if byte == b'\n' {
+            if byte == b'\n' || self.length == self.line.len() {
                 self.flush();
             }
         }

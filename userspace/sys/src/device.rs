@@ -7,10 +7,11 @@ use core::ffi::CStr;
 use faultline_core::device::{Device, System};
 use faultline_core::errno::Errno;
 use faultline_core::nodes::{Nodes, MAX_NODES};
-use faultline_core::text::Out;
+use faultline_core::text::{Line, Out};
 use faultline_uapi::{Frame, Info, FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, Access, Mode, OFlags, SeekFrom};
+use rustix::io;
 use rustix::ioctl;
 use rustix::mm::{MapFlags, ProtFlags};
 
@@ -19,8 +20,8 @@ use crate::memory::Area;
 
 /// The running machine. Its view of the kernel's log begins when it is made.
 pub struct Machine {
-    pagemap: Result<OwnedFd, Errno>,
-    log: Result<OwnedFd, Errno>,
+    pagemap: io::Result<OwnedFd>,
+    log: io::Result<OwnedFd>,
 }
 
 impl Machine {
@@ -29,7 +30,7 @@ impl Machine {
     pub fn new() -> Self {
         let log = open(c"/dev/kmsg", OFlags::RDONLY | OFlags::NONBLOCK).and_then(|log| {
             // After the last record, which is not ours to judge.
-            fs::seek(&log, SeekFrom::End(0)).map_err(errno)?;
+            fs::seek(&log, SeekFrom::End(0))?;
             Ok(log)
         });
         Self {
@@ -54,14 +55,14 @@ impl System for Machine {
     }
 
     fn open(&mut self, path: &CStr) -> Result<File, Errno> {
-        open(path, OFlags::RDWR).map(File)
+        open(path, OFlags::RDWR).map(File).map_err(errno)
     }
 
     fn pagemap(&mut self, address: u64) -> Result<u64, Errno> {
-        let pagemap = self.pagemap.as_ref().map_err(|&errno| errno)?;
+        let pagemap = self.pagemap.as_ref().map_err(|&error| errno(error))?;
         let mut entry = [0; 8];
         let offset = address / self.page_size() * entry.len() as u64;
-        match rustix::io::pread(pagemap, &mut entry, offset).map_err(errno)? {
+        match io::pread(pagemap, &mut entry, offset).map_err(errno)? {
             8 => Ok(u64::from_ne_bytes(entry)),
             // The end of the file: no user address is that high.
             _ => Err(Errno::FAULT),
@@ -71,7 +72,7 @@ impl System for Machine {
     fn map_beyond_a_file(&mut self) -> Result<Area, Errno> {
         // The program's own file is there on every machine, and is far smaller than this.
         const BEYOND: u64 = 1 << 30;
-        let file = open(c"/proc/self/exe", OFlags::RDONLY)?;
+        let file = open(c"/proc/self/exe", OFlags::RDONLY).map_err(errno)?;
         Area::new(
             file.as_fd(),
             BEYOND,
@@ -81,13 +82,9 @@ impl System for Machine {
         )
     }
 
-    fn log_record<'b>(&mut self, buffer: &'b mut [u8]) -> Result<Option<&'b [u8]>, Errno> {
-        let log = self.log.as_ref().map_err(|&errno| errno)?;
-        match rustix::io::read(log, &mut *buffer).map_err(errno) {
-            Ok(length) => Ok(Some(&buffer[..length])),
-            Err(Errno::AGAIN) => Ok(None),
-            Err(errno) => Err(errno),
-        }
+    fn log_record(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let log = self.log.as_ref().map_err(|&error| errno(error))?;
+        io::read(log, buffer).map_err(errno)
     }
 }
 
@@ -102,7 +99,7 @@ impl File {
         } else {
             OFlags::RDWR
         };
-        open(path, flags).map(Self)
+        open(path, flags).map(Self).map_err(errno)
     }
 }
 
@@ -143,12 +140,12 @@ impl Device for File {
     }
 
     fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<u64, Errno> {
-        let length = rustix::io::pread(&self.0, bytes, offset);
+        let length = io::pread(&self.0, bytes, offset);
         length.map(|length| length as u64).map_err(errno)
     }
 
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<u64, Errno> {
-        let length = rustix::io::pwrite(&self.0, bytes, offset);
+        let length = io::pwrite(&self.0, bytes, offset);
         length.map(|length| length as u64).map_err(errno)
     }
 }
@@ -178,44 +175,27 @@ pub fn find() -> Result<Nodes, Errno> {
 }
 
 /// The path of a node.
-pub struct NodePath {
-    /// Zeroed beyond `length`.
-    bytes: [u8; 32],
-    length: usize,
-}
+pub struct NodePath(Line);
 
 impl NodePath {
     /// The path of `/dev/faultlineN`.
     pub fn new(number: u32) -> Self {
-        let mut path = Self {
-            bytes: [0; 32],
-            length: 0,
-        };
+        let mut path = Line::new();
         let out: &mut dyn Out = &mut path;
-        out.text("/dev/faultline").number(u64::from(number));
-        path
+        out.form("/dev/faultline%\0", &[number.into()]);
+        Self(path)
     }
 
     /// The path, for a system call.
     pub fn as_c_str(&self) -> &CStr {
-        // SAFETY: `write` leaves the last byte as it was made: zero.
-        unsafe { CStr::from_ptr(self.bytes.as_ptr().cast()) }
-    }
-}
-
-impl Out for NodePath {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            // 14 characters and at most 10 digits leave a byte free at the end.
-            if self.length < self.bytes.len() - 1 {
-                self.bytes[self.length] = byte;
-                self.length += 1;
-            }
-        }
+        // SAFETY: `new` has written a NUL: with all the digits there can be, it fits.
+        unsafe { CStr::from_ptr(self.0.bytes().as_ptr().cast()) }
     }
 }
 
 /// Opens a file that exists; no program that is started later inherits it.
-pub(crate) fn open(path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
-    fs::open(path, flags | OFlags::CLOEXEC, Mode::empty()).map_err(errno)
+///
+/// With rustix's own error the result fits into a register.
+pub(crate) fn open(path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
+    fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())
 }

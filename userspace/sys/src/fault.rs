@@ -10,7 +10,7 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 use faultline_core::device::{Fault, Signal};
-use origin::signal::{sigaction, Sigaction, SigactionFlags, Siginfo, SIG_DFL};
+use origin::signal::{sigaction, Sigaction, SigactionFlags, Sighandler, Siginfo, SIG_DFL};
 use rustix::runtime::KernelSigSet;
 
 use crate::arch;
@@ -28,34 +28,36 @@ const SIGSEGV: u8 = origin::signal::Signal::SEGV.as_raw() as u8;
 
 /// Takes charge of SIGBUS and SIGSEGV.
 pub fn install() {
-    for signal in [origin::signal::Signal::BUS, origin::signal::Signal::SEGV] {
-        // SAFETY: the field's type is that of a handler without `SA_SIGINFO`. Nobody but the kernel
-        // calls what is in it, and with that flag it does so with the arguments of `on_fault`.
-        let handler = unsafe {
-            core::mem::transmute::<
-                unsafe extern "C" fn(c_int, *mut Siginfo, *mut c_void),
-                unsafe extern "C" fn(c_int),
-            >(on_fault)
-        };
-        let action = Sigaction {
-            sa_handler_kernel: Some(handler),
-            sa_flags: SigactionFlags::SIGINFO,
-            ..no_action()
-        };
-        // SAFETY: the handler touches nothing but atomics and its own arguments, and this program
-        // relies on no other handler of these signals.
-        let installed = unsafe { sigaction(signal, Some(action)) };
-        debug_assert!(installed.is_ok(), "the signals exist and can be caught");
-    }
+    // SAFETY: the field's type is that of a handler without `SA_SIGINFO`. Nobody but the kernel
+    // calls what is in it, and with that flag it does so with the arguments of `on_fault`.
+    let handler = unsafe {
+        core::mem::transmute::<
+            unsafe extern "C" fn(c_int, *mut Siginfo, *mut c_void),
+            unsafe extern "C" fn(c_int),
+        >(on_fault)
+    };
+    // SAFETY: the handler touches nothing but atomics and its own arguments, and this program
+    // relies on no other handler of these signals.
+    unsafe { answer_by(Some(handler)) };
 }
 
-/// The default action.
-fn no_action() -> Sigaction {
-    Sigaction {
-        sa_handler_kernel: SIG_DFL,
-        sa_flags: SigactionFlags::empty(),
-        sa_restorer: None,
-        sa_mask: KernelSigSet::empty(),
+/// Has both signals answered by a handler that takes a `siginfo_t`, or by the default action.
+///
+/// # Safety
+///
+/// It must be right to call the handler whenever such a signal comes.
+#[inline(never)]
+unsafe fn answer_by(handler: Sighandler) {
+    for signal in &[origin::signal::Signal::BUS, origin::signal::Signal::SEGV] {
+        let action = Sigaction {
+            sa_handler_kernel: handler,
+            sa_flags: SigactionFlags::SIGINFO,
+            sa_restorer: None,
+            sa_mask: KernelSigSet::empty(),
+        };
+        // SAFETY: as the caller vouches.
+        let done = unsafe { sigaction(*signal, Some(action)) };
+        debug_assert!(done.is_ok(), "the signals exist and can be caught");
     }
 }
 
@@ -118,10 +120,8 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut Siginfo, context: *mut c
     if address.wrapping_sub(START.load(Relaxed)) >= LENGTH.load(Relaxed) {
         // Not ours. The default action is set and the instruction runs again: this time the
         // signal kills, and says where.
-        for fatal in [origin::signal::Signal::BUS, origin::signal::Signal::SEGV] {
-            // SAFETY: the default action runs no code of this program.
-            let _ = unsafe { sigaction(fatal, Some(no_action())) };
-        }
+        // SAFETY: the default action runs no code of this program.
+        unsafe { answer_by(SIG_DFL) };
         return;
     }
     if SIGNAL.load(Relaxed) == 0 {

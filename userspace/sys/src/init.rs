@@ -6,7 +6,6 @@ use core::ffi::CStr;
 use core::ptr::null;
 
 use faultline_core::errno::Errno;
-use faultline_core::text::Printable;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{mount, MountFlags};
 use rustix::process::{chdir, ioctl_tiocsctty, setsid, wait, WaitOptions};
@@ -17,6 +16,9 @@ use rustix::system::{reboot, RebootCommand};
 use crate::console::{stdout, Console};
 use crate::device::open;
 use crate::{errno, module};
+
+/// The driver's module.
+pub const MODULE: &CStr = c"/lib/modules/faultline.ko";
 
 /// What a program expects to be mounted, in this order, and where.
 const MOUNTS: [(&CStr, &CStr); 5] = [
@@ -60,16 +62,16 @@ pub fn set_up() -> Console {
     console
 }
 
-/// Loads a kernel module.
-pub fn load_module(path: &CStr) -> Result<(), Errno> {
-    module::load(path, c"")
+/// Loads the driver's [`MODULE`].
+pub fn load_module() -> Result<(), Errno> {
+    module::load(MODULE, c"")
 }
 
 /// Says of a file, or of a call that has none, what came of it.
 #[inline(never)]
 pub fn complain(console: &mut Console, what: &CStr, errno: Errno) {
-    let what = Printable(what.to_bytes());
-    let out = console.out().text("faultline: ").show(&what).text(": ");
+    let out = console.out().text("faultline: ");
+    out.printable(what.to_bytes()).text(": ");
     out.show(&errno).text("\n");
 }
 
@@ -93,7 +95,7 @@ impl Program {
     /// - `EINVAL`: it is empty, its last argument has no end, or it is not shorter than
     ///   [`Program::MAX_BYTES`].
     pub fn read(path: &CStr) -> Result<Self, Errno> {
-        let file = open(path, OFlags::RDONLY)?;
+        let file = open(path, OFlags::RDONLY).map_err(errno)?;
         let mut program = Self {
             text: [0; Self::MAX_BYTES],
             length: 0,

@@ -29,5 +29,6 @@ pub mod task;
 
 /// What rustix calls an error, as the core crate calls it.
 pub fn errno(errno: rustix::io::Errno) -> faultline_core::errno::Errno {
-    faultline_core::errno::Errno(u64::from(errno.raw_os_error().unsigned_abs()))
+    // CAST: it is above zero. From here to there nothing is left of it but a sign extension.
+    faultline_core::errno::Errno::new(i64::from(errno.raw_os_error()) as u64)
 }

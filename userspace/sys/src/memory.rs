@@ -250,8 +250,7 @@ impl Drop for Area {
 }
 
 impl Unmapped for Gone {
-    fn load_byte(&self, offset: u64) -> Result<u8, Fault> {
-        let mut byte = [0];
-        self.area.load(offset, &mut byte).map(|()| byte[0])
+    fn load(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+        self.area.load(offset, bytes)
     }
 }

@@ -13,7 +13,7 @@ use crate::errno;
 
 /// Loads a module, with parameters as `insmod` takes them.
 pub fn load(path: &CStr, parameters: &CStr) -> Result<(), Errno> {
-    let module = open(path, OFlags::RDONLY)?;
+    let module = open(path, OFlags::RDONLY).map_err(errno)?;
     finit_module(module, parameters, 0).map_err(errno)
 }
 

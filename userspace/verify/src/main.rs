@@ -3,8 +3,8 @@
 //! `faultline-verify`: verifies the buffers of the faultline driver.
 //!
 //! From a shell it does what its arguments say. As the first process of a machine it loads the
-//! module, then runs the program that `/etc/faultline/run` names or, without one, verifies every
-//! device, and switches the machine off: its last line is `faultline: exit status N`.
+//! module, verifies every device, and switches the machine off: its last line is
+//! `faultline: exit status N`.
 //!
 //! The checks are in `faultline-core`, all that touches the machine in `faultline-sys`.
 
@@ -15,12 +15,12 @@ use core::ffi::CStr;
 
 use faultline_core::args::{self, Command, USAGE};
 use faultline_core::errno::Errno;
+use faultline_core::ktap::Outcome;
 use faultline_core::nodes::Nodes;
-use faultline_core::session::{no_device, Session, Verdict};
-use faultline_core::text::Printable;
+use faultline_core::session::{no_device, Session};
 use faultline_sys::console::Console;
 use faultline_sys::device::{find, Machine, NodePath};
-use faultline_sys::init::{self, Program};
+use faultline_sys::init::{self, MODULE};
 use faultline_sys::process::{is_init, Args};
 use faultline_sys::{fault, program};
 
@@ -28,10 +28,6 @@ program!(main);
 
 /// The exit status for a command line that cannot be understood.
 const USAGE_ERROR: i32 = 2;
-
-/// The module, and the file that names a program to run instead of the verification.
-const MODULE: &CStr = c"/lib/modules/faultline.ko";
-const RUN: &CStr = c"/etc/faultline/run";
 
 fn main(args: Args) -> i32 {
     if is_init() {
@@ -65,9 +61,7 @@ fn command_line(args: Args, console: &mut Console) -> i32 {
         Command::UnknownOption(option) => {
             let mut stderr = Console::stderr();
             let out = stderr.out().text("faultline-verify: unknown option ");
-            out.show(&Printable(option.to_bytes()))
-                .text("\n")
-                .text(USAGE);
+            out.printable(option.to_bytes()).text("\n").text(USAGE);
             USAGE_ERROR
         }
         Command::Verify => verify(&mut Machine::new(), console, args),
@@ -77,16 +71,11 @@ fn command_line(args: Args, console: &mut Console) -> i32 {
 fn first_process(console: &mut Console) -> i32 {
     // Before the module is loaded: what the kernel says of that counts.
     let mut machine = Machine::new();
-    if let Err(errno) = init::load_module(MODULE) {
+    if let Err(errno) = init::load_module() {
         return failed(console, MODULE, errno);
     }
-    match Program::read(RUN) {
-        Ok(program) => return program.run(console),
-        Err(Errno::NOENT) => {}
-        Err(errno) => return failed(console, RUN, errno),
-    }
     let status = verify(&mut machine, console, Args::default());
-    if status == Verdict::Skip.status() {
+    if status == Outcome::Skip.status() {
         console.out().text(
             "faultline: if the module says nothing above, no enabled node is compatible with \
              \"faultline,coherent-buffer\"\n",
@@ -123,5 +112,5 @@ fn verify(machine: &mut Machine, console: &mut Console, args: Args) -> i32 {
 /// Says what went wrong before anything could be verified.
 fn failed(console: &mut Console, file: &CStr, errno: Errno) -> i32 {
     init::complain(console, file, errno);
-    Verdict::Fail.status()
+    Outcome::Fail.status()
 }

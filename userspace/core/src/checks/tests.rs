@@ -178,6 +178,7 @@ const LIES: &[(Lie, &[&str])] = &[
     (Lie::SigbusIsMissed, &["past_end"]),
     (Lie::NoSureSigbus(Errno::NOENT), &["past_end"]),
     (Lie::FramePastEnd, &["past_end"]),
+    (Lie::FramePastEndLikeAnError, &["past_end"]),
     (Lie::ReadPastEnd, &["past_end"]),
     (Lie::WritePastEnd, &["past_end"]),
     (Lie::WritePastEndGivesNothing, &["past_end"]),
@@ -353,7 +354,8 @@ fn notes_name_the_place_and_what_was_wanted() {
         (
             Lie::MapPastEnd,
             "past_end",
-            "load past the end by mmap, not refused, at offset 0x400000: 0x0, want SIGBUS".into(),
+            "load past the end by mmap, not refused, at offset 0x400000: no signal, want SIGBUS"
+                .into(),
         ),
         (
             Lie::Log("4,3,3,-;faultline a: odd"),
@@ -363,7 +365,7 @@ fn notes_name_the_place_and_what_was_wanted() {
         (
             Lie::UsedBefore,
             "zeroed",
-            "INFO: PRISTINE, never mapped or written to: 0x0, want 0x2".into(),
+            "INFO: PRISTINE, never mapped or written to: 0, want 1".into(),
         ),
     ] {
         assert_eq!(Run::new(4, Some(lie)).note(check), want, "{lie:?}");
