@@ -141,7 +141,7 @@ impl Arena {
         self.pointer(at, 0).addr() as u64
     }
 
-    fn pointer(&self, at: u64, length: u64) -> *mut u8 {
+    pub(crate) fn pointer(&self, at: u64, length: u64) -> *mut u8 {
         let at = usize::try_from(at).unwrap_or(usize::MAX);
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         assert!(at <= self.length && length <= self.length - at);

@@ -3,16 +3,17 @@
 //! Other processes, memory shared with them, and tasks that share all of it.
 
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use faultline_core::device::Fault;
 use faultline_core::errno::Errno;
-use rustix::mm::{mmap_anonymous, MapFlags, ProtFlags};
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::mm::{mmap, mmap_anonymous, MapFlags, ProtFlags};
 use rustix::process::{kill_process, waitpid, Pid, Signal, WaitOptions, WaitStatus};
 use rustix::runtime::{kernel_fork, Fork};
 use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 
-use crate::arena::{Arena, DONT_NEED};
+use crate::arena::Arena;
 use crate::call::{call, of_result, SET_SCHEDULER};
 use crate::fault::Watch;
 use crate::{arch, errno};
@@ -167,11 +168,15 @@ pub fn shared_numbers(count: usize) -> Result<&'static [AtomicU64], Errno> {
     Ok(unsafe { core::slice::from_raw_parts(start, count) })
 }
 
-/// What [`run_together`] tells the tasks: how many are ready, and when to begin.
+/// What [`store_together`] tells the tasks: how many are ready, and when to begin.
 static READY: AtomicU32 = AtomicU32::new(0);
 static BEGIN: AtomicU32 = AtomicU32::new(0);
-/// How many are done.
-static DONE: AtomicU32 = AtomicU32::new(0);
+
+/// The size of a task's stack.
+const STACK: usize = 16 * 1024;
+
+/// `CLONE_VM | CLONE_FS | CLONE_FILES`, and the signal at its end, `SIGCHLD`.
+const FLAGS: usize = 0x100 | 0x200 | 0x400 | 17;
 
 /// What one task is to do.
 #[repr(C)]
@@ -179,7 +184,6 @@ struct Order {
     cpu: usize,
     address: *mut u64,
     word: u64,
-    times: u32,
 }
 
 /// Stores words from several tasks of *this* process at the same moment: `words[i]` at `at[i]`
@@ -192,34 +196,7 @@ pub fn store_together(
     at: &[u64],
     words: &[u64],
 ) -> Result<Result<(), Fault>, Errno> {
-    run_together(arena, from, span, at, words, 1)
-}
-
-/// The same over and over, `times` by each task, while the range is emptied all the time
-/// (`MADV_DONTNEED`): most stores are first touches, and none waits for another.
-pub fn store_while_emptied(
-    arena: &mut Arena,
-    from: u64,
-    span: u64,
-    at: &[u64],
-    words: &[u64],
-    times: u32,
-) -> Result<Result<(), Fault>, Errno> {
-    run_together(arena, from, span, at, words, times)
-}
-
-fn run_together(
-    arena: &mut Arena,
-    from: u64,
-    span: u64,
-    at: &[u64],
-    words: &[u64],
-    times: u32,
-) -> Result<Result<(), Fault>, Errno> {
-    const STACK: usize = 16 * 1024;
     const MOST: usize = 16;
-    /// `CLONE_VM | CLONE_FS | CLONE_FILES`, and the signal at its end, `SIGCHLD`.
-    const FLAGS: usize = 0x100 | 0x200 | 0x400 | 17;
 
     let count = at.len();
     assert!(count <= MOST && count == words.len());
@@ -235,12 +212,10 @@ fn run_together(
             cpu,
             address: arena.word(at),
             word,
-            times,
         });
     }
     READY.store(0, SeqCst);
     BEGIN.store(0, SeqCst);
-    DONE.store(0, SeqCst);
 
     // The tasks' accesses are the ones that this watch is for.
     let first = arena.word(from).addr();
@@ -267,9 +242,6 @@ fn run_together(
         rustix::thread::sched_yield();
     }
     BEGIN.store(1, SeqCst);
-    while times > 1 && DONE.load(SeqCst) < started {
-        arena.advise(from, span, DONT_NEED)?;
-    }
     for task in tasks {
         if task.pid.is_some() && task.wait() != Ending::Exit(0) {
             failure = Some(Errno::FAULT);
@@ -282,10 +254,10 @@ fn run_together(
     failure.map_or(Ok(outcome), Err)
 }
 
-/// What a task of [`run_together`] does.
+/// What a task of [`store_together`] does.
 extern "C" fn obey(order: usize) -> usize {
     let order = core::ptr::with_exposed_provenance::<Order>(order);
-    // SAFETY: `run_together` passed a reference that outlives the task.
+    // SAFETY: `store_together` passed a reference that outlives the task.
     let order = unsafe { &*order };
     // On a machine with fewer CPUs it runs where it can.
     let _ = stay_on_cpu(order.cpu);
@@ -293,10 +265,89 @@ extern "C" fn obey(order: usize) -> usize {
     while BEGIN.load(SeqCst) == 0 {
         core::hint::spin_loop();
     }
-    for _ in 0..order.times {
-        // SAFETY: the address is an aligned one of the arena, watched by `run_together`.
-        unsafe { arch::store(order.address, order.word) };
+    // SAFETY: the address is an aligned one of the arena, watched by `store_together`.
+    unsafe { arch::store(order.address, order.word) };
+    0
+}
+
+/// What the task of [`map_again_and_again`] is to do.
+struct Mapping<'a> {
+    cpu: usize,
+    address: *mut u64,
+    length: usize,
+    file: BorrowedFd<'a>,
+    word: u64,
+    is_over: AtomicBool,
+}
+
+/// Calls `meanwhile` while a task of *this* process maps the first `length` bytes of a file at `at`
+/// of the arena and stores `word` there, over and over. It does so on one CPU, when nobody else
+/// wants that.
+///
+/// # Errors
+///
+/// The task could not be started, or its `mmap()` failed. The program ends if its store does.
+pub fn map_again_and_again<R>(
+    arena: &mut Arena,
+    at: u64,
+    length: u64,
+    file: &impl AsFd,
+    word: u64,
+    cpu: usize,
+    meanwhile: impl FnOnce(&mut Arena) -> R,
+) -> Result<R, Errno> {
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: the kernel chooses an address where nothing is.
+    let stack = unsafe { mmap_anonymous(null_mut(), STACK, access, MapFlags::PRIVATE) };
+    let stack = stack.map_err(errno)?.cast::<u8>();
+    let mapping = Mapping {
+        cpu,
+        address: arena.pointer(at, length).cast(),
+        length: length as usize,
+        file: file.as_fd(),
+        word,
+        is_over: AtomicBool::new(false),
+    };
+    let argument = core::ptr::from_ref(&mapping).expose_provenance();
+    // SAFETY: the stack is the task's own, `mapping` lives until the task has ended, and what the
+    // function does is right in a task that shares this memory.
+    let task =
+        unsafe { arch::start_task(FLAGS, stack.wrapping_add(STACK), map_and_store, argument) };
+    let Some(pid) = Pid::from_raw(task as i32).filter(|_| task > 0) else {
+        return Err(of_result(task));
+    };
+    let child = Child { pid: Some(pid) };
+    let result = meanwhile(arena);
+    mapping.is_over.store(true, SeqCst);
+    let ending = child.wait();
+    // SAFETY: the task that used it has ended.
+    let unmapped = unsafe { rustix::mm::munmap(stack.cast(), STACK) };
+    unmapped.map_err(errno)?;
+    match ending {
+        Ending::Exit(0) => Ok(result),
+        _ => Err(Errno::FAULT),
     }
-    DONE.fetch_add(1, SeqCst);
+}
+
+/// What the task of [`map_again_and_again`] does.
+extern "C" fn map_and_store(mapping: usize) -> usize {
+    let mapping = core::ptr::with_exposed_provenance::<Mapping<'_>>(mapping);
+    // SAFETY: `map_again_and_again` passed a reference that outlives the task.
+    let mapping = unsafe { &*mapping };
+    if yield_to_all(mapping.cpu).is_err() {
+        return 1;
+    }
+    while !mapping.is_over.load(SeqCst) {
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::SHARED | MapFlags::FIXED;
+        let (start, length) = (mapping.address.cast(), mapping.length);
+        // SAFETY: the range is the arena's, which holds no memory of Rust's.
+        let mapped = unsafe { mmap(start, length, access, flags, mapping.file, 0) };
+        if mapped.is_err() {
+            return 2;
+        }
+        // SAFETY: the file was mapped there; it is shared memory, which anybody may store to.
+        unsafe { arch::store(mapping.address, mapping.word) };
+    }
     0
 }

@@ -14,9 +14,10 @@ use core::ffi::CStr;
 use core::hint::spin_loop;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
+use faultline_core::errno::Errno;
 use faultline_core::random::Random;
 use faultline_sys::arena::{Access, Arena, Sharing, DONT_NEED};
-use faultline_sys::task::{fork, store_while_emptied, yield_to_all, Child, Urgent};
+use faultline_sys::task::{fork, map_again_and_again, yield_to_all, Child, Urgent};
 
 use super::{numbers, Context, W};
 use crate::report::Stop;
@@ -30,25 +31,39 @@ const CPU: usize = 0;
 
 /// The longest that the victim is left alone, and the longest that it is frozen.
 const LONGEST_FREEDOM_NS: u64 = 2_000_000;
-const LONGEST_FROST_MS: u64 = 20;
+const LONGEST_FROST_MS: u64 = 100;
 
 /// What the processes of a race share.
-struct Race<'s> {
+struct Race {
     /// The victim has what it will be deprived of.
-    ready: &'s AtomicU64,
+    ready: &'static AtomicU64,
     /// The freezer has the victim's CPU.
-    frozen: &'s AtomicU64,
+    frozen: &'static AtomicU64,
     /// The unbinding is over.
-    unbound: &'s AtomicU64,
+    unbound: &'static AtomicU64,
     /// There will be no other round.
-    over: &'s AtomicU64,
+    over: &'static AtomicU64,
     /// How often memory was there after it had been freed.
-    stale: &'s AtomicU64,
+    stale: &'static AtomicU64,
     /// How often the victim did what is to be interrupted.
-    tries: &'s AtomicU64,
+    tries: &'static AtomicU64,
 }
 
-impl Race<'_> {
+impl Race {
+    fn new(c: &mut Context<'_>) -> Result<Self, Stop> {
+        let [ready, frozen, unbound, over, stale, tries] = numbers(c, 6)? else {
+            unreachable!("as many as were asked for");
+        };
+        Ok(Self {
+            ready,
+            frozen,
+            unbound,
+            over,
+            stale,
+            tries,
+        })
+    }
+
     fn is_unbound(&self) -> bool {
         self.unbound.load(SeqCst) != 0
     }
@@ -142,67 +157,61 @@ fn touch_all(c: &mut Context<'_>, at: u64) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Pages and blocks are mapped at the same place at the same time. Of the faults in one block all
-/// come to the same conclusion, unless the administrator changes the rules meanwhile.
+/// A fault that maps pages is stopped, and meanwhile another maps a block there. Faults in one
+/// block all come to the same conclusion, unless the administrator changes the rules meanwhile.
 pub(super) fn blocks_against_pages(c: &mut Context<'_>) -> Result<(), Stop> {
-    const SWITCH: &CStr = c"/sys/kernel/mm/transparent_hugepage/enabled";
+    const RULE: &CStr = c"/sys/kernel/mm/transparent_hugepage/enabled";
     const BLOCK: u64 = 2 << 20;
-    const TASKS: usize = 4;
-    const STORES: u32 = 2000;
+    const ROUNDS_PER_CYCLE: u64 = 4;
 
-    let tasks = TASKS.min(c.world.cpus);
-    if c.size() < BLOCK || tasks < 2 {
+    if c.size() < BLOCK || c.world.cpus < 2 {
         return Err(Stop::Skip("it takes a block, and two CPUs"));
     }
-    if write_file(SWITCH, b"madvise").is_err() {
+    if write_file(RULE, b"never").is_err() {
         return Err(Stop::Skip("a kernel without transparent huge pages"));
     }
     let file = c.open()?;
-    let [over] = numbers(c, 1)? else {
-        unreachable!("as many as were asked for");
-    };
-    let administrator = fork(|| {
-        while over.load(SeqCst) == 0 {
-            for setting in [&b"never"[..], b"madvise"] {
-                if write_file(SWITCH, setting).is_err() {
-                    return 1;
-                }
-            }
-        }
-        0
-    });
-    let administrator = c.found.need("fork()", administrator)?;
+    let race = Race::new(c)?;
+    race.ready.store(1, SeqCst);
+    let freezer = fork(|| freeze(&race));
+    let freezer = c.found.need("fork()", freezer)?;
 
-    let page = c.page();
-    let mut at = [0; TASKS];
-    let mut words = [0; TASKS];
-    let mut result = Ok(());
-    for round in 0..c.cycles {
-        for (number, (at, word)) in (0..).zip(at.iter_mut().zip(&mut words)) {
-            *at = W::A + 16 * page * number + 8 * number;
-            *word = tagged(1000 + round * TASKS as u64 + number);
-        }
-        c.map(W::A, &file)?;
-        let arena = &mut c.world.arena;
-        let (at, words) = (&at[..tasks], &words[..tasks]);
-        let stored = store_while_emptied(arena, W::A, BLOCK, at, words, STORES);
-        result = c
-            .found
-            .need("tasks of this process", stored)
-            .and_then(|stored| c.same("stores at the same time", stored, ()));
-        if result.is_err() {
-            break;
-        }
-    }
-    over.store(1, SeqCst);
-    result?;
-    c.ending("end of the process that changes the rules", administrator)?;
-    let restored = write_file(SWITCH, b"madvise");
+    let (cycles, beside) = (c.cycles, W::A + 16 * c.page());
+    let met = map_again_and_again(
+        &mut c.world.arena,
+        W::A,
+        BLOCK,
+        &file,
+        tagged(1000),
+        CPU,
+        |arena| -> Result<(), Errno> {
+            for _ in 0..cycles * ROUNDS_PER_CYCLE {
+                let deadline = now_ms() + super::PATIENCE_MS;
+                while race.frozen.load(SeqCst) == 0 && now_ms() < deadline {
+                    spin_loop();
+                }
+                write_file(RULE, b"madvise")?;
+                // Where it was stopped just before it had mapped anything there is nothing yet.
+                let stored = arena.store(beside, tagged(1001));
+                write_file(RULE, b"never")?;
+                race.unbound.store(1, SeqCst);
+                while race.frozen.load(SeqCst) != 0 && now_ms() < deadline {
+                    spin_loop();
+                }
+                race.unbound.store(0, SeqCst);
+                stored.or(Err(Errno::FAULT))?;
+            }
+            Ok(())
+        },
+    );
+    race.over.store(1, SeqCst);
+    let restored = write_file(RULE, b"madvise");
     c.same("the rule for blocks", restored, ())?;
-    for (&at, &word) in at.iter().zip(&words).take(tasks) {
-        c.load("word that a task stored", at, word)?;
-    }
-    Ok(())
+    let met = c.found.need("a task that maps", met)?;
+    c.same("stores beside it", met, ())?;
+    c.ending("end of the process that takes the CPU", freezer)?;
+    c.load("word that was stored beside it", beside, tagged(1001))?;
+    c.load("word that the task stored", W::A, tagged(1000))
 }
 
 /// How many pages are there.
@@ -215,21 +224,11 @@ fn touched(c: &mut Context<'_>, at: u64) -> u64 {
 
 /// Unbinds and binds again and again while a process does `victim`, from one opening of the device
 /// to its loss.
-fn race(c: &mut Context<'_>, victim: impl Fn(&mut Context<'_>, &Race<'_>)) -> Result<(), Stop> {
+fn race(c: &mut Context<'_>, victim: impl Fn(&mut Context<'_>, &Race)) -> Result<(), Stop> {
     if c.world.cpus < 2 {
         return Err(Stop::Skip("it takes two CPUs"));
     }
-    let [ready, frozen, unbound, over, stale, tries] = numbers(c, 6)? else {
-        unreachable!("as many as were asked for");
-    };
-    let race = Race {
-        ready,
-        frozen,
-        unbound,
-        over,
-        stale,
-        tries,
-    };
+    let race = Race::new(c)?;
     let victim = fork(|| {
         if yield_to_all(CPU).is_err() {
             return 1;
@@ -264,7 +263,7 @@ fn race(c: &mut Context<'_>, victim: impl Fn(&mut Context<'_>, &Race<'_>)) -> Re
 }
 
 /// The freezer.
-fn freeze(race: &Race<'_>) -> i32 {
+fn freeze(race: &Race) -> i32 {
     let mut random = Random::new(now_ms());
     let Ok(_urgent) = Urgent::on_cpu(CPU) else {
         return 1;
@@ -284,7 +283,7 @@ fn freeze(race: &Race<'_>) -> i32 {
     0
 }
 
-fn unbind_all_the_time(c: &mut Context<'_>, race: &Race<'_>) -> Result<(), Stop> {
+fn unbind_all_the_time(c: &mut Context<'_>, race: &Race) -> Result<(), Stop> {
     for _ in 0..c.cycles * ROUNDS_PER_CYCLE {
         c.wait_for("a process that has mapped the buffer", race.ready, 1)?;
         // At once: before the victim is let go.
