@@ -14,6 +14,10 @@ use crate::ext::{
         Run, //
     },
     memory,
+    translate::{
+        Access,
+        Translation, //
+    }, //
 };
 use core::{
     mem::MaybeUninit,
@@ -201,6 +205,19 @@ impl Buffer {
 
         // CAST: Less than a page.
         Some(frame.physical_address() + (offset % PAGE_SIZE) as u64)
+    }
+
+    /// Has the CPU translate the kernel's own address of the byte at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: `offset` is past the end.
+    /// - `EOPNOTSUPP`: the architecture cannot.
+    pub(crate) fn translate(&self, offset: u64, access: Access) -> Result<Translation> {
+        usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.memory.translate(offset, access))
+            .ok_or(EINVAL)?
     }
 
     /// Copies the bytes of `range` out, as far as the destination's memory is present; returns

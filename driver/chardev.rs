@@ -9,6 +9,10 @@ use crate::{
         coherent,
         memory,
         miscdevice,
+        translate::{
+            self,
+            Access, //
+        },
         vm_fault::{
             Installed,
             NewArea, //
@@ -18,7 +22,8 @@ use crate::{
     uapi::{
         self,
         Frame,
-        Info, //
+        Info,
+        Translation, //
     },
 };
 use core::ops::Range;
@@ -43,6 +48,10 @@ use kernel::{
         ArcBorrow, //
     },
     task::might_sleep,
+    transmute::{
+        AsBytes,
+        FromBytes, //
+    },
     uaccess::{
         UserPtr,
         UserSlice, //
@@ -144,10 +153,9 @@ impl miscdevice::Instance for SharedBuffer {
 
         match cmd {
             uapi::FAULTLINE_IOC_INFO => argument.writer().write(&describe(self)?)?,
-            uapi::FAULTLINE_IOC_FRAME => {
-                let (mut reader, mut writer) = argument.reader_writer();
-                let question: Frame = reader.read()?;
-                writer.write(&locate(self, question)?)?;
+            uapi::FAULTLINE_IOC_FRAME => exchange(argument, |question| locate(self, question))?,
+            uapi::FAULTLINE_IOC_TRANSLATE => {
+                exchange(argument, |question| translate(self, question))?;
             }
             _ => return Err(ENOTTY),
         }
@@ -218,6 +226,16 @@ fn transfer<I>(
     }
 }
 
+/// Reads a question from user space and overwrites it with the answer.
+fn exchange<T: FromBytes + AsBytes>(
+    argument: UserSlice,
+    answer: impl FnOnce(T) -> Result<T>,
+) -> Result {
+    let (mut reader, mut writer) = argument.reader_writer();
+
+    writer.write(&answer(reader.read()?)?)
+}
+
 /// Answers [`uapi::FAULTLINE_IOC_INFO`].
 fn describe(shared: &SharedBuffer) -> Result<Info> {
     let buffer = shared.buffer()?;
@@ -252,6 +270,56 @@ fn locate(shared: &SharedBuffer, question: Frame) -> Result<Frame> {
             .physical_address(question.offset)
             .ok_or(EINVAL)?,
         ..question
+    })
+}
+
+/// Answers [`uapi::FAULTLINE_IOC_TRANSLATE`].
+fn translate(shared: &SharedBuffer, question: Translation) -> Result<Translation> {
+    const KNOWN: u32 = uapi::TRANSLATE_KERNEL | uapi::TRANSLATE_WRITE;
+
+    let Translation {
+        address, request, ..
+    } = question;
+    if request & !KNOWN != 0 || question.reserved != [0; 5] {
+        return Err(EINVAL);
+    }
+
+    // A file whose device is gone answers nothing, not even what does not take the device.
+    let buffer = shared.buffer()?;
+    let access = if request & uapi::TRANSLATE_WRITE != 0 {
+        Access::Store
+    } else {
+        Access::Load
+    };
+    let translation = if request & uapi::TRANSLATE_KERNEL != 0 {
+        buffer.translate(address, access)?
+    } else {
+        translate::user(address, access)?
+    };
+
+    let answer = Translation {
+        address,
+        request,
+        ..Translation::default()
+    };
+    Ok(match translation {
+        translate::Translation::Fault(fault) => Translation { fault, ..answer },
+        translate::Translation::Mapped(mapping) => Translation {
+            flags: if mapping.writable {
+                uapi::TRANSLATED | uapi::TRANSLATION_WRITABLE
+            } else {
+                uapi::TRANSLATED
+            },
+            attribute: mapping.attribute,
+            shareability: mapping.shareability,
+            entry_size: mapping.entry_size.unwrap_or(0),
+            physical_address: if memory::may_see_physical_addresses() {
+                mapping.physical_address
+            } else {
+                0
+            },
+            ..answer
+        },
     })
 }
 

@@ -11,5 +11,6 @@ mod ffi;
 pub(crate) mod memory;
 pub(crate) mod miscdevice;
 pub(crate) mod revocable;
+pub(crate) mod translate;
 mod uapi;
 pub(crate) mod vm_fault;

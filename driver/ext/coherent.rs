@@ -14,7 +14,12 @@
 
 use super::{
     address_space::AddressSpace,
-    ffi, //
+    ffi,
+    translate::{
+        self,
+        Access,
+        Translation, //
+    }, //
 };
 use core::{
     mem::MaybeUninit,
@@ -142,6 +147,18 @@ impl MappableCoherent {
             length: pages.len(),
             space: &self.space,
         })
+    }
+
+    /// Has the CPU translate the address of the byte at `offset` in the kernel's own mapping, or
+    /// returns `None` past the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`translate::kernel`].
+    pub(crate) fn translate(&self, offset: usize, access: Access) -> Option<Result<Translation>> {
+        let address = self.memory.as_ptr().cast::<u8>().wrapping_add(offset);
+
+        (offset < self.size()).then(|| translate::kernel(address.cast(), access))
     }
 
     /// Maps all of an area at once with `dma_mmap_attrs()`, as its pages say.
