@@ -21,8 +21,11 @@ use crate::{
     mapping::SharedBuffer,
     uapi::{
         self,
+        Copy,
+        Fill,
         Frame,
         Info,
+        Master,
         Translation, //
     },
 };
@@ -135,9 +138,6 @@ impl miscdevice::Instance for SharedBuffer {
             self.buffer()?;
             return Err(ENOSPC);
         }
-        if !range.is_empty() {
-            self.mark_used();
-        }
 
         transfer(
             self,
@@ -157,6 +157,9 @@ impl miscdevice::Instance for SharedBuffer {
             uapi::FAULTLINE_IOC_TRANSLATE => {
                 exchange(argument, |question| translate(self, question))?;
             }
+            uapi::FAULTLINE_IOC_MASTER => argument.writer().write(&describe_master(self)?)?,
+            uapi::FAULTLINE_IOC_FILL => exchange(argument, |question| fill(self, question))?,
+            uapi::FAULTLINE_IOC_COPY => copy(self, argument.reader().read()?)?,
             _ => return Err(ENOTTY),
         }
 
@@ -244,7 +247,7 @@ fn describe(shared: &SharedBuffer) -> Result<Info> {
     if buffer.device_is_coherent() {
         flags |= uapi::FLAG_COHERENT;
     }
-    if shared.is_pristine() {
+    if buffer.is_pristine() {
         flags |= uapi::FLAG_PRISTINE;
     }
 
@@ -321,6 +324,53 @@ fn translate(shared: &SharedBuffer, question: Translation) -> Result<Translation
             ..answer
         },
     })
+}
+
+/// Answers [`uapi::FAULTLINE_IOC_MASTER`].
+fn describe_master(shared: &SharedBuffer) -> Result<Master> {
+    let master = shared.buffer()?.describe_master()?;
+    let ability = |limit, bit| if limit > 0 { bit } else { 0 };
+
+    let mut name = [0; 16];
+    for (to, from) in name.iter_mut().zip(master.name.bytes()) {
+        *to = from;
+    }
+    Ok(Master {
+        name,
+        abilities: ability(master.max_fill, uapi::MASTER_FILL)
+            | ability(master.max_copy, uapi::MASTER_COPY),
+        alignment: master.alignment.try_into()?,
+        // CAST: `usize` is no wider than `u64`.
+        max_fill: master.max_fill as u64,
+        max_copy: master.max_copy as u64,
+        reserved: 0,
+    })
+}
+
+/// Answers [`uapi::FAULTLINE_IOC_FILL`].
+fn fill(shared: &SharedBuffer, question: Fill) -> Result<Fill> {
+    if question.reserved != 0 {
+        return Err(EINVAL);
+    }
+
+    // The guard keeps the buffer while the bus master is at it; an unbinding waits.
+    let length = shared.buffer()?.fill(question.offset, question.length)?;
+    Ok(Fill {
+        // CAST: `usize` is no wider than `u64`.
+        length: length as u64,
+        ..question
+    })
+}
+
+/// Carries out [`uapi::FAULTLINE_IOC_COPY`].
+fn copy(shared: &SharedBuffer, request: Copy) -> Result {
+    if request.reserved != 0 {
+        return Err(EINVAL);
+    }
+
+    shared
+        .buffer()?
+        .copy(request.source, request.destination, request.length)
 }
 
 /// The number of a device, which no other device has while this value lives.
