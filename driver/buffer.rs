@@ -46,6 +46,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
+            Atomic,
             AtomicFlag,
             Relaxed, //
         },
@@ -345,6 +346,11 @@ impl Buffer {
 
         // CAST: Less than a page.
         Some(frame.physical_address() + (offset % PAGE_SIZE) as u64)
+    }
+
+    /// Returns the word at `offset`, as [`MappableCoherent::word`].
+    pub(crate) fn word(&self, offset: usize) -> Option<&Atomic<u64>> {
+        self.memory.word(offset)
     }
 
     /// Has the CPU translate the kernel's own address of the byte at `offset`.

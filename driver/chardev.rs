@@ -18,6 +18,7 @@ use crate::{
             NewArea, //
         }, //
     },
+    litmus,
     mapping::SharedBuffer,
     uapi::{
         self,
@@ -148,18 +149,21 @@ impl miscdevice::Instance for SharedBuffer {
         )
     }
 
-    fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
+    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
         let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
 
         match cmd {
-            uapi::FAULTLINE_IOC_INFO => argument.writer().write(&describe(self)?)?,
-            uapi::FAULTLINE_IOC_FRAME => exchange(argument, |question| locate(self, question))?,
+            uapi::FAULTLINE_IOC_INFO => argument.writer().write(&describe(&this)?)?,
+            uapi::FAULTLINE_IOC_FRAME => exchange(argument, |question| locate(&this, question))?,
             uapi::FAULTLINE_IOC_TRANSLATE => {
-                exchange(argument, |question| translate(self, question))?;
+                exchange(argument, |question| translate(&this, question))?;
             }
-            uapi::FAULTLINE_IOC_MASTER => argument.writer().write(&describe_master(self)?)?,
-            uapi::FAULTLINE_IOC_FILL => exchange(argument, |question| fill(self, question))?,
-            uapi::FAULTLINE_IOC_COPY => copy(self, argument.reader().read()?)?,
+            uapi::FAULTLINE_IOC_MASTER => argument.writer().write(&describe_master(&this)?)?,
+            uapi::FAULTLINE_IOC_FILL => exchange(argument, |question| fill(&this, question))?,
+            uapi::FAULTLINE_IOC_COPY => copy(&this, argument.reader().read()?)?,
+            uapi::FAULTLINE_IOC_LITMUS => {
+                exchange(argument, |question| litmus::run(this, question))?
+            }
             _ => return Err(ENOTTY),
         }
 

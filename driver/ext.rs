@@ -8,6 +8,7 @@
 pub(crate) mod address_space;
 pub(crate) mod coherent;
 mod ffi;
+pub(crate) mod kthread;
 pub(crate) mod memory;
 pub(crate) mod miscdevice;
 pub(crate) mod revocable;

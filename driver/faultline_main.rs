@@ -15,6 +15,7 @@
 mod buffer;
 mod chardev;
 mod ext;
+mod litmus;
 mod mapping;
 mod master;
 mod platform;

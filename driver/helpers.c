@@ -6,6 +6,7 @@
  */
 
 #include <linux/anon_inodes.h>
+#include <linux/cpumask.h>
 #include <linux/dma-map-ops.h>
 #include <linux/err.h>
 #include <linux/file.h>
@@ -127,6 +128,11 @@ void faultline_pagefault_disable(void)
 void faultline_pagefault_enable(void)
 {
 	pagefault_enable();
+}
+
+bool faultline_cpu_is_online(unsigned int cpu)
+{
+	return cpu_online(cpu);
 }
 
 /*

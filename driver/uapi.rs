@@ -295,7 +295,7 @@ pub struct Litmus {
     pub cpu: u32,
     /// In: [`LITMUS_ECHO`].
     pub test: u32,
-    /// In: how many rounds.
+    /// In: how many rounds. Out: how many there were, which is all of them.
     pub rounds: u64,
     /// In: where user space's data words are.
     pub data: u64,

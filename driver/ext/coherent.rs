@@ -53,7 +53,10 @@ use kernel::{
     },
     platform,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::Atomic,
+        Arc, //
+    }, //
 };
 
 /// Zeroed memory from `dma_alloc_coherent()`, a whole number of pages, whose pages can be mapped
@@ -176,6 +179,22 @@ impl MappableCoherent {
             length: pages.len(),
             space: &self.space,
         })
+    }
+
+    /// Returns the word at `offset`, or `None` if it is not aligned or not all of it is memory.
+    ///
+    /// User space and devices may access it at the same time.
+    pub(crate) fn word(&self, offset: usize) -> Option<&Atomic<u64>> {
+        let end = offset.checked_add(size_of::<u64>())?;
+        if end > self.size() || offset % align_of::<u64>() != 0 {
+            return None;
+        }
+        let word = self.memory.as_mut_ptr().cast::<u8>().wrapping_add(offset);
+
+        // SAFETY: By the check above the word lies in the memory, which begins with a page, and is
+        // aligned; it stays as long as `self` is borrowed. Whatever else accesses it is C code or
+        // not the kernel's: for the memory model its stores are as good as atomic ones.
+        Some(unsafe { Atomic::from_ptr(word.cast()) })
     }
 
     /// Has the CPU translate the address of the byte at `offset` in the kernel's own mapping, or

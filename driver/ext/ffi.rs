@@ -75,6 +75,9 @@ extern "C" {
     /// `pagefault_enable()`, `include/linux/uaccess.h`.
     pub(super) fn faultline_pagefault_enable();
 
+    /// `cpu_online()`, `include/linux/cpumask.h`, for the number of a CPU.
+    pub(super) fn faultline_cpu_is_online(cpu: c_uint) -> bool;
+
     /// A reference to an inode made by `anon_inode_create_getfile()`, `fs/anon_inodes.c`, that no
     /// file is left on; or an error pointer.
     pub(super) fn faultline_anon_inode(name: *const c_char) -> *mut bindings::inode;
