@@ -40,6 +40,8 @@ use crate::{
             VmOperations, //
         }, //
     },
+    master::Attach,
+    mutant, //
 };
 use kernel::{
     device::Core,
@@ -47,10 +49,6 @@ use kernel::{
     platform,
     prelude::*,
     sync::{
-        atomic::{
-            AtomicFlag,
-            Relaxed, //
-        },
         Arc,
         ArcBorrow, //
     }, //
@@ -96,28 +94,29 @@ pub(crate) struct SharedBuffer {
     space: Arc<AddressSpace>,
     length: Length,
     style: Style,
-    /// Whether anybody has mapped the buffer or written to it.
-    was_used: AtomicFlag,
     #[pin]
     buffer: SleepableRevocable<Buffer>,
 }
 
 impl SharedBuffer {
-    /// Allocates a buffer of `length` for `pdev`.
+    /// Allocates a buffer of `length` for `pdev`, and takes hold of the bus master that it is.
     ///
     /// # Errors
     ///
     /// As [`Buffer::allocate`] and [`AddressSpace::new`].
-    pub(crate) fn new(pdev: &platform::Device<Core<'_>>, length: Length) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        pdev: &platform::Device<Core<'_>>,
+        length: Length,
+        attach: Option<Attach>,
+    ) -> Result<Arc<Self>> {
         let space = Arc::pin_init(AddressSpace::new(c"[faultline]"), GFP_KERNEL)?;
-        let buffer = Buffer::allocate(pdev, length, space.clone())?;
+        let buffer = Buffer::allocate(pdev, length, space.clone(), attach)?;
 
         Arc::pin_init(
             try_pin_init!(Self {
                 space,
                 length,
                 style: Style::from_parameter(*crate::module_parameters::mapping.value_ref()),
-                was_used: AtomicFlag::new(false),
                 buffer <- SleepableRevocable::new(buffer, new_srcu!("faultline_buffer")),
             }),
             GFP_KERNEL,
@@ -150,19 +149,6 @@ impl SharedBuffer {
         &self.space
     }
 
-    /// Returns whether the buffer must still be all zeroes, as far as the CPU is concerned.
-    pub(crate) fn is_pristine(&self) -> bool {
-        !self.was_used.load(Relaxed)
-    }
-
-    /// Takes note that the buffer may change from here on.
-    pub(crate) fn mark_used(&self) {
-        // Most calls find it marked: do not write to a cache line that all CPUs read.
-        if self.is_pristine() {
-            self.was_used.store(true, Relaxed);
-        }
-    }
-
     /// Sets up an area; nothing is mapped before it is touched.
     ///
     /// # Errors
@@ -188,13 +174,13 @@ impl SharedBuffer {
         // The user's mapping must have the memory type of the kernel's, which is the DMA layer's
         // choice by the same rule (`dma_pgprot()` in kernel/dma/mapping.c): two types for one
         // frame are a mismatched alias, and reads through one may miss writes through the other.
-        let memory_type = if buffer.device_is_coherent() {
+        let memory_type = mutant::memory_type(if buffer.device_is_coherent() {
             MemoryType::Cached
         } else {
             MemoryType::DmaCoherent
-        };
+        });
 
-        this.mark_used();
+        buffer.mark_used();
         #[cfg(faultline_mutant = "eager")]
         if this.style == Style::AllAtOnce {
             return buffer.map_all(area);
@@ -211,8 +197,8 @@ impl VmOperations for SharedBuffer {
         };
 
         let touched = fault.page_offset();
-        if let Some(neighbour) = wrong_page(touched, this.length) {
-            return match buffer.run(neighbour..neighbour + 1) {
+        if let Some(other) = mutant::page_instead_of(touched, this.length) {
+            return match buffer.run(other..other + 1) {
                 Some(run) => fault.insert(touched, run),
                 None => Outcome::SIGBUS,
             };
@@ -244,12 +230,11 @@ impl VmOperations for SharedBuffer {
             return Outcome::FALLBACK;
         }
 
-        match fault.pages() {
-            Some(pages) if wrong_page(pages.start, this.length).is_none() => buffer
-                .run(pages)
-                .map_or(Outcome::FALLBACK, |run| fault.insert(run)),
-            _ => Outcome::FALLBACK,
-        }
+        fault
+            .pages()
+            .and_then(|pages| mutant::block(pages, this.length))
+            .and_then(|pages| buffer.run(pages))
+            .map_or(Outcome::FALLBACK, |run| fault.insert(run))
     }
 
     fn access(this: ArcBorrow<'_, Self>, position: usize, transfer: Transfer<'_>) -> Result<usize> {
@@ -265,20 +250,3 @@ impl VmOperations for SharedBuffer {
 /// How many pages a fault maps at most, where a block cannot be mapped: a power of two, so that
 /// those around a page lie in one page table.
 const BATCH: usize = 16;
-
-/// The name of the way in which this driver was built to be wrong, if it was.
-pub(crate) const MUTANT: Option<&str> = if cfg!(faultline_mutant = "wrong-page") {
-    Some("wrong-page")
-} else if cfg!(faultline_mutant = "eager") {
-    Some("eager")
-} else {
-    None
-};
-
-/// Returns the page that the mutant `wrong-page` maps where `touched` should be: its neighbour, if
-/// there is one. No other driver maps a wrong page.
-fn wrong_page(touched: usize, length: Length) -> Option<usize> {
-    let neighbour = touched ^ 1;
-    (cfg!(faultline_mutant = "wrong-page") && length.contains_pages(neighbour, 1))
-        .then_some(neighbour)
-}

@@ -17,6 +17,7 @@ use super::{
         NewArea, //
     },
 };
+use crate::mutant;
 use core::{
     marker::PhantomData,
     mem::offset_of, //
@@ -73,7 +74,7 @@ pub(crate) trait Instance: Send + Sync + Sized + 'static {
     fn write(&self, position: usize, source: &mut IovIterSource<'_>) -> Result<usize>;
 
     /// Carries out the command `cmd` with its argument; `ENOTTY` if there is no such command.
-    fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize>;
+    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize>;
 
     /// Sets up a new area.
     fn mmap(this: ArcBorrow<'_, Self>, area: NewArea<'_>) -> Result<Installed>;
@@ -195,9 +196,11 @@ impl<T: Instance> Operations<T> {
             return status;
         }
 
-        // SAFETY: The file is being opened, so that nothing has mapped it, and from the next
-        // statement on it keeps the instance, and so the address space, alive until `release()`.
-        unsafe { instance.address_space().adopt(file) };
+        if !mutant::misses_this_process() {
+            // SAFETY: The file is being opened, so that nothing has mapped it, and from the next
+            // statement on it keeps the instance, and so the address space, alive until `release()`.
+            unsafe { instance.address_space().adopt(file) };
+        }
 
         // SAFETY: During `open()` the private data is ours.
         unsafe { (*file).private_data = instance.clone().into_foreign() };
@@ -281,7 +284,7 @@ impl<T: Instance> Operations<T> {
         // SAFETY: By the safety requirements.
         let instance = unsafe { Self::instance(file) };
 
-        match instance.ioctl(cmd, arg) {
+        match T::ioctl(instance, cmd, arg) {
             // CAST: `isize` and `c_long` have the same width.
             Ok(value) => value as c_long,
             Err(error) => error.to_errno() as c_long,

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::rc::Rc;
 
-use faultline_uapi::{Info, FLAG_COHERENT, FLAG_PRISTINE};
+use faultline_uapi::{Info, FLAG_COHERENT, FLAG_PRISTINE, VERSION};
 
 use crate::device::{Device, Fault, Mapping, Signal, System, Unmapped};
 use crate::errno::Errno;
@@ -334,7 +334,7 @@ impl Device for File {
         let pristine = state.pristine || state.lies(Lie::PristineForEver);
         let flags = FLAG_COHERENT | if pristine { FLAG_PRISTINE } else { 0 };
         let mut info = Info {
-            version: 1,
+            version: VERSION,
             flags,
             size: state.size,
             dma_address: MEMORY,
