@@ -57,6 +57,10 @@ use kernel::{
 /// How pages get into page tables. Only the first is meant for use; the others are what it is
 /// measured against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    faultline_mutant = "eager",
+    expect(dead_code, reason = "it knows one way only")
+)]
 enum Style {
     /// By page faults: a block where one fits, else a batch of pages.
     BlocksAndBatches,
@@ -80,7 +84,7 @@ impl Style {
         }
     }
 
-    /// That mutant knows one way only.
+    /// Whatever the parameter says.
     #[cfg(faultline_mutant = "eager")]
     fn from_parameter(_number: u8) -> Self {
         Self::AllAtOnce

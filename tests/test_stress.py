@@ -17,11 +17,13 @@ pytestmark = pytest.mark.boot
 DEVICES = [f"/dev/faultline{number}" for number in range(4)]
 PROCESSES = 4
 
-# Of one page there is no middle, and of small buffers none would be missed.
+# Of one page there is no middle, small buffers hold no block, and none of them would be missed.
 TOO_SMALL = {
     ("cases /dev/faultline0", "split"),
     ("cases /dev/faultline0", "nothing_leaks"),
     ("cases /dev/faultline1", "nothing_leaks"),
+    ("cases /dev/faultline0", "blocks_against_pages"),
+    ("cases /dev/faultline1", "blocks_against_pages"),
 }
 # What only the debug kernel has: userfaultfd, core dumps, kmemleak, allocations that fail.
 DEBUG_ONLY = {"stalled_read", "stalled_write", "core_dump", "no_memory_is_forgotten"}

@@ -23,9 +23,7 @@ use crate::world::{
 
 mod races;
 
-use races::{
-    blocks_against_pages, unbind_against_fork, unbind_against_mmap, unbind_against_touch,
-};
+use races::{blocks_against_pages, unbind_against_fork, unbind_against_mmap, unbind_against_touch};
 use World as W;
 
 /// A case of one device.
@@ -480,8 +478,10 @@ fn core_dump(c: &mut Context<'_>) -> Result<(), Stop> {
     const KEY_BUFFER: u64 = 0x0040_0000;
     const KEY_MEMORY: u64 = 0x0041_0000;
 
-    if write_file(PATTERN, b"/tmp/core") == Err(Errno::NOENT) {
-        return Err(Stop::Skip("this kernel dumps no core"));
+    // A kernel without this file dumps to `core`, where the process is.
+    let named = write_file(PATTERN, FILE.to_bytes());
+    if named != Err(Errno::NOENT) {
+        c.same("name of the core file", named, ())?;
     }
     let file = c.open()?;
     c.map(W::A, &file)?;
@@ -494,7 +494,7 @@ fn core_dump(c: &mut Context<'_>) -> Result<(), Stop> {
             current: None,
             maximum: None,
         };
-        if setrlimit(Resource::Core, all).is_err() {
+        if setrlimit(Resource::Core, all).is_err() || rustix::process::chdir(c"/tmp").is_err() {
             return 1;
         }
         let own = rustix::process::getpid();
@@ -506,6 +506,9 @@ fn core_dump(c: &mut Context<'_>) -> Result<(), Stop> {
     c.same("end of a process", ending, Ending::Killed(6))?;
 
     let opened = open_file(FILE, OFlags::RDONLY);
+    if opened.as_ref().err() == Some(&Errno::NOENT) {
+        return Err(Stop::Skip("this kernel dumps no core"));
+    }
     let dump = c.found.need("open(/tmp/core)", opened)?;
     let (mut in_memory, mut in_buffer) = (0, 0);
     let mut block = [0; 4096];
