@@ -172,6 +172,8 @@ pub(super) fn blocks_against_pages(c: &mut Context<'_>) -> Result<(), Stop> {
         return Err(Stop::Skip("a kernel without transparent huge pages"));
     }
     let file = c.open()?;
+    // The task may be stopped before it has mapped anything.
+    c.map(W::A, &file)?;
     let race = Race::new(c)?;
     race.ready.store(1, SeqCst);
     let freezer = fork(|| freeze(&race));
