@@ -49,10 +49,11 @@ def test_stress(places: Places, tmp_path: Path, debug: bool) -> None:
     """A short run with a seed of its own choice: the same operations each time."""
     if debug:
         places.need_debug_kernel()
-    boot = Boot(places.debug if debug else places, tmp_path, DEBUG_PATIENCE)
-    operations = 8000 if debug else 40000
+    # Three minutes with the debug kernel, on two CPUs that have nothing else to do.
+    boot = Boot(places.debug if debug else places, tmp_path, 2 * DEBUG_PATIENCE)
+    operations, cycles = (8000, 3) if debug else (40000, 6)
     run = boot(*options(places, "--seed 1", f"--ops {operations}", f"--procs {PROCESSES}",
-                        "--cycles 6"))
+                        f"--cycles {cycles}"))
     assert (run.status, run.message) == (0, ""), run
     report = ktap.parse(ktap.of_programs(run.console), places.kernel_source)
     assert (report.errors, report.not_ok) == (0, set()), run
