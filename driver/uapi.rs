@@ -281,7 +281,7 @@ pub const LITMUS_PATIENCE_MS: u32 = 2000;
 /// their bits, so that neither a stale nor a torn one passes for another.
 pub const fn litmus_word(round: u64, index: usize) -> u64 {
     // Each step is a bijection of 64 bits; the constants are any odd ones.
-    (round ^ (index as u64) << 56 ^ 0x6a09_e667_f3bc_c909)
+    (round ^ ((index as u64) << 56) ^ 0x6a09_e667_f3bc_c909)
         .wrapping_mul(0x9e37_79b9_7f4a_7c15)
         .rotate_left(32)
         .wrapping_mul(0xd6e8_feb8_6659_fd93)
