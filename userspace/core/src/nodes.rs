@@ -39,7 +39,7 @@ impl Nodes {
     /// What was seen, ascending.
     pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
         let seen = |number: &u32| {
-            self.seen[(number / u64::BITS) as usize] >> (number % u64::BITS) & 1 != 0
+            (self.seen[(number / u64::BITS) as usize] >> (number % u64::BITS)) & 1 != 0
         };
         (0..MAX_NODES).filter(seen)
     }
