@@ -7,13 +7,24 @@ use crate::ext::vm_fault::{
     Installed,
     NewArea, //
 };
-use crate::ext::{
-    address_space::AddressSpace,
-    coherent::{
-        MappableCoherent,
-        Run, //
+use crate::{
+    ext::{
+        address_space::AddressSpace,
+        coherent::{
+            MappableCoherent,
+            Run, //
+        },
+        memory,
+        translate::{
+            Access,
+            Translation, //
+        }, //
     },
-    memory,
+    master::{
+        Attach,
+        Description,
+        Master, //
+    }, //
 };
 use core::{
     mem::MaybeUninit,
@@ -33,7 +44,14 @@ use kernel::{
     },
     platform,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            AtomicFlag,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
 };
 
 /// The length of a buffer: at least one page, whole pages, no more than the machine's memory.
@@ -108,6 +126,15 @@ impl Length {
         let start = position.min(self.bytes());
         start..start.saturating_add(length).min(self.bytes())
     }
+
+    /// Returns `length` bytes from byte `offset` on, or `None` if there are none or they are not all
+    /// inside the buffer.
+    pub(crate) fn part(self, offset: u64, length: u64) -> Option<Range<usize>> {
+        let end = usize::try_from(offset.checked_add(length)?).ok()?;
+        let start = usize::try_from(offset).ok()?;
+
+        (length > 0 && end <= self.bytes()).then_some(start..end)
+    }
 }
 
 /// Why a buffer cannot have a length.
@@ -151,25 +178,143 @@ impl From<BadLength> for Error {
     }
 }
 
-/// Allocated, zeroed memory that the device and the CPU share.
+/// Allocated, zeroed memory that the device and the CPU share; and the device, if it can be asked
+/// to access it.
 pub(crate) struct Buffer {
+    // Dropped before the memory that it accesses.
+    master: Option<Arc<dyn Master>>,
     memory: MappableCoherent,
+    length: Length,
+    /// Whether the memory may have changed since it was allocated.
+    was_used: AtomicFlag,
 }
 
 impl Buffer {
-    /// Allocates a buffer for `pdev` that can be mapped through the files of `space`.
+    /// Allocates a buffer for `pdev` that can be mapped through the files of `space`, and takes hold
+    /// of the bus master that `pdev` is.
     ///
     /// # Errors
     ///
-    /// As [`MappableCoherent::zeroed`].
+    /// The log has the reason.
+    ///
+    /// - As [`MappableCoherent::zeroed`].
+    /// - As `attach`.
     pub(crate) fn allocate(
         pdev: &platform::Device<Core<'_>>,
         length: Length,
         space: Arc<AddressSpace>,
+        attach: Option<Attach>,
     ) -> Result<Self> {
+        let memory = MappableCoherent::zeroed(pdev, length.pages(), space).inspect_err(|_| {
+            dev_err!(
+                pdev,
+                "size: cannot allocate {} bytes of DMA memory\n",
+                length.bytes()
+            );
+        })?;
+
         Ok(Self {
-            memory: MappableCoherent::zeroed(pdev, length.pages(), space)?,
+            // After the memory, for that sets the device's DMA mask.
+            master: attach.map(|attach| attach(pdev)).transpose()?,
+            memory,
+            length,
+            was_used: AtomicFlag::new(false),
         })
+    }
+
+    /// Returns whether the buffer must still be all zeroes: nobody has mapped it, written to it, or
+    /// had the bus master do so.
+    pub(crate) fn is_pristine(&self) -> bool {
+        !self.was_used.load(Relaxed)
+    }
+
+    /// Takes note that the buffer may change from here on.
+    pub(crate) fn mark_used(&self) {
+        // Most calls find it marked: do not write to a cache line that all CPUs read.
+        if self.is_pristine() {
+            self.was_used.store(true, Relaxed);
+        }
+    }
+
+    /// Returns the bus master.
+    ///
+    /// # Errors
+    ///
+    /// `ENODATA` if there is none.
+    fn master(&self) -> Result<&dyn Master> {
+        self.master.as_deref().ok_or(ENODATA)
+    }
+
+    /// Says what the bus master is and can do.
+    ///
+    /// # Errors
+    ///
+    /// `ENODATA` if there is none.
+    pub(crate) fn describe_master(&self) -> Result<Description> {
+        self.master().map(Master::describe)
+    }
+
+    /// Has the bus master write what it has to at most `length` bytes from `offset` on; returns how
+    /// many bytes it has written. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// - `ENODATA`, `EOPNOTSUPP`: there is no bus master, or it cannot.
+    /// - `EINVAL`: the bytes are not all in the buffer, not aligned, or none.
+    /// - As [`Master::fill`].
+    pub(crate) fn fill(&self, offset: u64, length: u64) -> Result<usize> {
+        let master = self.master()?;
+        let description = master.describe();
+
+        let range = self.accessible(description, description.max_fill, offset, length)?;
+        let length = range.len().min(description.max_fill);
+        let target = range.start..range.start + length;
+
+        self.mark_used();
+        master.fill(self.memory.span(target).ok_or(EINVAL)?)?;
+        Ok(length)
+    }
+
+    /// Has the bus master read `length` bytes at `source` and write them to `destination`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// - `EMSGSIZE`: the bus master does not copy as much at once.
+    /// - As [`fill`](Self::fill).
+    pub(crate) fn copy(&self, source: u64, destination: u64, length: u64) -> Result {
+        let master = self.master()?;
+        let description = master.describe();
+        let limit = description.max_copy;
+
+        let source = self.accessible(description, limit, source, length)?;
+        let destination = self.accessible(description, limit, destination, length)?;
+        if source.len() > limit {
+            return Err(EMSGSIZE);
+        }
+
+        self.mark_used();
+        master.copy(
+            self.memory.span(source).ok_or(EINVAL)?,
+            self.memory.span(destination).ok_or(EINVAL)?,
+        )
+    }
+
+    /// Returns the bytes that a bus master is to access, if it does such a thing at all.
+    fn accessible(
+        &self,
+        master: Description,
+        limit: usize,
+        offset: u64,
+        length: u64,
+    ) -> Result<Range<usize>> {
+        if limit == 0 {
+            return Err(EOPNOTSUPP);
+        }
+
+        self.length
+            .part(offset, length)
+            .filter(|range| (range.start | range.len()) % master.alignment == 0)
+            .ok_or(EINVAL)
     }
 
     /// Returns the address at which the device finds the buffer.
@@ -203,6 +348,24 @@ impl Buffer {
         Some(frame.physical_address() + (offset % PAGE_SIZE) as u64)
     }
 
+    /// Returns the word at `offset`, as [`MappableCoherent::word`].
+    pub(crate) fn word(&self, offset: usize) -> Option<&Atomic<u64>> {
+        self.memory.word(offset)
+    }
+
+    /// Has the CPU translate the kernel's own address of the byte at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: `offset` is past the end.
+    /// - `EOPNOTSUPP`: the architecture cannot.
+    pub(crate) fn translate(&self, offset: u64, access: Access) -> Result<Translation> {
+        usize::try_from(offset)
+            .ok()
+            .and_then(|offset| self.memory.translate(offset, access))
+            .ok_or(EINVAL)?
+    }
+
     /// Copies the bytes of `range` out, as far as the destination's memory is present; returns
     /// how many. Does not sleep.
     pub(crate) fn read(&self, range: Range<usize>, destination: &mut IovIterDest<'_>) -> usize {
@@ -213,6 +376,7 @@ impl Buffer {
     /// Copies the bytes of `range` in, as far as the source's memory is present; returns how
     /// many. Does not sleep.
     pub(crate) fn write(&self, range: Range<usize>, source: &mut IovIterSource<'_>) -> usize {
+        self.mark_used();
         self.memory.copy_from_iter(range.start, range.len(), source)
     }
 
@@ -223,7 +387,17 @@ impl Buffer {
 
     /// Copies from kernel memory to byte `position` on, up to the end; returns how many bytes.
     pub(crate) fn poke(&self, position: usize, source: &[u8]) -> usize {
+        self.mark_used();
         self.memory.write(position, source)
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // A device that ran out of time and still is at it may yet write: to nobody's memory, then.
+        if self.master().is_ok_and(|master| master.settle().is_err()) {
+            self.memory.abandon();
+        }
     }
 }
 
@@ -320,6 +494,30 @@ mod tests {
             (usize::MAX, usize::MAX, end..end),
         ] {
             assert_eq!(length.clamp(position, count), expected);
+        }
+    }
+
+    /// Parts, as an offset and a length in bytes, of a buffer of two pages.
+    #[test]
+    fn parts_inside() {
+        let length = Length { pages: 2 };
+        let end = 2 * PAGE;
+        let all = 0..2 * PAGE_SIZE;
+
+        for (offset, count, expected) in [
+            (0, 0, None),
+            (0, end, Some(all.clone())),
+            (0, end + 1, None),
+            (1, end, None),
+            (end - 1, 1, Some(all.end - 1..all.end)),
+            (end - 1, 2, None),
+            (end, 0, None),
+            (end, 1, None),
+            (1, u64::MAX, None),
+            (u64::MAX, 1, None),
+            (u64::MAX, u64::MAX, None),
+        ] {
+            assert_eq!(length.part(offset, count), expected);
         }
     }
 }

@@ -9,16 +9,25 @@ use crate::{
         coherent,
         memory,
         miscdevice,
+        translate::{
+            self,
+            Access, //
+        },
         vm_fault::{
             Installed,
             NewArea, //
         }, //
     },
+    litmus,
     mapping::SharedBuffer,
     uapi::{
         self,
+        Copy,
+        Fill,
         Frame,
-        Info, //
+        Info,
+        Master,
+        Translation, //
     },
 };
 use core::ops::Range;
@@ -43,6 +52,10 @@ use kernel::{
         ArcBorrow, //
     },
     task::might_sleep,
+    transmute::{
+        AsBytes,
+        FromBytes, //
+    },
     uaccess::{
         UserPtr,
         UserSlice, //
@@ -126,9 +139,6 @@ impl miscdevice::Instance for SharedBuffer {
             self.buffer()?;
             return Err(ENOSPC);
         }
-        if !range.is_empty() {
-            self.mark_used();
-        }
 
         transfer(
             self,
@@ -139,15 +149,20 @@ impl miscdevice::Instance for SharedBuffer {
         )
     }
 
-    fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
+    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
         let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
 
         match cmd {
-            uapi::FAULTLINE_IOC_INFO => argument.writer().write(&describe(self)?)?,
-            uapi::FAULTLINE_IOC_FRAME => {
-                let (mut reader, mut writer) = argument.reader_writer();
-                let question: Frame = reader.read()?;
-                writer.write(&locate(self, question)?)?;
+            uapi::FAULTLINE_IOC_INFO => argument.writer().write(&describe(&this)?)?,
+            uapi::FAULTLINE_IOC_FRAME => exchange(argument, |question| locate(&this, question))?,
+            uapi::FAULTLINE_IOC_TRANSLATE => {
+                exchange(argument, |question| translate(&this, question))?;
+            }
+            uapi::FAULTLINE_IOC_MASTER => argument.writer().write(&describe_master(&this)?)?,
+            uapi::FAULTLINE_IOC_FILL => exchange(argument, |question| fill(&this, question))?,
+            uapi::FAULTLINE_IOC_COPY => copy(&this, argument.reader().read()?)?,
+            uapi::FAULTLINE_IOC_LITMUS => {
+                exchange(argument, |question| litmus::run(this, question))?
             }
             _ => return Err(ENOTTY),
         }
@@ -218,6 +233,16 @@ fn transfer<I>(
     }
 }
 
+/// Reads a question from user space and overwrites it with the answer.
+fn exchange<T: FromBytes + AsBytes>(
+    argument: UserSlice,
+    answer: impl FnOnce(T) -> Result<T>,
+) -> Result {
+    let (mut reader, mut writer) = argument.reader_writer();
+
+    writer.write(&answer(reader.read()?)?)
+}
+
 /// Answers [`uapi::FAULTLINE_IOC_INFO`].
 fn describe(shared: &SharedBuffer) -> Result<Info> {
     let buffer = shared.buffer()?;
@@ -226,7 +251,7 @@ fn describe(shared: &SharedBuffer) -> Result<Info> {
     if buffer.device_is_coherent() {
         flags |= uapi::FLAG_COHERENT;
     }
-    if shared.is_pristine() {
+    if buffer.is_pristine() {
         flags |= uapi::FLAG_PRISTINE;
     }
 
@@ -253,6 +278,103 @@ fn locate(shared: &SharedBuffer, question: Frame) -> Result<Frame> {
             .ok_or(EINVAL)?,
         ..question
     })
+}
+
+/// Answers [`uapi::FAULTLINE_IOC_TRANSLATE`].
+fn translate(shared: &SharedBuffer, question: Translation) -> Result<Translation> {
+    const KNOWN: u32 = uapi::TRANSLATE_KERNEL | uapi::TRANSLATE_WRITE;
+
+    let Translation {
+        address, request, ..
+    } = question;
+    if request & !KNOWN != 0 || question.reserved != [0; 5] {
+        return Err(EINVAL);
+    }
+
+    // A file whose device is gone answers nothing, not even what does not take the device.
+    let buffer = shared.buffer()?;
+    let access = if request & uapi::TRANSLATE_WRITE != 0 {
+        Access::Store
+    } else {
+        Access::Load
+    };
+    let translation = if request & uapi::TRANSLATE_KERNEL != 0 {
+        buffer.translate(address, access)?
+    } else {
+        translate::user(address, access)?
+    };
+
+    let answer = Translation {
+        address,
+        request,
+        ..Translation::default()
+    };
+    Ok(match translation {
+        translate::Translation::Fault(fault) => Translation { fault, ..answer },
+        translate::Translation::Mapped(mapping) => Translation {
+            flags: if mapping.writable {
+                uapi::TRANSLATED | uapi::TRANSLATION_WRITABLE
+            } else {
+                uapi::TRANSLATED
+            },
+            attribute: mapping.attribute,
+            shareability: mapping.shareability,
+            entry_size: mapping.entry_size.unwrap_or(0),
+            physical_address: if memory::may_see_physical_addresses() {
+                mapping.physical_address
+            } else {
+                0
+            },
+            ..answer
+        },
+    })
+}
+
+/// Answers [`uapi::FAULTLINE_IOC_MASTER`].
+fn describe_master(shared: &SharedBuffer) -> Result<Master> {
+    let master = shared.buffer()?.describe_master()?;
+    let ability = |limit, bit| if limit > 0 { bit } else { 0 };
+
+    let mut name = [0; 16];
+    for (to, from) in name.iter_mut().zip(master.name.bytes()) {
+        *to = from;
+    }
+    Ok(Master {
+        name,
+        abilities: ability(master.max_fill, uapi::MASTER_FILL)
+            | ability(master.max_copy, uapi::MASTER_COPY),
+        alignment: master.alignment.try_into()?,
+        // CAST: `usize` is no wider than `u64`.
+        max_fill: master.max_fill as u64,
+        max_copy: master.max_copy as u64,
+        reserved: 0,
+    })
+}
+
+/// Answers [`uapi::FAULTLINE_IOC_FILL`].
+fn fill(shared: &SharedBuffer, question: Fill) -> Result<Fill> {
+    if question.reserved != 0 {
+        return Err(EINVAL);
+    }
+
+    // The guard keeps the buffer while the bus master is at it; an unbinding waits.
+    let length = shared.buffer()?.fill(question.offset, question.length)?;
+    Ok(Fill {
+        // CAST: `usize` is no wider than `u64`.
+        length: length as u64,
+        ..question
+    })
+}
+
+/// Carries out [`uapi::FAULTLINE_IOC_COPY`].
+fn copy(shared: &SharedBuffer, request: Copy) -> Result {
+    if request.reserved != 0 {
+        return Err(EINVAL);
+    }
+
+    shared
+        .buffer()?
+        .copy(request.source, request.destination, request.length)
 }
 
 /// The number of a device, which no other device has while this value lives.

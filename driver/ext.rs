@@ -8,8 +8,10 @@
 pub(crate) mod address_space;
 pub(crate) mod coherent;
 mod ffi;
+pub(crate) mod kthread;
 pub(crate) mod memory;
 pub(crate) mod miscdevice;
 pub(crate) mod revocable;
+pub(crate) mod translate;
 mod uapi;
 pub(crate) mod vm_fault;

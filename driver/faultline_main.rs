@@ -4,9 +4,10 @@
 //!
 //! Each device-tree node compatible with `faultline,coherent-buffer` gets a buffer from
 //! `dma_alloc_coherent()` and a character device `/dev/faultlineN` that reads, writes and maps it.
+//! A node that is a bus master can be asked, through the same device, to access the buffer.
 //!
-//! Dependencies point one way: [`platform`] → [`chardev`] → [`mapping`] → [`buffer`] → [`ext`],
-//! and [`uapi`] is a leaf. All `unsafe` and all raw bindings are in [`ext`], which holds what
+//! Dependencies point one way: [`platform`] → [`chardev`] → [`mapping`] → [`buffer`] → [`master`] →
+//! [`ext`], and [`uapi`] is a leaf. All `unsafe` and all raw bindings are in [`ext`], which holds what
 //! `rust/kernel` does not have yet, written as one would send it there.
 //!
 //! `docs/architecture.md` has the picture.
@@ -14,7 +15,9 @@
 mod buffer;
 mod chardev;
 mod ext;
+mod litmus;
 mod mapping;
+mod master;
 mod platform;
 pub mod uapi;
 

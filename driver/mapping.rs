@@ -40,6 +40,7 @@ use crate::{
             VmOperations, //
         }, //
     },
+    master::Attach, //
 };
 use kernel::{
     device::Core,
@@ -47,10 +48,6 @@ use kernel::{
     platform,
     prelude::*,
     sync::{
-        atomic::{
-            AtomicFlag,
-            Relaxed, //
-        },
         Arc,
         ArcBorrow, //
     }, //
@@ -96,28 +93,29 @@ pub(crate) struct SharedBuffer {
     space: Arc<AddressSpace>,
     length: Length,
     style: Style,
-    /// Whether anybody has mapped the buffer or written to it.
-    was_used: AtomicFlag,
     #[pin]
     buffer: SleepableRevocable<Buffer>,
 }
 
 impl SharedBuffer {
-    /// Allocates a buffer of `length` for `pdev`.
+    /// Allocates a buffer of `length` for `pdev`, and takes hold of the bus master that it is.
     ///
     /// # Errors
     ///
     /// As [`Buffer::allocate`] and [`AddressSpace::new`].
-    pub(crate) fn new(pdev: &platform::Device<Core<'_>>, length: Length) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        pdev: &platform::Device<Core<'_>>,
+        length: Length,
+        attach: Option<Attach>,
+    ) -> Result<Arc<Self>> {
         let space = Arc::pin_init(AddressSpace::new(c"[faultline]"), GFP_KERNEL)?;
-        let buffer = Buffer::allocate(pdev, length, space.clone())?;
+        let buffer = Buffer::allocate(pdev, length, space.clone(), attach)?;
 
         Arc::pin_init(
             try_pin_init!(Self {
                 space,
                 length,
                 style: Style::from_parameter(*crate::module_parameters::mapping.value_ref()),
-                was_used: AtomicFlag::new(false),
                 buffer <- SleepableRevocable::new(buffer, new_srcu!("faultline_buffer")),
             }),
             GFP_KERNEL,
@@ -148,19 +146,6 @@ impl SharedBuffer {
     /// Returns the address space that lists the areas that map the buffer.
     pub(crate) fn address_space(&self) -> &AddressSpace {
         &self.space
-    }
-
-    /// Returns whether the buffer must still be all zeroes, as far as the CPU is concerned.
-    pub(crate) fn is_pristine(&self) -> bool {
-        !self.was_used.load(Relaxed)
-    }
-
-    /// Takes note that the buffer may change from here on.
-    pub(crate) fn mark_used(&self) {
-        // Most calls find it marked: do not write to a cache line that all CPUs read.
-        if self.is_pristine() {
-            self.was_used.store(true, Relaxed);
-        }
     }
 
     /// Sets up an area; nothing is mapped before it is touched.
@@ -194,7 +179,7 @@ impl SharedBuffer {
             MemoryType::DmaCoherent
         };
 
-        this.mark_used();
+        buffer.mark_used();
         #[cfg(faultline_mutant = "eager")]
         if this.style == Style::AllAtOnce {
             return buffer.map_all(area);

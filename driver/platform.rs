@@ -10,6 +10,10 @@ use crate::{
         SharedBuffer,
         MUTANT, //
     },
+    master::{
+        self,
+        Attach, //
+    }, //
 };
 use kernel::{
     device::{
@@ -25,7 +29,13 @@ use kernel::{
 kernel::of_device_table!(
     OF_TABLE,
     <CoherentBufferDriver as platform::Driver>::IdInfo,
-    [(of::DeviceId::new(c"faultline,coherent-buffer"), ())]
+    [
+        (of::DeviceId::new(c"faultline,coherent-buffer"), None),
+        (
+            of::DeviceId::new(c"faultline,fw-cfg-buffer"),
+            Some(master::fw_cfg::attach)
+        ),
+    ]
 );
 
 /// What is bound to one device.
@@ -38,13 +48,14 @@ pub(crate) struct CoherentBufferDriver {
 }
 
 impl platform::Driver for CoherentBufferDriver {
-    type IdInfo = ();
+    /// How to take hold of the bus master that the node is, if it is one.
+    type IdInfo = Option<Attach>;
     type Data<'bound> = Self;
     const OF_ID_TABLE: Option<of::IdTable<Self::IdInfo>> = Some(&OF_TABLE);
 
     fn probe<'bound>(
         pdev: &'bound platform::Device<Core<'_>>,
-        _info: Option<&'bound Self::IdInfo>,
+        attach: Option<&'bound Self::IdInfo>,
     ) -> impl PinInit<Self, Error> + 'bound {
         pin_init::pin_init_scope(move || {
             let dev = pdev.as_ref();
@@ -54,19 +65,22 @@ impl platform::Driver for CoherentBufferDriver {
             }
 
             let length = buffer_length(dev)?;
-            let shared = SharedBuffer::new(pdev, length).inspect_err(|_| {
-                dev_err!(
-                    dev,
-                    "size: cannot allocate {} bytes of DMA memory\n",
-                    length.bytes()
-                );
-            })?;
+            let shared = SharedBuffer::new(pdev, length, attach.copied().flatten())?;
 
             let coherency = if shared.buffer()?.device_is_coherent() {
                 "coherent"
             } else {
                 "non-coherent"
             };
+            if let Ok(master) = shared.buffer()?.describe_master() {
+                dev_info!(
+                    dev,
+                    "bus master {}: fills {} bytes, copies {}\n",
+                    master.name,
+                    master.max_fill,
+                    master.max_copy
+                );
+            }
             let chardev = CharDevice::new(dev, shared.clone());
 
             Ok(try_pin_init!(Self {

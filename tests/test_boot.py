@@ -22,7 +22,7 @@ MIB = 1024 * KIB
 # What dts/qemu-virt.dtso asks for.
 NODES = {
     "dma-buffer-0": ("/dev/faultline0", 16 * KIB, "coherent"),
-    "dma-buffer-1": ("/dev/faultline1", 64 * KIB, "non-coherent"),
+    "9020000.dma-buffer": ("/dev/faultline1", 64 * KIB, "non-coherent"),
 }
 
 CHECKS = 11
@@ -236,6 +236,51 @@ def test_run_keeps_words_together(boot: Boot) -> None:
     run = boot("--run=/bin/faultline-verify '--no such option'")
     assert run.status == 2, run
     assert console_line(run, r"--no such option"), run
+
+
+FW_CFG = 'compatible = "faultline,fw-cfg-buffer", "faultline,coherent-buffer"; '
+
+# What dtc warns of where nothing needs it.
+CELLS = "#address-cells = <2>; #size-cells = <2>;"
+
+BAD_MASTERS = {
+    "no registers": ("", "", r"reg: cannot map 24 bytes of fw_cfg's registers: .*"),
+    "too few registers": (
+        "@9020000", "reg = <0 0x9020000 0 0x10>;",
+        r"reg: cannot map 24 bytes of fw_cfg's registers: .*"),
+    # The machine's clock.
+    "another device": (
+        "@9010000", "reg = <0 0x9010000 0 0x18>;",
+        r"reg: no fw_cfg there: its signature is \[.*\]"),
+}
+
+
+@pytest.mark.parametrize(
+    ("address", "reg", "complaint"), BAD_MASTERS.values(), ids=BAD_MASTERS.keys())
+def test_bad_master(
+    boot: Boot, tmp_path: Path, address: str, reg: str, complaint: str
+) -> None:
+    """A bus master that is not what the tree says: the reason is named, nothing else goes wrong."""
+    overlay = tmp_path / "test.dtso"
+    overlay.write_text(
+        f"/dts-v1/;\n/plugin/;\n&{{/}} {{ {CELLS if reg else ''}\n"
+        f"dma-buffer{address} {{ {FW_CFG} {reg} }};\n}};\n")
+    run = boot(f"--dtso={overlay}")
+    assert run.devices() == {}
+    assert console_line(run, rf"\] faultline [0-9a-f.]*dma-buffer: {complaint}$"), run
+    assert run.status == 4, run
+
+
+def test_nonce(boot: Boot) -> None:
+    """Each guest gets another number, and gets it by both ways."""
+    nonces = []
+    for _ in range(2):
+        run = boot("--run=/init --version")
+        (nonce,) = re.findall(r"faultline\.nonce=([0-9a-f]{32})$", run.console, re.MULTILINE)
+        length = len(nonce)
+        assert console_line(run, rf"bus master fw_cfg: fills {length} bytes, copies 16$"), run
+        nonces.append(nonce)
+    assert nonces[0] != nonces[1]
 
 
 def test_unbind_while_mapped(boot: Boot, guest_test: str) -> None:

@@ -59,7 +59,7 @@ def test_schema_that_is_wrong(tmp_path: Path) -> None:
 
 def test_examples(tmp_path: Path) -> None:
     examples = tool("dt-extract-example", SCHEMA).stdout
-    assert examples.count("faultline,coherent-buffer") == 2
+    assert examples.count("faultline,coherent-buffer") == 3
     # The frame that dt-extract-example puts around them has cells it does not use.
     tree = compile_tree(examples, tmp_path, "-Wno-avoid_unnecessary_addr_size")
     assert validate(tree) == ""
@@ -82,12 +82,16 @@ def test_tree_that_is_booted(boot: Boot, tmp_path: Path) -> None:
     assert validate(merged) == ""
 
 
+FW_CFG = 'compatible = "faultline,fw-cfg-buffer", "faultline,coherent-buffer";'
+REG = "reg = <0 0x9020000 0 0x18>;"
+
 GOOD = {
     "no size": "",
     "one cell": "size = <0x1000>;",
     "two cells": "size = /bits/ 64 <0x10000000000>;",
     "coherent": "dma-coherent;",
     "non-coherent": "dma-noncoherent;",
+    "a bus master": f"{FW_CFG} {REG}",
 }
 
 BAD = {
@@ -97,6 +101,10 @@ BAD = {
     "three cells": ("size = <0 0 4096>;", "size: 'oneOf' conditional failed"),
     "no cell": ("size;", "size: 'oneOf' conditional failed"),
     "both kinds": ("dma-coherent; dma-noncoherent;", "should not be valid under"),
+    "a bus master without registers": (FW_CFG, "'reg' is a required property"),
+    "registers of no bus master": (REG, "False schema does not allow [[0, 151126016, 0, 24]]"),
+    "a bus master without a buffer": (
+        f'compatible = "faultline,fw-cfg-buffer"; {REG}', "compatible: 'oneOf' conditional failed"),
     "a property of no meaning": ("sise = <4096>;", "'sise' does not match"),
 }
 
@@ -106,12 +114,16 @@ def complaints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]
     """All nodes in one tree, for dt-validate takes its time to start; asked for one of them."""
     nodes = GOOD | {case: properties for case, (properties, _) in BAD.items()}
     names = {case: f"dma-buffer-{number}" for number, case in enumerate(nodes)}
+    plain = 'compatible = "faultline,coherent-buffer";'
     source = "".join(
-        f'{names[case]} {{ compatible = "faultline,coherent-buffer"; {properties} }};\n'
+        f"{names[case]} {{ {'' if 'compatible' in properties else plain} {properties} }};\n"
         for case, properties in nodes.items()
     )
     frame = 'compatible = "test"; model = "test"; #address-cells = <2>; #size-cells = <2>;'
-    tree = compile_tree(f"/dts-v1/;\n/ {{ {frame}\n{source} }};\n", tmp_path_factory.mktemp("dts"))
+    tree = compile_tree(
+        f"/dts-v1/;\n/ {{ {frame}\n{source} }};\n", tmp_path_factory.mktemp("dts"),
+        "-Wno-unit_address_vs_reg",
+    )
     # A complaint is a line that names the node, and lines with a tab that say more.
     said = re.split(r"\n(?!\t)", validate(tree))
 

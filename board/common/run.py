@@ -20,6 +20,7 @@ import argparse
 import contextlib
 import os
 import re
+import secrets
 import select
 import shlex
 import shutil
@@ -98,6 +99,8 @@ class Board:
     cpu: str
     smp: int
     mem: str
+    devices: Sequence[str]
+    nonce: str | None
     console: str
     dtso: Path | None
     timeout: int
@@ -117,6 +120,8 @@ class Board:
                 cpu=env["CPU"],
                 smp=positive(env["SMP"]),
                 mem=memory(env["MEM"]),
+                devices=env.get("DEVICES", "").split(),
+                nonce=env.get("NONCE"),
                 console=env["CONSOLE"],
                 dtso=TOP / env["DTSO"] if env.get("DTSO") else None,
                 timeout=positive(env["TIMEOUT"]),
@@ -144,6 +149,9 @@ class Guest:
     timeout: int | None
     interactive: bool
     gdb: bool
+    # Told to the guest on two ways that have nothing in common, if the machine has the second: on
+    # the command line, and by a device that writes it to memory. If they agree, that did.
+    nonce: str = field(default_factory=lambda: secrets.token_hex(16))
 
     def machine(self, **properties: str) -> list[str]:
         """QEMU with every option that shapes the machine, and with it the device tree.
@@ -158,6 +166,8 @@ class Guest:
             *("-cpu", board.cpu),
             *("-smp", str(board.smp)),
             *("-m", board.mem),
+            *(word for device in board.devices for word in ("-device", device)),
+            *(("-fw_cfg", f"name={board.nonce},string={self.nonce}") if board.nonce else ()),
             *("-nic", "none"),
             *("-display", "none"),
             "-no-reboot",
@@ -183,6 +193,8 @@ class Guest:
     def command_line(self) -> str:
         """The kernel's: a panic resets at once, which ends QEMU by `-no-reboot`."""
         words = [f"console={self.board.console}", "printk.time=1", "panic=-1"]
+        if self.board.nonce:
+            words.append(f"faultline.nonce={self.nonce}")
         if self.gdb:
             words.append("nokaslr")  # or gdb's symbols lie elsewhere than the kernel
         return " ".join([*words, *self.append.split()])

@@ -14,10 +14,19 @@
 
 use super::{
     address_space::AddressSpace,
-    ffi, //
+    ffi,
+    translate::{
+        self,
+        Access,
+        Translation, //
+    }, //
 };
 use core::{
-    mem::MaybeUninit,
+    marker::PhantomData,
+    mem::{
+        ManuallyDrop,
+        MaybeUninit, //
+    },
     ops::Range, //
 };
 use kernel::{
@@ -44,7 +53,10 @@ use kernel::{
     },
     platform,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::Atomic,
+        Arc, //
+    }, //
 };
 
 /// Zeroed memory from `dma_alloc_coherent()`, a whole number of pages, whose pages can be mapped
@@ -52,7 +64,9 @@ use kernel::{
 pub(crate) struct MappableCoherent {
     #[cfg(faultline_mutant = "eager")]
     dev: kernel::sync::aref::ARef<Device>,
-    memory: Coherent<[u8]>,
+    memory: ManuallyDrop<Coherent<[u8]>>,
+    /// Whether a device may access the memory even when it is nobody's.
+    is_abandoned: bool,
     space: Arc<AddressSpace>,
     device_is_coherent: bool,
     /// The first frame, if the others follow it one by one.
@@ -90,7 +104,8 @@ impl MappableCoherent {
         let mut this = Self {
             #[cfg(faultline_mutant = "eager")]
             dev: dev.into(),
-            memory,
+            memory: ManuallyDrop::new(memory),
+            is_abandoned: false,
             space,
             // SAFETY: `dev` is valid, and bound, so that its DMA configuration is set up.
             device_is_coherent: unsafe { ffi::faultline_dev_is_dma_coherent(ffi::raw_device(dev)) },
@@ -114,6 +129,28 @@ impl MappableCoherent {
     /// Returns the address at which the device finds the memory.
     pub(crate) fn dma_address(&self) -> DmaAddress {
         self.memory.dma_address()
+    }
+
+    /// Returns the bytes of `range` as the device addresses them, or `None` if there are none or they
+    /// reach past the end.
+    pub(crate) fn span(&self, range: Range<usize>) -> Option<DmaSpan<'_>> {
+        if range.is_empty() || range.end > self.size() {
+            return None;
+        }
+
+        Some(DmaSpan {
+            // CAST: A DMA address is at least as wide as the size of what can be addressed.
+            address: self.dma_address() + range.start as DmaAddress,
+            length: range.len(),
+            _memory: PhantomData,
+        })
+    }
+
+    /// Gives the memory up: it will be taken away from user space as usual, but never freed.
+    ///
+    /// That is for a device that was told of the memory and cannot be stopped.
+    pub(crate) fn abandon(&mut self) {
+        self.is_abandoned = true;
     }
 
     /// Returns whether the device sees the CPU's caches. If it does not, the memory must be
@@ -142,6 +179,34 @@ impl MappableCoherent {
             length: pages.len(),
             space: &self.space,
         })
+    }
+
+    /// Returns the word at `offset`, or `None` if it is not aligned or not all of it is memory.
+    ///
+    /// User space and devices may access it at the same time.
+    pub(crate) fn word(&self, offset: usize) -> Option<&Atomic<u64>> {
+        let end = offset.checked_add(size_of::<u64>())?;
+        if end > self.size() || offset % align_of::<u64>() != 0 {
+            return None;
+        }
+        let word = self.memory.as_mut_ptr().cast::<u8>().wrapping_add(offset);
+
+        // SAFETY: By the check above the word lies in the memory, which begins with a page, and is
+        // aligned; it stays as long as `self` is borrowed. Whatever else accesses it is C code or
+        // not the kernel's: for the memory model its stores are as good as atomic ones.
+        Some(unsafe { Atomic::from_ptr(word.cast()) })
+    }
+
+    /// Has the CPU translate the address of the byte at `offset` in the kernel's own mapping, or
+    /// returns `None` past the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`translate::kernel`].
+    pub(crate) fn translate(&self, offset: usize, access: Access) -> Option<Result<Translation>> {
+        let address = self.memory.as_ptr().cast::<u8>().wrapping_add(offset);
+
+        (offset < self.size()).then(|| translate::kernel(address.cast(), access))
     }
 
     /// Maps all of an area at once with `dma_mmap_attrs()`, as its pages say.
@@ -271,6 +336,32 @@ impl Drop for MappableCoherent {
         // Nobody can insert a frame any more: that takes a borrow of `self`. What was inserted
         // before goes now, and `memory`, which is dropped next, is nobody else's.
         self.space.unmap_all();
+
+        if !self.is_abandoned {
+            // SAFETY: This is the only place that drops it, and nothing uses it afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.memory) };
+        }
+    }
+}
+
+/// A part of a [`MappableCoherent`] as its device addresses it: at least one byte, all of them
+/// allocated as long as this value lives.
+#[derive(Clone, Copy)]
+pub(crate) struct DmaSpan<'memory> {
+    address: DmaAddress,
+    length: usize,
+    _memory: PhantomData<&'memory MappableCoherent>,
+}
+
+impl DmaSpan<'_> {
+    /// Returns the address of the first byte, for the device that the memory was allocated for.
+    pub(crate) fn address(self) -> DmaAddress {
+        self.address
+    }
+
+    /// Returns the length in bytes.
+    pub(crate) fn length(self) -> usize {
+        self.length
     }
 }
 

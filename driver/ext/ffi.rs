@@ -11,6 +11,7 @@ use kernel::{
     },
     ffi::{
         c_char,
+        c_int,
         c_uint,
         c_ulong,
         c_void, //
@@ -21,6 +22,18 @@ use kernel::{
 /// `Device` is a transparent wrapper of `struct device`.
 pub(super) fn raw_device<Ctx: DeviceContext>(dev: &Device<Ctx>) -> *mut bindings::device {
     from_ref(dev).cast_mut().cast()
+}
+
+/// What a walk of the page table answers; the layout is that of `struct faultline_walk`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct Walk {
+    /// `PAR_EL1` for a load.
+    pub(super) load: u64,
+    /// `PAR_EL1` for a store.
+    pub(super) store: u64,
+    /// How many bytes the entry maps, or zero if that is not known.
+    pub(super) entry_size: u64,
 }
 
 // Which structures have no members, and so look strange to the lint, depends on the kernel's
@@ -62,7 +75,17 @@ extern "C" {
     /// `pagefault_enable()`, `include/linux/uaccess.h`.
     pub(super) fn faultline_pagefault_enable();
 
+    /// `cpu_online()`, `include/linux/cpumask.h`, for the number of a CPU.
+    pub(super) fn faultline_cpu_is_online(cpu: c_uint) -> bool;
+
     /// A reference to an inode made by `anon_inode_create_getfile()`, `fs/anon_inodes.c`, that no
     /// file is left on; or an error pointer.
     pub(super) fn faultline_anon_inode(name: *const c_char) -> *mut bindings::inode;
+
+    /// Has the CPU translate an address of the calling task, with user space's rights;
+    /// `-EOPNOTSUPP` if the CPU cannot, `-EFAULT` if the address is not one of user space.
+    pub(super) fn faultline_translate_user(addr: c_ulong, walk: *mut Walk) -> c_int;
+
+    /// Has the CPU translate a kernel address; `-EOPNOTSUPP` if it cannot.
+    pub(super) fn faultline_translate_kernel(addr: *const c_void, walk: *mut Walk) -> c_int;
 }

@@ -73,7 +73,7 @@ pub(crate) trait Instance: Send + Sync + Sized + 'static {
     fn write(&self, position: usize, source: &mut IovIterSource<'_>) -> Result<usize>;
 
     /// Carries out the command `cmd` with its argument; `ENOTTY` if there is no such command.
-    fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize>;
+    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize>;
 
     /// Sets up a new area.
     fn mmap(this: ArcBorrow<'_, Self>, area: NewArea<'_>) -> Result<Installed>;
@@ -281,7 +281,7 @@ impl<T: Instance> Operations<T> {
         // SAFETY: By the safety requirements.
         let instance = unsafe { Self::instance(file) };
 
-        match instance.ioctl(cmd, arg) {
+        match T::ioctl(instance, cmd, arg) {
             // CAST: `isize` and `c_long` have the same width.
             Ok(value) => value as c_long,
             Err(error) => error.to_errno() as c_long,

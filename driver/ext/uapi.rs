@@ -4,8 +4,13 @@
 
 use crate::uapi::{
     self,
+    Copy,
+    Fill,
     Frame,
-    Info, //
+    Info,
+    Litmus,
+    Master,
+    Translation, //
 };
 use core::mem::{
     offset_of,
@@ -19,33 +24,107 @@ use kernel::{
     },
 };
 
-// The layout has no padding: every field begins where the one before it ends, and the last one
-// ends with the type.
-const _: () = {
-    assert!(offset_of!(Info, version) == 0);
-    assert!(offset_of!(Info, flags) == 4);
-    assert!(offset_of!(Info, size) == 8);
-    assert!(offset_of!(Info, dma_address) == 16);
-    assert!(offset_of!(Info, reserved) == 24);
-    assert!(size_of::<Info>() == 32);
-    assert!(offset_of!(Frame, offset) == 0);
-    assert!(offset_of!(Frame, physical_address) == 8);
-    assert!(size_of::<Frame>() == 16);
-};
+/// Asserts that a type has no padding, and lets it cross: each field is given with its width, begins
+/// where the one before it ends, and the last one ends with the type.
+///
+/// With `in and out` the type is accepted from user space too, where any bytes may come.
+macro_rules! crosses {
+    ($type:ident, in and out, { $($fields:tt)* }) => {
+        crosses!($type, out, { $($fields)* });
+
+        // SAFETY: The type is `repr(C)`, of integers and arrays of them only: any bytes make a
+        // value.
+        unsafe impl FromBytes for $type {}
+    };
+    ($type:ident, out, { $($field:ident: $width:literal,)* }) => {
+        const _: () = {
+            let mut end = 0;
+            $(
+                assert!(offset_of!($type, $field) == end);
+                end += $width;
+            )*
+            assert!(size_of::<$type>() == end);
+        };
+
+        // SAFETY: The type is `repr(C)`, of integers and arrays of them only, and has no padding
+        // by the assertions above, so that all its bytes are initialised.
+        unsafe impl AsBytes for $type {}
+    };
+}
+
+crosses!(Info, out, {
+    version: 4,
+    flags: 4,
+    size: 8,
+    dma_address: 8,
+    reserved: 8,
+});
+
+crosses!(Frame, in and out, {
+    offset: 8,
+    physical_address: 8,
+});
+
+crosses!(Translation, in and out, {
+    address: 8,
+    request: 4,
+    flags: 4,
+    attribute: 1,
+    shareability: 1,
+    fault: 1,
+    reserved: 5,
+    entry_size: 8,
+    physical_address: 8,
+});
+
+crosses!(Master, out, {
+    name: 16,
+    abilities: 4,
+    alignment: 4,
+    max_fill: 8,
+    max_copy: 8,
+    reserved: 8,
+});
+
+crosses!(Fill, in and out, {
+    offset: 8,
+    length: 8,
+    reserved: 8,
+});
+
+crosses!(Copy, in and out, {
+    source: 8,
+    destination: 8,
+    length: 8,
+    reserved: 8,
+});
+
+crosses!(Litmus, in and out, {
+    cpu: 4,
+    test: 4,
+    rounds: 8,
+    data: 8,
+    flag: 8,
+    answer_data: 8,
+    answer_flag: 8,
+    wrong: 8,
+    first_wrong_round: 8,
+});
 
 // The numbers are those which the kernel's own macros give.
 const _: () = {
-    assert!(uapi::FAULTLINE_IOC_INFO == ioctl::_IOR::<Info>(uapi::IOC_TYPE, uapi::NR_INFO));
-    assert!(uapi::FAULTLINE_IOC_FRAME == ioctl::_IOWR::<Frame>(uapi::IOC_TYPE, uapi::NR_FRAME));
+    use ioctl::{
+        _IOR,
+        _IOW,
+        _IOWR, //
+    };
+    use uapi::*;
+
+    assert!(FAULTLINE_IOC_INFO == _IOR::<Info>(IOC_TYPE, NR_INFO));
+    assert!(FAULTLINE_IOC_FRAME == _IOWR::<Frame>(IOC_TYPE, NR_FRAME));
+    assert!(FAULTLINE_IOC_TRANSLATE == _IOWR::<Translation>(IOC_TYPE, NR_TRANSLATE));
+    assert!(FAULTLINE_IOC_MASTER == _IOR::<Master>(IOC_TYPE, NR_MASTER));
+    assert!(FAULTLINE_IOC_FILL == _IOWR::<Fill>(IOC_TYPE, NR_FILL));
+    assert!(FAULTLINE_IOC_COPY == _IOW::<Copy>(IOC_TYPE, NR_COPY));
+    assert!(FAULTLINE_IOC_LITMUS == _IOWR::<Litmus>(IOC_TYPE, NR_LITMUS));
 };
-
-// SAFETY: `Info` is `repr(C)`, of integers only, and has no padding by the assertions above, so
-// that all its bytes are initialised.
-unsafe impl AsBytes for Info {}
-
-// SAFETY: `Frame` is `repr(C)`, of integers only, and has no padding by the assertions above, so
-// that all its bytes are initialised.
-unsafe impl AsBytes for Frame {}
-
-// SAFETY: `Frame` is `repr(C)`, of integers only: any bytes make a value.
-unsafe impl FromBytes for Frame {}
