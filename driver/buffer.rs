@@ -24,7 +24,8 @@ use crate::{
         Attach,
         Description,
         Master, //
-    }, //
+    },
+    mutant, //
 };
 use core::{
     mem::MaybeUninit,
@@ -184,6 +185,8 @@ pub(crate) struct Buffer {
     // Dropped before the memory that it accesses.
     master: Option<Arc<dyn Master>>,
     memory: MappableCoherent,
+    #[cfg(faultline_mutant = "bounce")]
+    bounce: MappableCoherent,
     length: Length,
     /// Whether the memory may have changed since it was allocated.
     was_used: AtomicFlag,
@@ -205,6 +208,9 @@ impl Buffer {
         space: Arc<AddressSpace>,
         attach: Option<Attach>,
     ) -> Result<Self> {
+        #[cfg(faultline_mutant = "bounce")]
+        let bounce = MappableCoherent::zeroed(pdev, length.pages(), space.clone())?;
+
         let memory = MappableCoherent::zeroed(pdev, length.pages(), space).inspect_err(|_| {
             dev_err!(
                 pdev,
@@ -213,7 +219,13 @@ impl Buffer {
             );
         })?;
 
+        if mutant::NOT_ZEROED {
+            memory.write(length.bytes() - 1, b"!");
+        }
+
         Ok(Self {
+            #[cfg(faultline_mutant = "bounce")]
+            bounce,
             // After the memory, for that sets the device's DMA mask.
             master: attach.map(|attach| attach(pdev)).transpose()?,
             memory,
@@ -271,7 +283,10 @@ impl Buffer {
         let target = range.start..range.start + length;
 
         self.mark_used();
-        master.fill(self.memory.span(target).ok_or(EINVAL)?)?;
+        if !mutant::MASTER_SILENT {
+            let target = mutant::target(target, self.length);
+            master.fill(self.memory.span(target).ok_or(EINVAL)?)?;
+        }
         Ok(length)
     }
 
@@ -293,6 +308,10 @@ impl Buffer {
         }
 
         self.mark_used();
+        if mutant::MASTER_SILENT {
+            return Ok(());
+        }
+        let destination = mutant::target(destination, self.length);
         master.copy(
             self.memory.span(source).ok_or(EINVAL)?,
             self.memory.span(destination).ok_or(EINVAL)?,
@@ -369,7 +388,7 @@ impl Buffer {
     /// Copies the bytes of `range` out, as far as the destination's memory is present; returns
     /// how many. Does not sleep.
     pub(crate) fn read(&self, range: Range<usize>, destination: &mut IovIterDest<'_>) -> usize {
-        self.memory
+        self.transferred()
             .copy_to_iter(range.start, range.len(), destination)
     }
 
@@ -377,7 +396,16 @@ impl Buffer {
     /// many. Does not sleep.
     pub(crate) fn write(&self, range: Range<usize>, source: &mut IovIterSource<'_>) -> usize {
         self.mark_used();
-        self.memory.copy_from_iter(range.start, range.len(), source)
+        self.transferred()
+            .copy_from_iter(range.start, range.len(), source)
+    }
+
+    /// Returns what `read()` and `write()` work on: the memory, but in the mutant `bounce`.
+    fn transferred(&self) -> &MappableCoherent {
+        #[cfg(faultline_mutant = "bounce")]
+        return &self.bounce;
+        #[cfg(not(faultline_mutant = "bounce"))]
+        &self.memory
     }
 
     /// Copies from byte `position` on to kernel memory, up to the end; returns how many bytes.

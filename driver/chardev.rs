@@ -20,6 +20,7 @@ use crate::{
     },
     litmus,
     mapping::SharedBuffer,
+    mutant,
     uapi::{
         self,
         Copy,
@@ -123,10 +124,11 @@ impl miscdevice::Instance for SharedBuffer {
 
     fn read(&self, position: usize, destination: &mut IovIterDest<'_>) -> Result<usize> {
         let range = self.length().clamp(position, destination.len());
+        let left_out = mutant::left_out(mutant::SHORT_READ, &range);
 
         transfer(
             self,
-            range,
+            range.start..range.end - left_out,
             destination,
             Buffer::read,
             coherent::fault_in_destination,
@@ -139,14 +141,16 @@ impl miscdevice::Instance for SharedBuffer {
             self.buffer()?;
             return Err(ENOSPC);
         }
+        let left_out = mutant::left_out(mutant::SHORT_WRITE, &range);
 
-        transfer(
+        let written = transfer(
             self,
-            range,
+            range.start..range.end - left_out,
             source,
             Buffer::write,
             coherent::fault_in_source,
-        )
+        )?;
+        Ok(written + left_out)
     }
 
     fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
@@ -303,6 +307,7 @@ fn translate(shared: &SharedBuffer, question: Translation) -> Result<Translation
     } else {
         translate::user(address, access)?
     };
+    let translation = mutant::said(translation, buffer.device_is_coherent());
 
     let answer = Translation {
         address,

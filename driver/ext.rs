@@ -2,8 +2,8 @@
 
 //! What `rust/kernel` does not offer yet. This folder, and no other place in the driver, has
 //! `unsafe` code and raw bindings; what it exports is safe to use. Each file is written as the
-//! patch one would send to `rust/kernel`, and depends on the driver in nothing but
-//! [`uapi`]'s types.
+//! patch one would send to `rust/kernel`, and depends on the driver in nothing but [`uapi`]'s types,
+//! and the ways to be wrong on purpose in [`mutant`](crate::mutant).
 
 pub(crate) mod address_space;
 pub(crate) mod coherent;

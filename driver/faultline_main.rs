@@ -18,6 +18,7 @@ mod ext;
 mod litmus;
 mod mapping;
 mod master;
+mod mutant;
 mod platform;
 pub mod uapi;
 

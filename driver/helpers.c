@@ -31,6 +31,20 @@ void faultline_vma_set_dmacoherent(struct vm_area_struct *vma)
 	vma->vm_page_prot = pgprot_dmacoherent(vma->vm_page_prot);
 }
 
+#ifdef FAULTLINE_MUTANT
+/* From here on the kernel takes the area for a private one. */
+void faultline_vma_set_private(struct vm_area_struct *vma)
+{
+	vm_flags_clear(vma, VM_SHARED | VM_MAYSHARE);
+	vma->vm_page_prot = vm_get_page_prot(vma->vm_flags);
+}
+
+void faultline_vma_set_noncached(struct vm_area_struct *vma)
+{
+	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+}
+#endif
+
 #ifndef CONFIG_ARCH_HAS_PTE_SPECIAL
 #error "without special page-table entries the kernel would count references to the driver's pages"
 #endif
@@ -55,6 +69,11 @@ static void faultline_set_pte_at(struct mm_struct *mm, unsigned long addr, pte_t
 #endif
 }
 
+static bool faultline_is_writable(const struct vm_area_struct *vma)
+{
+	return (vma->vm_flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE);
+}
+
 /* Called with the page table's lock held. */
 static int faultline_insert_page(pte_t *pte, unsigned long addr, void *data)
 {
@@ -71,7 +90,7 @@ static int faultline_insert_page(pte_t *pte, unsigned long addr, void *data)
 	 * On CPUs that do not set the dirty bit themselves the first store to a clean entry would
 	 * fault again. Nobody looks at the bit of a special entry.
 	 */
-	if (vma->vm_flags & VM_WRITE)
+	if (faultline_is_writable(vma))
 		entry = pte_mkwrite(pte_mkdirty(pte_mkyoung(entry)), vma);
 	faultline_set_pte_at(vma->vm_mm, addr, pte, entry);
 	return 0;
@@ -103,7 +122,7 @@ vm_fault_t faultline_insert_block(struct vm_fault *vmf, unsigned long pfn, unsig
 {
 #if defined(CONFIG_TRANSPARENT_HUGEPAGE) && defined(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP)
 	if (order == HPAGE_PMD_ORDER && pmd_none(pmdp_get(vmf->pmd)))
-		return vmf_insert_pfn_pmd(vmf, pfn, vmf->vma->vm_flags & VM_WRITE);
+		return vmf_insert_pfn_pmd(vmf, pfn, faultline_is_writable(vmf->vma));
 #endif
 	return VM_FAULT_FALLBACK;
 }

@@ -40,7 +40,8 @@ use crate::{
             VmOperations, //
         }, //
     },
-    master::Attach, //
+    master::Attach,
+    mutant, //
 };
 use kernel::{
     device::Core,
@@ -173,11 +174,11 @@ impl SharedBuffer {
         // The user's mapping must have the memory type of the kernel's, which is the DMA layer's
         // choice by the same rule (`dma_pgprot()` in kernel/dma/mapping.c): two types for one
         // frame are a mismatched alias, and reads through one may miss writes through the other.
-        let memory_type = if buffer.device_is_coherent() {
+        let memory_type = mutant::memory_type(if buffer.device_is_coherent() {
             MemoryType::Cached
         } else {
             MemoryType::DmaCoherent
-        };
+        });
 
         buffer.mark_used();
         #[cfg(faultline_mutant = "eager")]
@@ -196,8 +197,8 @@ impl VmOperations for SharedBuffer {
         };
 
         let touched = fault.page_offset();
-        if let Some(neighbour) = wrong_page(touched, this.length) {
-            return match buffer.run(neighbour..neighbour + 1) {
+        if let Some(other) = mutant::page_instead_of(touched, this.length) {
+            return match buffer.run(other..other + 1) {
                 Some(run) => fault.insert(touched, run),
                 None => Outcome::SIGBUS,
             };
@@ -229,12 +230,11 @@ impl VmOperations for SharedBuffer {
             return Outcome::FALLBACK;
         }
 
-        match fault.pages() {
-            Some(pages) if wrong_page(pages.start, this.length).is_none() => buffer
-                .run(pages)
-                .map_or(Outcome::FALLBACK, |run| fault.insert(run)),
-            _ => Outcome::FALLBACK,
-        }
+        fault
+            .pages()
+            .and_then(|pages| mutant::block(pages, this.length))
+            .and_then(|pages| buffer.run(pages))
+            .map_or(Outcome::FALLBACK, |run| fault.insert(run))
     }
 
     fn access(this: ArcBorrow<'_, Self>, position: usize, transfer: Transfer<'_>) -> Result<usize> {
@@ -250,20 +250,3 @@ impl VmOperations for SharedBuffer {
 /// How many pages a fault maps at most, where a block cannot be mapped: a power of two, so that
 /// those around a page lie in one page table.
 const BATCH: usize = 16;
-
-/// The name of the way in which this driver was built to be wrong, if it was.
-pub(crate) const MUTANT: Option<&str> = if cfg!(faultline_mutant = "wrong-page") {
-    Some("wrong-page")
-} else if cfg!(faultline_mutant = "eager") {
-    Some("eager")
-} else {
-    None
-};
-
-/// Returns the page that the mutant `wrong-page` maps where `touched` should be: its neighbour, if
-/// there is one. No other driver maps a wrong page.
-fn wrong_page(touched: usize, length: Length) -> Option<usize> {
-    let neighbour = touched ^ 1;
-    (cfg!(faultline_mutant = "wrong-page") && length.contains_pages(neighbour, 1))
-        .then_some(neighbour)
-}

@@ -6,14 +6,12 @@
 use crate::{
     buffer::Length,
     chardev::CharDevice,
-    mapping::{
-        SharedBuffer,
-        MUTANT, //
-    },
+    mapping::SharedBuffer,
     master::{
         self,
         Attach, //
-    }, //
+    },
+    mutant, //
 };
 use kernel::{
     device::{
@@ -60,7 +58,7 @@ impl platform::Driver for CoherentBufferDriver {
         pin_init::pin_init_scope(move || {
             let dev = pdev.as_ref();
 
-            if let Some(mutant) = MUTANT {
+            if let Some(mutant) = mutant::NAME {
                 dev_info!(dev, "mutant {mutant}: for tests only\n");
             }
 

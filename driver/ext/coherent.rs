@@ -21,6 +21,7 @@ use super::{
         Translation, //
     }, //
 };
+use crate::mutant;
 use core::{
     marker::PhantomData,
     mem::{
@@ -240,6 +241,11 @@ impl MappableCoherent {
     /// Returns the number of the frame that the kernel's page table has for `page`, which must be
     /// a page of the memory.
     fn frame_number(&self, page: usize) -> usize {
+        if mutant::DMA_ADDRESS {
+            // CAST: A wrong number is what is wanted.
+            return (self.dma_address() >> PAGE_SHIFT) as usize + page;
+        }
+
         let address = self.memory.as_ptr().cast::<u8>();
 
         // SAFETY: The address is inside the allocation, which the DMA layer gave a mapping in the
@@ -335,9 +341,11 @@ impl Drop for MappableCoherent {
     fn drop(&mut self) {
         // Nobody can insert a frame any more: that takes a borrow of `self`. What was inserted
         // before goes now, and `memory`, which is dropped next, is nobody else's.
-        self.space.unmap_all();
+        if !mutant::NO_REVOKE {
+            self.space.unmap_all();
+        }
 
-        if !self.is_abandoned {
+        if !self.is_abandoned && !mutant::KEEPS_MEMORY {
             // SAFETY: This is the only place that drops it, and nothing uses it afterwards.
             unsafe { ManuallyDrop::drop(&mut self.memory) };
         }

@@ -46,6 +46,14 @@ extern "C" {
     /// Applies `pgprot_dmacoherent()`, an architecture's macro, to an area's page protection.
     pub(super) fn faultline_vma_set_dmacoherent(vma: *mut bindings::vm_area_struct);
 
+    /// Makes a shared area a private one.
+    #[cfg(faultline_mutant = "private-copy")]
+    pub(super) fn faultline_vma_set_private(vma: *mut bindings::vm_area_struct);
+
+    /// Applies `pgprot_noncached()`, an architecture's macro, to an area's page protection.
+    #[cfg(faultline_mutant = "device-memory")]
+    pub(super) fn faultline_vma_set_noncached(vma: *mut bindings::vm_area_struct);
+
     /// Maps `pages` frames from `pfn` on at `addr`, where nothing is mapped yet, with special
     /// entries that are dirty if the area is writable.
     pub(super) fn faultline_insert_pages(

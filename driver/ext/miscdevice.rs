@@ -17,6 +17,7 @@ use super::{
         NewArea, //
     },
 };
+use crate::mutant;
 use core::{
     marker::PhantomData,
     mem::offset_of, //
@@ -195,9 +196,11 @@ impl<T: Instance> Operations<T> {
             return status;
         }
 
-        // SAFETY: The file is being opened, so that nothing has mapped it, and from the next
-        // statement on it keeps the instance, and so the address space, alive until `release()`.
-        unsafe { instance.address_space().adopt(file) };
+        if !mutant::misses_this_process() {
+            // SAFETY: The file is being opened, so that nothing has mapped it, and from the next
+            // statement on it keeps the instance, and so the address space, alive until `release()`.
+            unsafe { instance.address_space().adopt(file) };
+        }
 
         // SAFETY: During `open()` the private data is ours.
         unsafe { (*file).private_data = instance.clone().into_foreign() };

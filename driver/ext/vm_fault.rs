@@ -37,6 +37,7 @@ use super::{
     coherent::Run,
     ffi, //
 };
+use crate::mutant;
 use core::{
     marker::PhantomData,
     mem::MaybeUninit,
@@ -230,7 +231,7 @@ impl Fault<'_> {
         // SAFETY: The area is valid and locked, so that its file does not change; an area with
         // our operations has one, as `NewArea` stands for an area of a file.
         let mapping = unsafe { (*(*self.raw().vma).vm_file).f_mapping };
-        mapping == space.as_ptr()
+        mapping == space.as_ptr() || mutant::REVOKE_MISSES_ONE
     }
 }
 
@@ -314,6 +315,9 @@ pub(crate) enum MemoryType {
     /// What the architecture uses for DMA memory of devices that do not see the CPU's caches
     /// (`pgprot_dmacoherent()`); on arm64, Normal Non-cacheable.
     DmaCoherent,
+    /// Registers of a device (`pgprot_noncached()`).
+    #[cfg(faultline_mutant = "device-memory")]
+    Device,
 }
 
 /// An area in the `mmap()` call that creates it.
@@ -397,9 +401,19 @@ impl<'a> NewArea<'a> {
         self.set_dontdump();
 
         let vma = self.as_ptr();
+        #[cfg(faultline_mutant = "private-copy")]
+        // SAFETY: The area is being set up by this task and has no pages yet.
+        unsafe {
+            ffi::faultline_vma_set_private(vma)
+        };
         if memory_type == MemoryType::DmaCoherent {
             // SAFETY: The area is being set up by this task and has no pages yet.
             unsafe { ffi::faultline_vma_set_dmacoherent(vma) };
+        }
+        #[cfg(faultline_mutant = "device-memory")]
+        if memory_type == MemoryType::Device {
+            // SAFETY: As above.
+            unsafe { ffi::faultline_vma_set_noncached(vma) };
         }
 
         if T::HAS_HUGE_FAULT && cfg!(CONFIG_TRANSPARENT_HUGEPAGE) {
