@@ -7,27 +7,33 @@
 //! a list of steps, most of which put a [`Pattern`] of the check's own into the buffer by one
 //! way or look for it by another:
 //!
-//! | check            | written by          | looked at by                | so it finds           |
-//! |------------------|---------------------|-----------------------------|-----------------------|
-//! | `zeroed`         | nobody              | `read()`, a mapping         | stale memory          |
-//! | `two_mappings`   | nobody              | two mappings' addresses     | no second mapping     |
-//! | `alias_write`    | either mapping      | the other one               | copies, shared frames |
-//! | `pagemap_same`   | nobody              | pagemap of both mappings    | different frames      |
-//! | `pagemap_kernel` | nobody              | pagemap, the driver's ioctl | wrong frames          |
-//! | `store_read`     | a mapping           | `read()`                    | wrong pages, lengths  |
-//! | `write_load`     | `write()`           | both mappings               | wrong pages, lengths  |
-//! | `last_byte`      | mapping, `write()`  | mapping, `read()`           | ends one too early    |
-//! | `past_end`       | nobody              | the kernel's refusals       | ends one too late     |
-//! | `munmap`         | a mapping           | probes of where it was      | mappings that stay    |
-//! | `kernel_log`     | the kernel          | `/dev/kmsg`                 | complaints            |
+//! | check              | written by         | looked at by                | so it finds           |
+//! |--------------------|--------------------|-----------------------------|-----------------------|
+//! | `zeroed`           | nobody             | `read()`, a mapping         | stale memory          |
+//! | `two_mappings`     | nobody             | two mappings' addresses     | no second mapping     |
+//! | `alias_write`      | either mapping     | the other one               | copies, shared frames |
+//! | `pagemap_same`     | nobody             | pagemap of both mappings    | different frames      |
+//! | `pagemap_kernel`   | nobody             | pagemap, the driver's ioctl | wrong frames          |
+//! | `store_read`       | a mapping          | `read()`                    | wrong pages, lengths  |
+//! | `write_load`       | `write()`          | both mappings               | wrong pages, lengths  |
+//! | `last_byte`        | mapping, `write()` | mapping, `read()`           | ends one too early    |
+//! | `past_end`         | nobody             | the kernel's refusals       | ends one too late     |
+//! | `translate_known`  | the program        | TRANSLATE                   | a driver that lies    |
+//! | `attribute_user`   | nobody             | TRANSLATE of two mappings   | wrong memory types    |
+//! | `attribute_kernel` | nobody             | TRANSLATE of the kernel's   | mismatched aliases    |
+//! | `read_only`        | nobody             | TRANSLATE, a store          | writable mappings     |
+//! | `walk_frames`      | nobody             | TRANSLATE, pagemap, FRAME   | wrong accounts        |
+//! | `munmap`           | a mapping          | probes of where it was      | mappings that stay    |
+//! | `kernel_log`       | the kernel         | `/dev/kmsg`                 | complaints            |
 //!
 //! A driver that maps the wrong pages, but always the same wrong ones, agrees with itself:
 //! `alias_write` and `pagemap_same` pass, and `pagemap_kernel`, `store_read` and `write_load`
 //! fail. Mapping and `read()` are compared in those two alone; `last_byte` compares each with its
 //! own kind.
 //!
-//! None of this can tell whether the memory is *coherent* with a bus master: on a machine whose
-//! caches are not modelled, nor on one that was lucky.
+//! What contents cannot tell, on a machine whose caches are not modelled nor on one that was lucky,
+//! is whether the memory is *coherent* with a bus master. That hangs on the memory type of each
+//! mapping, which is looked at where it takes effect: in the CPU's own translation ([`attributes`]).
 
 use core::ffi::CStr;
 
@@ -40,12 +46,15 @@ use crate::kmsg::complaint;
 use crate::pattern::{Pattern, WORD};
 use crate::text::{Line, Out};
 
+use Account::{Driver, Pagemap, Walk};
 use Place::{AcrossEnd, After, All, Before, Border, End, Ends, Last, PageEnds, PastEnd, Start};
 use Step::{
-    Apart, Frames, Get, Map, NoComplaint, NoFramePastEnd, NoMapPastEnd, Pristine, Put, Sigbus,
-    Touched, Unmap,
+    Apart, Attributes, Frames, Get, KnownMemory, Map, NoComplaint, NoFramePastEnd, NoMapPastEnd,
+    Pristine, Put, ReadOnly, Sigbus, Touched, Unmap,
 };
-use Way::{File, First, Second, Third};
+use Way::{File, First, Kernel, Second, Third};
+
+mod attributes;
 
 /// How much is read, written, loaded or stored at a time. A page is a multiple of it.
 const CHUNK: usize = 4096;
@@ -75,7 +84,7 @@ pub struct Check(pub &'static str, &'static [Step]);
 
 /// The checks, in the order in which they are made.
 #[rustfmt::skip] // A step a line.
-pub const CHECKS: [Check; 11] = [
+pub const CHECKS: [Check; 16] = [
     // A buffer that nobody has touched since the driver was bound reads as zeroes; and now that it
     // is mapped the driver no longer says that nobody touched it. First, while nothing has been
     // written.
@@ -108,14 +117,14 @@ pub const CHECKS: [Check; 11] = [
     Check("pagemap_same", &[
         Map(First),
         Map(Second),
-        Frames(Second, First),
+        Frames(Pagemap(Second), Pagemap(First)),
     ]),
     // The frames of a mapping are the buffer's, as the driver knows it from the kernel's own
     // mapping.
     Check("pagemap_kernel", &[
         Map(First),
         Map(Second),
-        Frames(First, File),
+        Frames(Pagemap(First), Driver),
     ]),
     // What is stored through a mapping, `read()` returns: all of it, and pieces that start and end
     // anywhere.
@@ -163,6 +172,37 @@ pub const CHECKS: [Check; 11] = [
         Put(File, PastEnd, ZERO),
         NoMapPastEnd,
     ]),
+    // TRANSLATE tells the truth where the truth is known: of memory of the program's own. A driver
+    // that always says what would be right is not believed in what follows.
+    Check("translate_known", &[
+        KnownMemory,
+    ]),
+    // The CPU translates user space's mappings to the memory type that the device's coherency
+    // demands: in the first and the last page, for loads and for stores.
+    Check("attribute_user", &[
+        Map(First),
+        Map(Second),
+        Attributes(First),
+        Attributes(Second),
+    ]),
+    // So it does with the kernel's own mapping: otherwise one frame is accessed by two types, and
+    // one of the two may miss what the other stores.
+    Check("attribute_kernel", &[
+        Attributes(Kernel),
+    ]),
+    // A mapping that was made to be read cannot be written to, by the CPU's word.
+    Check("read_only", &[
+        ReadOnly,
+    ]),
+    // Each page is where it is said to be: both mappings as pagemap says, the kernel's as FRAME
+    // says. That pagemap and FRAME agree, `pagemap_kernel` looks at.
+    Check("walk_frames", &[
+        Map(First),
+        Map(Second),
+        Frames(Walk(First), Pagemap(First)),
+        Frames(Walk(Second), Pagemap(Second)),
+        Frames(Walk(Kernel), Driver),
+    ]),
     // After `munmap` the addresses are gone, and all else stays: another mapping, the data, and
     // the device's readiness to be mapped anew.
     Check("munmap", &[
@@ -198,8 +238,14 @@ enum Step {
     Put(Way, Place, Pattern),
     /// Looks for the pattern there.
     Get(Way, Place, Pattern),
-    /// Each page is in the same frame by the one way as by the other.
-    Frames(Way, Way),
+    /// Each page is in the same frame by the one account as by the other.
+    Frames(Account, Account),
+    /// TRANSLATE is right of memory of the program's own, and refuses what it does not know.
+    KnownMemory,
+    /// The memory type of a mapping is the one that the device's coherency demands.
+    Attributes(Way),
+    /// A mapping to be read is not writable.
+    ReadOnly,
     /// Unmaps; the addresses then answer by SIGSEGV.
     Unmap(Way),
     /// A SIGBUS is caught, of a mapping that is sure to give one.
@@ -222,6 +268,19 @@ enum Way {
     Third,
     /// The open file: `read()` and `write()`.
     File,
+    /// The kernel's own mapping.
+    Kernel,
+}
+
+/// Who says where a page lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Account {
+    /// `/proc/self/pagemap`, of a mapping.
+    Pagemap(Way),
+    /// The CPU, of a mapping or of the kernel's.
+    Walk(Way),
+    /// The driver, by FRAME.
+    Driver,
 }
 
 /// Defines the places in the buffer and, from the same lines, the shapes of them.
@@ -353,6 +412,8 @@ pub struct Context<'s, S: System> {
     mappings: [Option<S::Mapping>; 3],
     info: Info,
     page: u64,
+    /// The attribute of user space's mappings and of the kernel's, as last seen.
+    types: [Option<u8>; 2],
     finding: &'s mut Finding,
 }
 
@@ -391,6 +452,7 @@ impl<'s, S: System> Context<'s, S> {
             mappings: [None, None, None],
             info,
             page,
+            types: [None; 2],
             finding,
         })
     }
@@ -424,7 +486,10 @@ impl<'s, S: System> Context<'s, S> {
             Apart => self.apart(),
             Put(way, place, pattern) => self.visit(true, way, place, pattern),
             Get(way, place, pattern) => self.visit(false, way, place, pattern),
-            Frames(way, other) => self.frames(way, other),
+            Frames(account, other) => self.frames(account, other),
+            KnownMemory => self.known_memory(),
+            Attributes(way) => self.attributes(way),
+            ReadOnly => self.read_only(),
             Unmap(way) => self.unmap(way),
             Sigbus => self.sigbus(),
             NoFramePastEnd => self.no_frame_past_end(),
@@ -537,7 +602,7 @@ impl<'s, S: System> Context<'s, S> {
             First => "load by the first mapping",
             Second => "load by the second mapping",
             Third => "load by a new mapping",
-            File => "data by read()",
+            _ => "data by read()",
         };
         let result = self.judge(what, &differences);
         if !matches!(place, All | PageEnds) {
@@ -586,33 +651,47 @@ impl<'s, S: System> Context<'s, S> {
         result
     }
 
-    fn frames(&mut self, way: Way, other: Way) -> Result<(), Stop> {
+    fn frames(&mut self, account: Account, other: Account) -> Result<(), Stop> {
         let mut differences = self.differences();
         for at in (0..self.info.size).step_by(self.page as usize) {
-            let seen = self.physical_address(way, at)?;
+            let seen = self.physical_address(account, at)?;
             let want = self.physical_address(other, at)?;
             differences.see(at, seen, want);
         }
         self.judge("physical address", &differences)
     }
 
-    /// The physical address of a page: of a mapping by pagemap, of the file by FRAME.
+    /// The physical address of a page.
     #[inline(never)]
-    fn physical_address(&mut self, way: Way, at: u64) -> Result<u64, Stop> {
+    fn physical_address(&mut self, account: Account, at: u64) -> Result<u64, Stop> {
+        let address = match account {
+            Driver => {
+                let answer = self.device.physical_address(at);
+                return answer.map_err(|errno| match self.finding.refused("FRAME", errno) {
+                    _ if errno == Errno::PERM => Stop::Skip,
+                    stop => stop,
+                });
+            }
+            Walk(Kernel) => at,
+            Pagemap(way) | Walk(way) => {
+                // A page that nobody has touched is not there.
+                self.load(way, at, &mut [0])?;
+                self.mapping(way).address() + at
+            }
+        };
+        match account {
+            Walk(way) => self.walk(way, at, address),
+            _ => self.pagemap(at, address),
+        }
+    }
+
+    /// What pagemap says of a page of a mapping.
+    #[inline(never)]
+    fn pagemap(&mut self, at: u64, address: u64) -> Result<u64, Stop> {
         // Documentation/admin-guide/mm/pagemap.rst.
         const PRESENT: u64 = 1 << 63;
         const FRAME_NUMBER: u64 = (1 << 55) - 1;
 
-        if way == File {
-            let answer = self.device.physical_address(at);
-            return answer.map_err(|errno| match self.finding.refused("FRAME", errno) {
-                _ if errno == Errno::PERM => Stop::Skip,
-                stop => stop,
-            });
-        }
-        // A page that nobody has touched is not there.
-        self.load(way, at, &mut [0])?;
-        let address = self.mapping(way).address() + at;
         let entry = match self.system.pagemap(address) {
             Ok(entry) => entry,
             Err(errno) => {
@@ -620,16 +699,19 @@ impl<'s, S: System> Context<'s, S> {
                 return Err(Stop::Skip);
             }
         };
-        let number = entry & FRAME_NUMBER;
         // Not so in an area with VM_PFNMAP, which pagemap passes over.
         let present = u64::from(entry & PRESENT != 0);
         self.finding
-            .equal("page present by /proc/self/pagemap", at, present, 1)?;
-        let known = u64::from(number != 0);
-        self.finding
-            .equal("frame told by pagemap (needs CAP_SYS_ADMIN)", at, known, 1)
-            .or(Err(Stop::Skip))?;
-        Ok(number * self.page)
+            .equal("page present by /proc/self/pagemap", at, present, 1_u64)?;
+        let frame = (entry & FRAME_NUMBER) * self.page;
+        self.known("frame told by pagemap (needs CAP_SYS_ADMIN)", at, frame)
+    }
+
+    /// An address that is told to some only, and is zero for others.
+    #[inline(never)]
+    fn known(&mut self, what: &'static str, at: u64, address: u64) -> Result<u64, Stop> {
+        let told = self.finding.equal(what, at, u64::from(address != 0), 1_u64);
+        told.map_or(Err(Stop::Skip), |()| Ok(address))
     }
 
     fn unmap(&mut self, way: Way) -> Result<(), Stop> {
@@ -704,7 +786,7 @@ impl<'s, S: System> Context<'s, S> {
             .and_then(|()| self.visit(true, First, All, Pattern::ZERO));
         self.finding.complaint = Line::new();
         let mut buffer = [0; LOG_RECORD];
-        let mut complaints = 0;
+        let mut complaints = 0_u64;
         let mut lost = 0;
         for _ in 0..LOG_RECORDS {
             match self.system.log_record(&mut buffer) {
@@ -730,7 +812,7 @@ impl<'s, S: System> Context<'s, S> {
         } else {
             (LOG, complaints)
         };
-        let result = self.finding.equal(what, NOWHERE, number, 0);
+        let result = self.finding.equal(what, NOWHERE, number, 0_u64);
         if complaints == 0 {
             result.or(Err(Stop::Skip))
         } else {

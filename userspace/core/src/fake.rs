@@ -7,9 +7,12 @@ use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::rc::Rc;
 
-use faultline_uapi::{Info, FLAG_COHERENT, FLAG_PRISTINE};
+use faultline_uapi::{
+    Info, Translation, FLAG_COHERENT, FLAG_PRISTINE, TRANSLATED, TRANSLATE_KERNEL, TRANSLATE_WRITE,
+    TRANSLATION_WRITABLE, VERSION,
+};
 
-use crate::device::{Device, Fault, Mapping, Signal, System, Unmapped};
+use crate::device::{Call, Device, Fault, KnownMemory, Mapping, Signal, System, Unmapped};
 use crate::errno::Errno;
 
 /// The size of the fake machine's pages.
@@ -81,8 +84,45 @@ pub(crate) enum Lie {
     PagemapAbsent,
     /// Pagemap cannot be opened.
     PagemapFails(Errno),
-    /// Pagemap shows another frame in the second mapping of each two.
+    /// Pagemap and the CPU show another frame in the second mapping of each two.
     PagemapDiffers,
+    /// They show frames with the right contents that are not those of the buffer.
+    FramesMoved,
+
+    /// TRANSLATE fails, or knows every request.
+    TranslateFails(Errno),
+    TranslateTakesAll,
+    /// TRANSLATE says of everything what the device's coherency demands.
+    TypeAlwaysRight,
+    /// TRANSLATE gives this attribute of user space's mappings, of the second of each two, of a
+    /// page, for stores, of the kernel's mapping, of all that is a device's.
+    TypeOfUser(u8),
+    TypeOfSecond(u8),
+    TypeOfPage(u64, u8),
+    TypeForStores(u8),
+    TypeOfKernel(u8),
+    TypeOfAll(u8),
+    /// TRANSLATE gives this shareability of a device's memory.
+    Shareability(u8),
+    /// TRANSLATE says that a store would do where nothing but loads are allowed: of the program's
+    /// constants, of a mapping.
+    ConstantIsWritable,
+    ReadOnlyIsWritable,
+    /// It says that none would do where one did, or for the kernel.
+    UserIsReadOnly,
+    KernelIsReadOnly,
+    /// It translates what is not there, and does not what is.
+    NothingIsThere,
+    UserIsNotThere,
+    /// It gives no physical addresses, as without CAP_SYS_ADMIN.
+    WalkHides,
+    /// It is off by some bytes at a page of user space's, or of the kernel's.
+    WalkWrong(u64, u64),
+    KernelWalkWrong(u64, u64),
+    /// `mmap` to be read only is refused.
+    ReadOnlyRefused(Errno),
+    /// A store to a mapping that is read only is done.
+    ReadOnlyIsStored,
 
     /// `read()` gives one byte less than there is if it is asked for more than one.
     ShortRead,
@@ -180,10 +220,117 @@ struct State {
     mappings: u64,
     unmapped: bool,
     vanished: bool,
+    coherent: bool,
+    read_only: Vec<u64>,
     log: VecDeque<Result<Vec<u8>, Errno>>,
 }
 
 impl State {
+    fn info(&mut self) -> Result<Info, Errno> {
+        self.infos += 1;
+        let pristine = self.pristine || self.lies(Lie::PristineForEver);
+        let coherent = if self.coherent { FLAG_COHERENT } else { 0 };
+        let mut info = Info {
+            version: VERSION,
+            flags: coherent | if pristine { FLAG_PRISTINE } else { 0 },
+            size: self.size,
+            dma_address: MEMORY,
+            reserved: 0,
+        };
+        match self.lie {
+            Some(Lie::InfoFails(errno)) => return Err(errno),
+            Some(Lie::InfoFailsLater(errno)) if self.infos > 1 => return Err(errno),
+            Some(Lie::InfoVersion(version)) => info.version = version,
+            Some(Lie::InfoSize(size)) => info.size = size,
+            Some(Lie::InfoReserved(reserved)) => info.reserved = reserved,
+            _ => {}
+        }
+        Ok(info)
+    }
+
+    fn frame(&self, offset: u64) -> Result<u64, Errno> {
+        match self.lie {
+            Some(Lie::FrameFails(errno)) => Err(errno),
+            Some(Lie::FrameWrong(page, by)) if offset / PAGE == page => Ok(MEMORY + offset + by),
+            Some(Lie::FramePastEnd) => Ok(MEMORY + offset),
+            Some(Lie::FramePastEndLikeAnError) if offset >= self.size => Ok(Errno::INVAL.answer()),
+            _ if offset >= self.size => Err(Errno::INVAL),
+            _ => Ok(MEMORY + offset),
+        }
+    }
+
+    fn translate(&self, question: &mut Translation) -> Result<(), Errno> {
+        let request = question.request;
+        match self.lie {
+            Some(Lie::TranslateFails(errno)) => return Err(errno),
+            Some(Lie::TranslateTakesAll) => {}
+            _ if request & !(TRANSLATE_KERNEL | TRANSLATE_WRITE) != 0 => return Err(Errno::INVAL),
+            _ => {}
+        }
+        let (kernel, store) = (
+            request & TRANSLATE_KERNEL != 0,
+            request & TRANSLATE_WRITE != 0,
+        );
+        let demanded = if self.coherent { 0xff } else { 0x44 };
+        let (number, offset) = match question.address {
+            address if kernel => (0, address),
+            address => (address >> 32, address & 0xffff_ffff),
+        };
+        let is_own = number == OWN >> 32;
+        let page = offset / PAGE;
+        let at = if kernel {
+            page
+        } else {
+            shown_frame(self, number, page)
+        } * PAGE
+            + offset % PAGE;
+        let is_there = kernel || number != 0 || self.lies(Lie::NothingIsThere);
+        let writable = match self.lie {
+            Some(Lie::ConstantIsWritable) if is_own => true,
+            Some(Lie::ReadOnlyIsWritable) if !is_own => true,
+            Some(Lie::UserIsReadOnly) if !is_own && !kernel => false,
+            Some(Lie::KernelIsReadOnly) if kernel => false,
+            _ if is_own => offset < PAGE,
+            _ => !self.read_only.contains(&number),
+        };
+        let is_there = match self.lie {
+            Some(Lie::UserIsNotThere) if !kernel && !is_own => false,
+            _ => is_there && (writable || !store),
+        };
+        if !is_there {
+            question.fault = 7;
+            return Ok(());
+        }
+        question.flags = TRANSLATED | if writable { TRANSLATION_WRITABLE } else { 0 };
+        question.shareability = if demanded == 0xff || is_own { 3 } else { 2 };
+        question.attribute = match self.lie {
+            Some(Lie::TypeAlwaysRight) => demanded,
+            _ if is_own => 0xff,
+            Some(Lie::TypeOfUser(attribute)) if !kernel => attribute,
+            Some(Lie::TypeOfSecond(attribute)) if is_second(number) && !kernel => attribute,
+            Some(Lie::TypeOfPage(wrong, attribute)) if page == wrong && !kernel => attribute,
+            Some(Lie::TypeForStores(attribute)) if store && !kernel => attribute,
+            Some(Lie::TypeOfKernel(attribute)) if kernel => attribute,
+            Some(Lie::TypeOfAll(attribute)) => attribute,
+            _ => demanded,
+        };
+        question.physical_address = MEMORY + at;
+        match self.lie {
+            Some(Lie::Shareability(shareability)) if !is_own => {
+                question.shareability = shareability;
+            }
+            Some(Lie::WalkHides) => question.physical_address = 0,
+            Some(Lie::WalkWrong(wrong, by)) if page == wrong && !kernel => {
+                question.physical_address += by;
+            }
+            Some(Lie::KernelWalkWrong(wrong, by)) if page == wrong && kernel => {
+                question.physical_address += by;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn lies(&self, lie: Lie) -> bool {
         self.lie == Some(lie)
     }
@@ -219,6 +366,8 @@ impl Machine {
             mappings: 0,
             unmapped: false,
             vanished: false,
+            coherent: !matches!(lie, Some(Lie::TypeAlwaysRight)),
+            read_only: Vec::new(),
             log,
         };
         Self {
@@ -263,11 +412,16 @@ impl System for Machine {
             _ => {}
         }
         let (number, offset) = (address >> 32, address & 0xffff_ffff);
-        let mut frame = frame(&state, number, offset / PAGE);
-        if state.lies(Lie::PagemapDiffers) && is_second(number) {
-            frame += 1;
-        }
+        let frame = shown_frame(&state, number, offset / PAGE);
         Ok(PRESENT | SOFT_DIRTY | (MEMORY / PAGE + frame))
+    }
+
+    fn known_memory(&mut self) -> KnownMemory {
+        KnownMemory {
+            variable: OWN,
+            constant: OWN + PAGE,
+            nothing: 0,
+        }
     }
 
     fn map_beyond_a_file(&mut self) -> Result<Area, Errno> {
@@ -279,6 +433,7 @@ impl System for Machine {
             number: SURE,
             offset: 0,
             length: PAGE,
+            read_only: false,
             copy: None,
         })
     }
@@ -298,6 +453,12 @@ impl System for Machine {
 
 /// The number of the mapping that is sure to give SIGBUS.
 const SURE: u64 = 0xffff;
+
+/// The number of the first mapping that is read only.
+const READ_ONLY: u64 = 0x8001;
+
+/// Where the program's own memory is.
+const OWN: u64 = 0xfffe << 32;
 
 /// Whether a mapping is the second of two. They are numbered from 1.
 fn is_second(number: u64) -> bool {
@@ -320,6 +481,12 @@ fn frame(state: &State, number: u64, page: u64) -> u64 {
     }
 }
 
+/// What is said of it.
+fn shown_frame(state: &State, number: u64, page: u64) -> u64 {
+    let other = state.lies(Lie::PagemapDiffers) && is_second(number);
+    frame(state, number, page) + u64::from(other || state.lies(Lie::FramesMoved))
+}
+
 /// A file of the fake device.
 pub(crate) struct File {
     state: Rc<RefCell<State>>,
@@ -328,38 +495,19 @@ pub(crate) struct File {
 impl Device for File {
     type Mapping = Area;
 
-    fn info(&mut self) -> Result<Info, Errno> {
+    fn call(&mut self, call: Call<'_>) -> Result<(), Errno> {
         let mut state = self.state.borrow_mut();
-        state.infos += 1;
-        let pristine = state.pristine || state.lies(Lie::PristineForEver);
-        let flags = FLAG_COHERENT | if pristine { FLAG_PRISTINE } else { 0 };
-        let mut info = Info {
-            version: 1,
-            flags,
-            size: state.size,
-            dma_address: MEMORY,
-            reserved: 0,
-        };
-        match state.lie {
-            Some(Lie::InfoFails(errno)) => return Err(errno),
-            Some(Lie::InfoFailsLater(errno)) if state.infos > 1 => return Err(errno),
-            Some(Lie::InfoVersion(version)) => info.version = version,
-            Some(Lie::InfoSize(size)) => info.size = size,
-            Some(Lie::InfoReserved(reserved)) => info.reserved = reserved,
-            _ => {}
-        }
-        Ok(info)
-    }
-
-    fn physical_address(&mut self, offset: u64) -> Result<u64, Errno> {
-        let state = self.state.borrow();
-        match state.lie {
-            Some(Lie::FrameFails(errno)) => Err(errno),
-            Some(Lie::FrameWrong(page, by)) if offset / PAGE == page => Ok(MEMORY + offset + by),
-            Some(Lie::FramePastEnd) => Ok(MEMORY + offset),
-            Some(Lie::FramePastEndLikeAnError) if offset >= state.size => Ok(Errno::INVAL.answer()),
-            _ if offset >= state.size => Err(Errno::INVAL),
-            _ => Ok(MEMORY + offset),
+        match call {
+            Call::Info(info) => {
+                *info = state.info()?;
+                Ok(())
+            }
+            Call::Frame(frame) => {
+                frame.physical_address = state.frame(frame.offset)?;
+                Ok(())
+            }
+            Call::Translate(question) => state.translate(question),
+            _ => Err(Errno::NOTTY),
         }
     }
 
@@ -390,8 +538,24 @@ impl Device for File {
             number,
             offset,
             length,
+            read_only: false,
             copy,
         })
+    }
+
+    fn map_read_only(&mut self, length: u64) -> Result<Area, Errno> {
+        if let Some(Lie::ReadOnlyRefused(errno)) = self.state.borrow().lie {
+            return Err(errno);
+        }
+        // Neither the first nor the second of two.
+        let mut area = self.map(0, length)?;
+        let mut state = self.state.borrow_mut();
+        state.mappings -= 1;
+        area.number = READ_ONLY + 2 * state.read_only.len() as u64;
+        area.read_only = true;
+        area.copy = None;
+        state.read_only.push(area.number);
+        Ok(area)
     }
 
     fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<u64, Errno> {
@@ -468,6 +632,7 @@ pub(crate) struct Area {
     number: u64,
     offset: u64,
     length: u64,
+    read_only: bool,
     copy: Option<Vec<u8>>,
 }
 
@@ -519,7 +684,7 @@ impl Mapping for Area {
 
     fn address(&self) -> u64 {
         match self.state.borrow().lie {
-            Some(Lie::SameAddress) => 1 << 32,
+            Some(Lie::SameAddress) if !self.read_only => 1 << 32,
             Some(Lie::Overlap) if is_second(self.number) => ((self.number - 1) << 32) + PAGE,
             _ => self.address_of(0),
         }
@@ -536,6 +701,12 @@ impl Mapping for Area {
 
     fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
         let mut state = self.state.borrow_mut();
+        if self.read_only && !state.lies(Lie::ReadOnlyIsStored) {
+            return Err(Fault {
+                signal: Signal::Segv,
+                address: self.address_of(offset),
+            });
+        }
         let last = bytes.len() == 1 && self.offset + offset == state.size - 1;
         if state.lies(Lie::LastByteCannotBeStored) && last {
             return Ok(());

@@ -3,20 +3,21 @@
 //! The real devices and the real machine.
 
 use core::ffi::CStr;
+use core::ptr;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use faultline_core::device::{Device, System};
+use faultline_core::device::{Call, Device, KnownMemory, System};
 use faultline_core::errno::Errno;
 use faultline_core::nodes::{Nodes, MAX_NODES};
 use faultline_core::text::{Line, Out};
-use faultline_uapi::{Frame, Info, FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use faultline_uapi as uapi;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, Access, Mode, OFlags, SeekFrom};
 use rustix::io;
-use rustix::ioctl;
 use rustix::mm::{MapFlags, ProtFlags};
 
-use crate::errno;
 use crate::memory::Area;
+use crate::{call, errno};
 
 /// The running machine. Its view of the kernel's log begins when it is made.
 pub struct Machine {
@@ -69,6 +70,20 @@ impl System for Machine {
         }
     }
 
+    fn known_memory(&mut self) -> KnownMemory {
+        static VARIABLE: AtomicU64 = AtomicU64::new(0);
+        static CONSTANT: u64 = u64::MAX;
+
+        // By the store the page is there, this process's own, and writable.
+        VARIABLE.store(CONSTANT, Relaxed);
+        KnownMemory {
+            variable: ptr::from_ref(&VARIABLE).addr() as u64,
+            constant: ptr::from_ref(&CONSTANT).addr() as u64,
+            // Nobody may map anything there (`vm.mmap_min_addr`).
+            nothing: 0,
+        }
+    }
+
     fn map_beyond_a_file(&mut self) -> Result<Area, Errno> {
         // The program's own file is there on every machine, and is far smaller than this.
         const BEYOND: u64 = 1 << 30;
@@ -112,31 +127,36 @@ impl AsFd for File {
 impl Device for File {
     type Mapping = Area;
 
-    fn info(&mut self) -> Result<Info, Errno> {
-        // SAFETY: the driver's interface defines this number as one that writes an `Info`; it is
-        // asserted to carry that size. Another driver that knows the number at all would have to
-        // go by the same size, which is part of it.
-        let request = unsafe { ioctl::Getter::<FAULTLINE_IOC_INFO, Info>::new() };
-        // SAFETY: INFO writes its answer and nothing else.
-        unsafe { ioctl::ioctl(&self.0, request) }.map_err(errno)
-    }
+    fn call(&mut self, call: Call<'_>) -> Result<(), Errno> {
+        /// The number of a call, and where its argument is.
+        fn parts<T>(number: u32, argument: &mut T) -> (u32, usize) {
+            (number, ptr::from_mut(argument).expose_provenance())
+        }
 
-    fn physical_address(&mut self, offset: u64) -> Result<u64, Errno> {
-        let mut frame = Frame {
-            offset,
-            physical_address: 0,
+        let (number, argument) = match call {
+            Call::Info(info) => parts(uapi::FAULTLINE_IOC_INFO, info),
+            Call::Frame(frame) => parts(uapi::FAULTLINE_IOC_FRAME, frame),
+            Call::Translate(question) => parts(uapi::FAULTLINE_IOC_TRANSLATE, question),
+            Call::Master(master) => parts(uapi::FAULTLINE_IOC_MASTER, master),
+            Call::Fill(fill) => parts(uapi::FAULTLINE_IOC_FILL, fill),
+            Call::Copy(copy) => parts(uapi::FAULTLINE_IOC_COPY, copy),
+            Call::Litmus(litmus) => parts(uapi::FAULTLINE_IOC_LITMUS, litmus),
         };
-        // SAFETY: the driver's interface defines this number as one that reads and writes a
-        // `Frame`; it is asserted to carry that size.
-        let request = unsafe { ioctl::Updater::<FAULTLINE_IOC_FRAME, Frame>::new(&mut frame) };
-        // SAFETY: FRAME writes its answer and nothing else.
-        unsafe { ioctl::ioctl(&self.0, request) }.map_err(errno)?;
-        Ok(frame.physical_address)
+        let file = self.0.as_raw_fd() as usize;
+        // SAFETY: the driver's interface defines each number as that of a call which reads and
+        // writes an argument of this type, which is borrowed for as long, and no other memory; it
+        // is asserted to carry that size. Another driver that knows the number at all would have
+        // to go by the same size, which is part of it.
+        unsafe { call::call(call::IOCTL, &[file, number as usize, argument]) }.map(drop)
     }
 
     fn map(&mut self, offset: u64, length: u64) -> Result<Area, Errno> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         Area::new(self.0.as_fd(), offset, length, protection, MapFlags::SHARED)
+    }
+
+    fn map_read_only(&mut self, length: u64) -> Result<Area, Errno> {
+        Area::new(self.0.as_fd(), 0, length, ProtFlags::READ, MapFlags::SHARED)
     }
 
     fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<u64, Errno> {

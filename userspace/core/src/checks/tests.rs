@@ -104,7 +104,10 @@ const LIES: &[(Lie, &[&str])] = &[
     ),
     //
     (Lie::PagemapDiffers, &["pagemap_same"]),
-    (Lie::PagemapAbsent, &["pagemap_same", "pagemap_kernel"]),
+    (
+        Lie::PagemapAbsent,
+        &["pagemap_same", "pagemap_kernel", "walk_frames"],
+    ),
     (
         Lie::WrongPageInSecond,
         &[
@@ -116,9 +119,13 @@ const LIES: &[(Lie, &[&str])] = &[
         ],
     ),
     //
-    (Lie::FrameWrong(0, PAGE), &["pagemap_kernel"]),
-    (Lie::FrameWrong(3, 1), &["pagemap_kernel"]),
-    (Lie::FrameFails(Errno::IO), &["pagemap_kernel", "past_end"]),
+    (Lie::FramesMoved, &["pagemap_kernel"]),
+    (Lie::FrameWrong(0, PAGE), &["pagemap_kernel", "walk_frames"]),
+    (Lie::FrameWrong(3, 1), &["pagemap_kernel", "walk_frames"]),
+    (
+        Lie::FrameFails(Errno::IO),
+        &["pagemap_kernel", "past_end", "walk_frames"],
+    ),
     // A driver that is wrong in the same way everywhere agrees with itself.
     (
         Lie::WrongPage,
@@ -190,6 +197,52 @@ const LIES: &[(Lie, &[&str])] = &[
     (Lie::UnmapTakesAll, &["munmap"]),
     (Lie::UnmapIsTheEnd, &["munmap"]),
     //
+    (Lie::TypeAlwaysRight, &["translate_known"]),
+    (Lie::TranslateTakesAll, &["translate_known"]),
+    (Lie::ConstantIsWritable, &["translate_known"]),
+    (Lie::NothingIsThere, &["translate_known"]),
+    (
+        Lie::TranslateFails(Errno::IO),
+        &[
+            "translate_known",
+            "attribute_user",
+            "attribute_kernel",
+            "read_only",
+            "walk_frames",
+        ],
+    ),
+    //
+    (Lie::TypeOfUser(0x44), &["attribute_user"]),
+    (Lie::TypeOfUser(0x04), &["attribute_user"]),
+    (Lie::TypeOfUser(0xbb), &["attribute_user"]),
+    (Lie::TypeOfSecond(0x44), &["attribute_user"]),
+    (Lie::TypeOfPage(0, 0x44), &["attribute_user"]),
+    (Lie::TypeOfPage(3, 0x44), &["attribute_user"]),
+    (Lie::TypeForStores(0x44), &["attribute_user"]),
+    (Lie::UserIsReadOnly, &["attribute_user"]),
+    (
+        Lie::UserIsNotThere,
+        &["attribute_user", "read_only", "walk_frames"],
+    ),
+    (Lie::TypeOfKernel(0x44), &["attribute_kernel"]),
+    (Lie::KernelIsReadOnly, &["attribute_kernel"]),
+    (
+        Lie::TypeOfAll(0x44),
+        &["attribute_user", "attribute_kernel"],
+    ),
+    (
+        Lie::Shareability(2),
+        &["attribute_user", "attribute_kernel"],
+    ),
+    //
+    (Lie::ReadOnlyIsWritable, &["read_only"]),
+    (Lie::ReadOnlyIsStored, &["read_only"]),
+    (Lie::ReadOnlyRefused(Errno::INVAL), &["read_only"]),
+    //
+    (Lie::WalkWrong(0, PAGE), &["walk_frames"]),
+    (Lie::WalkWrong(3, 8), &["walk_frames"]),
+    (Lie::KernelWalkWrong(2, PAGE), &["walk_frames"]),
+    //
     (Lie::Log("4,3,3,-;faultline a: odd"), &["kernel_log"]),
     (Lie::Log("0,3,3,-;the end"), &["kernel_log"]),
     (
@@ -210,7 +263,10 @@ fn every_lie_is_caught_where_it_should_be() {
 #[test]
 fn a_refused_mmap_fails_all_but_the_log() {
     let run = Run::new(4, Some(Lie::MapRefused(Errno::AGAIN)));
-    assert_eq!(run.that(Ok(())), ["kernel_log"]);
+    assert_eq!(
+        run.that(Ok(())),
+        ["translate_known", "attribute_kernel", "kernel_log"]
+    );
     assert_eq!(
         run.note("zeroed"),
         "mmap of the buffer: EAGAIN, want no error"
@@ -257,12 +313,29 @@ fn an_overlap_is_no_second_mapping() {
 fn what_cannot_be_looked_at_is_skipped() {
     for (lie, want) in [
         (Lie::UsedBefore, &["zeroed"][..]),
-        (Lie::PagemapHides, &["pagemap_same", "pagemap_kernel"]),
+        (
+            Lie::PagemapHides,
+            &["pagemap_same", "pagemap_kernel", "walk_frames"],
+        ),
         (
             Lie::PagemapFails(Errno::NOENT),
-            &["pagemap_same", "pagemap_kernel"],
+            &["pagemap_same", "pagemap_kernel", "walk_frames"],
         ),
-        (Lie::FrameFails(Errno::PERM), &["pagemap_kernel"]),
+        (
+            Lie::FrameFails(Errno::PERM),
+            &["pagemap_kernel", "walk_frames"],
+        ),
+        (
+            Lie::TranslateFails(Errno::OPNOTSUPP),
+            &[
+                "translate_known",
+                "attribute_user",
+                "attribute_kernel",
+                "read_only",
+                "walk_frames",
+            ],
+        ),
+        (Lie::WalkHides, &["walk_frames"]),
         (Lie::LogFails(Errno::PERM), &["kernel_log"]),
         (Lie::LogLost, &["kernel_log"]),
     ] {
@@ -293,7 +366,7 @@ fn what_is_no_complaint_passes() {
 fn a_device_that_describes_itself_impossibly_is_not_checked() {
     for lie in [
         Lie::InfoFails(Errno::NOTTY),
-        Lie::InfoVersion(0),
+        Lie::InfoVersion(VERSION - 1),
         Lie::InfoSize(0),
         Lie::InfoSize(PAGE + 1),
         Lie::InfoReserved(1),
@@ -301,7 +374,7 @@ fn a_device_that_describes_itself_impossibly_is_not_checked() {
         assert!(opens(lie).is_err(), "{lie:?}");
     }
     // A later version only adds.
-    assert!(opens(Lie::InfoVersion(2)).is_ok());
+    assert!(opens(Lie::InfoVersion(VERSION + 1)).is_ok());
 }
 
 fn opens(lie: Lie) -> Result<(), Stop> {
@@ -341,6 +414,13 @@ fn notes_name_the_place_and_what_was_wanted() {
             Lie::FrameWrong(3, PAGE),
             "pagemap_kernel",
             "physical address at offset 0x3000: 0x40003000, want 0x40004000; pages wrong: 1 of 4"
+                .into(),
+        ),
+        (
+            Lie::TypeOfUser(0x44),
+            "attribute_user",
+            "memory type of the first mapping at offset 0x0: Normal non-cacheable, \
+             want Normal write-back"
                 .into(),
         ),
         (
