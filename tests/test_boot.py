@@ -25,7 +25,7 @@ NODES = {
     "9020000.dma-buffer": ("/dev/faultline1", 64 * KIB, "non-coherent"),
 }
 
-CHECKS = 16
+CHECKS = 23
 
 
 def tree(directory: Path, *nodes: str) -> str:

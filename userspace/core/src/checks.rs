@@ -23,7 +23,14 @@
 //! | `attribute_kernel` | nobody             | TRANSLATE of the kernel's   | mismatched aliases    |
 //! | `read_only`        | nobody             | TRANSLATE, a store          | writable mappings     |
 //! | `walk_frames`      | nobody             | TRANSLATE, pagemap, FRAME   | wrong accounts        |
+//! | `master_fill`      | a bus master       | both mappings               | memory not coherent   |
+//! | `master_copy`      | a mapping, a master | both mappings               | memory not coherent   |
+//! | `master_refuses`   | nobody             | FILL, COPY                  | wild writes           |
+//! | `master_polled`    | a bus master       | a task on another CPU       | torn or late data     |
+//! | `litmus_kernel`    | a task, the kernel | the kernel, a task          | lost ordering         |
+//! | `litmus_user`      | two tasks          | two tasks                   | lost ordering         |
 //! | `munmap`           | a mapping          | probes of where it was      | mappings that stay    |
+//! | `revoked`          | a mapping          | probes of where it was      | mappings that outlive |
 //! | `kernel_log`       | the kernel         | `/dev/kmsg`                 | complaints            |
 //!
 //! A driver that maps the wrong pages, but always the same wrong ones, agrees with itself:
@@ -37,9 +44,9 @@
 
 use core::ffi::CStr;
 
-use faultline_uapi::{Info, FLAG_PRISTINE, VERSION};
+use faultline_uapi::{Info, Master, FLAG_PRISTINE, MASTER_COPY, MASTER_FILL, VERSION};
 
-use crate::device::{Device, Fault, Mapping, Signal, System, Unmapped};
+use crate::device::{Call, Device, Fault, Mapping, Signal, System, Unmapped};
 use crate::errno::Errno;
 use crate::finding::{Finding, Stop, Value, NOWHERE};
 use crate::kmsg::complaint;
@@ -49,12 +56,17 @@ use crate::text::{Line, Out};
 use Account::{Driver, Pagemap, Walk};
 use Place::{AcrossEnd, After, All, Before, Border, End, Ends, Last, PageEnds, PastEnd, Start};
 use Step::{
-    Apart, Attributes, Frames, Get, KnownMemory, Map, NoComplaint, NoFramePastEnd, NoMapPastEnd,
-    Pristine, Put, ReadOnly, Sigbus, Touched, Unmap,
+    Able, Apart, Attributes, Copied, Filled, Frames, Get, KnownMemory, Map, Messages, NoComplaint,
+    NoFramePastEnd, NoMapPastEnd, Polled, Pristine, Put, ReadOnly, Refused, Revoked, Sigbus,
+    Touched, Unmap,
 };
 use Way::{File, First, Kernel, Second, Third};
 
 mod attributes;
+mod master;
+mod together;
+
+use master::{Nonce, Patch, PATCHES};
 
 /// How much is read, written, loaded or stored at a time. A page is a multiple of it.
 const CHUNK: usize = 4096;
@@ -78,13 +90,17 @@ const WRITE_PIECE: Pattern = Pattern::new(5);
 const LAST_STORED: Pattern = Pattern::new(6);
 const LAST_WRITTEN: Pattern = Pattern::new(7);
 const MUNMAP: Pattern = Pattern::new(8);
+const FILLED: Pattern = Pattern::new(9);
+const COPIED: Pattern = Pattern::new(10);
+const REFUSED: Pattern = Pattern::new(11);
+const REVOKED: Pattern = Pattern::new(12);
 
 /// A check: its name, and its steps up to the first that fails.
 pub struct Check(pub &'static str, &'static [Step]);
 
 /// The checks, in the order in which they are made.
 #[rustfmt::skip] // A step a line.
-pub const CHECKS: [Check; 16] = [
+pub const CHECKS: [Check; 23] = [
     // A buffer that nobody has touched since the driver was bound reads as zeroes; and now that it
     // is mapped the driver no longer says that nobody touched it. First, while nothing has been
     // written.
@@ -203,6 +219,58 @@ pub const CHECKS: [Check; 16] = [
         Frames(Walk(Second), Pagemap(Second)),
         Frames(Walk(Kernel), Driver),
     ]),
+    // A bus master writes a number that its own side has chosen, and both mappings show it, with
+    // no other call; and nothing but it: at the first page, across a border of two, up to the last
+    // byte.
+    Check("master_fill", &[
+        Able(MASTER_FILL),
+        Map(First),
+        Map(Second),
+        Put(First, All, FILLED),
+        Filled,
+        Get(First, All, FILLED),
+        Get(Second, All, FILLED),
+    ]),
+    // It reads what was stored, and writes the same elsewhere.
+    Check("master_copy", &[
+        Able(MASTER_COPY),
+        Map(First),
+        Map(Second),
+        Put(First, All, COPIED),
+        Copied,
+        Get(First, All, COPIED),
+        Get(Second, All, COPIED),
+    ]),
+    // What makes no sense is refused, and nothing is written then.
+    Check("master_refuses", &[
+        Able(0),
+        Map(First),
+        Map(Second),
+        Put(First, All, REFUSED),
+        Refused,
+        Get(First, All, REFUSED),
+    ]),
+    // A task on another CPU that looks all the time sees each byte as it was or as it is written,
+    // never anything else, and soon the latter.
+    Check("master_polled", &[
+        Able(MASTER_FILL),
+        Map(First),
+        Map(Second),
+        Polled,
+    ]),
+    // What a task stores before a flag, the kernel finds there when it sees the flag, on another
+    // CPU and by its own mapping; and the other way round.
+    Check("litmus_kernel", &[
+        Map(First),
+        Map(Second),
+        Messages(true),
+    ]),
+    // So do two tasks, each by a mapping of its own.
+    Check("litmus_user", &[
+        Map(First),
+        Map(Second),
+        Messages(false),
+    ]),
     // After `munmap` the addresses are gone, and all else stays: another mapping, the data, and
     // the device's readiness to be mapped anew.
     Check("munmap", &[
@@ -214,6 +282,16 @@ pub const CHECKS: [Check; 16] = [
         Map(Third),
         Get(First, Ends, MUNMAP),
         Get(Third, Ends, MUNMAP),
+    ]),
+    // When the device is unbound nobody keeps a mapping, in this process or in another one; bound
+    // again, it has nothing of what was stored.
+    Check("revoked", &[
+        Map(First),
+        Map(Second),
+        Put(First, All, REVOKED),
+        Revoked,
+        Map(First),
+        Get(First, All, ZERO),
     ]),
     // The kernel has logged no warning, nor worse, since the program started or, of a later
     // device, since this check of the one before. Last, so that it has the effects of all others
@@ -246,6 +324,20 @@ enum Step {
     Attributes(Way),
     /// A mapping to be read is not writable.
     ReadOnly,
+    /// There is a bus master with these abilities; else the check is skipped.
+    Able(u32),
+    /// It writes the nonce to some places, or data from some places to others: [`Get`] then looks
+    /// for that, too.
+    Filled,
+    Copied,
+    /// It refuses to.
+    Refused,
+    /// It writes to where another task is looking.
+    Polled,
+    /// Messages are passed to another CPU: the kernel's, or a task's.
+    Messages(bool),
+    /// The device is unbound and bound again.
+    Revoked,
     /// Unmaps; the addresses then answer by SIGSEGV.
     Unmap(Way),
     /// A SIGBUS is caught, of a mapping that is sure to give one.
@@ -408,10 +500,16 @@ impl Differences {
 /// What the checks of one device share.
 pub struct Context<'s, S: System> {
     system: &'s mut S,
+    path: &'s CStr,
+    may_unbind: bool,
     device: S::Device,
     mappings: [Option<S::Mapping>; 3],
     info: Info,
     page: u64,
+    master: Result<Master, Errno>,
+    nonce: Nonce,
+    /// What the bus master has written in this check.
+    patches: [Patch; PATCHES],
     /// The attribute of user space's mappings and of the kernel's, as last seen.
     types: [Option<u8>; 2],
     finding: &'s mut Finding,
@@ -420,12 +518,17 @@ pub struct Context<'s, S: System> {
 // The small functions here are called from everywhere: inlined, they would double the program. The
 // large ones would compete for registers with what they are inlined into.
 impl<'s, S: System> Context<'s, S> {
-    /// Opens a device and asks it for its size.
+    /// Opens a device and asks it for its size, to check it; if that may be, by unbinding it, too.
     ///
     /// # Errors
     ///
     /// A device that does not answer as the interface says is not one to check.
-    pub fn open(system: &'s mut S, path: &CStr, finding: &'s mut Finding) -> Result<Self, Stop> {
+    pub fn open(
+        system: &'s mut S,
+        path: &'s CStr,
+        may_unbind: bool,
+        finding: &'s mut Finding,
+    ) -> Result<Self, Stop> {
         let page = system.page_size();
         let mut device = system
             .open(path)
@@ -446,8 +549,15 @@ impl<'s, S: System> Context<'s, S> {
             whole_pages.max(page),
         )?;
         finding.word("open: INFO: reserved", NOWHERE, info.reserved, 0)?;
+        let mut master = Master::default();
+        let asked = device.call(Call::Master(&mut master));
         Ok(Self {
             system,
+            path,
+            may_unbind,
+            master: asked.map(|()| master),
+            nonce: Nonce::NONE,
+            patches: [Patch::NONE; PATCHES],
             device,
             mappings: [None, None, None],
             info,
@@ -471,6 +581,7 @@ impl<'s, S: System> Context<'s, S> {
     pub fn run(&mut self, check: &Check) -> Result<(), Stop> {
         let result = check.1.iter().try_for_each(|step| self.step(*step));
         self.mappings = [None, None, None];
+        self.patches = [Patch::NONE; PATCHES];
         result
     }
 
@@ -490,6 +601,13 @@ impl<'s, S: System> Context<'s, S> {
             KnownMemory => self.known_memory(),
             Attributes(way) => self.attributes(way),
             ReadOnly => self.read_only(),
+            Able(abilities) => self.able(abilities),
+            Filled => self.filled(),
+            Copied => self.copied(),
+            Refused => self.refused(),
+            Polled => self.polled(),
+            Messages(with_kernel) => self.litmus(with_kernel),
+            Revoked => self.revoked(),
             Unmap(way) => self.unmap(way),
             Sigbus => self.sigbus(),
             NoFramePastEnd => self.no_frame_past_end(),
@@ -567,6 +685,9 @@ impl<'s, S: System> Context<'s, S> {
         let mut differences = self.differences();
         for at in chunks {
             pattern.fill(at, want);
+            if !put {
+                self.patch(at, want);
+            }
             let inside = (self.info.size - at).min(want.len() as u64);
             if way == File {
                 let answer = if put {
@@ -607,7 +728,7 @@ impl<'s, S: System> Context<'s, S> {
         let result = self.judge(what, &differences);
         if !matches!(place, All | PageEnds) {
             // Not every page was looked at.
-            self.finding.pages = 0;
+            self.finding.of = 0;
         }
         if result.is_err() {
             let home = pattern.offset_of(differences.seen, self.info.size);
@@ -646,8 +767,9 @@ impl<'s, S: System> Context<'s, S> {
     fn judge(&mut self, what: &'static str, differences: &Differences) -> Result<(), Stop> {
         let Differences { at, seen, want, .. } = *differences;
         let result = self.finding.word(what, at, seen, want);
-        self.finding.wrong_pages = differences.wrong_pages;
-        self.finding.pages = self.info.size / self.page;
+        self.finding.unit = "pages";
+        self.finding.wrong = differences.wrong_pages;
+        self.finding.of = self.info.size / self.page;
         result
     }
 

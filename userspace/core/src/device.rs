@@ -7,6 +7,7 @@ use core::ffi::CStr;
 use faultline_uapi::{self as uapi, Fill, Frame, Info, Litmus, Master, Translation};
 
 use crate::errno::Errno;
+use crate::job::{Job, Tally};
 use crate::text::{Out, Show};
 
 /// The machine: opens devices, and knows about pages and the kernel's log.
@@ -28,6 +29,31 @@ pub trait System {
 
     /// Addresses of this program of which it is known what a translation must say.
     fn known_memory(&mut self) -> KnownMemory;
+
+    /// Reads the kernel's command line, and answers with its length.
+    fn command_line(&mut self, buffer: &mut [u8]) -> Result<usize, Errno>;
+
+    /// Two CPUs that this program may run on, as far apart as there are; none if there is only one.
+    fn two_cpus(&mut self) -> Option<[u32; 2]>;
+
+    /// Stays on one CPU, or no longer.
+    fn stay_on(&mut self, cpu: Option<u32>);
+
+    /// Milliseconds of a clock that only grows.
+    fn milliseconds(&mut self) -> u64;
+
+    /// Starts a second task on a CPU, which opens the device by itself, maps `size` bytes of it and
+    /// does a job. There is one at a time: if there is another yet, it ends.
+    fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: Job) -> Result<(), Errno>;
+
+    /// Waits for it, and says how its job ended.
+    fn finish(&mut self) -> Result<Tally, Errno>;
+
+    /// Takes the device away from its driver.
+    fn unbind(&mut self, path: &CStr) -> Result<(), Errno>;
+
+    /// Gives it back.
+    fn bind(&mut self) -> Result<(), Errno>;
 
     /// A mapping that has nothing to do with any device and answers every access by SIGBUS: of a
     /// file, beyond its end. It proves that a SIGBUS would be caught.
@@ -126,6 +152,12 @@ pub trait Mapping: Sized {
 
     /// Stores bytes, in the same way.
     fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Fault>;
+
+    /// Loads a word before all that is accessed later.
+    fn load_acquire(&self, offset: u64) -> Result<u64, Fault>;
+
+    /// Stores a word after all that was accessed earlier.
+    fn store_release(&mut self, offset: u64, word: u64) -> Result<(), Fault>;
 
     /// Loads one byte.
     fn load_byte(&self, offset: u64) -> Result<u8, Fault> {

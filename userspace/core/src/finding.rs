@@ -39,6 +39,8 @@ const WORDS: [&str; 10] = [
 ];
 
 impl Value {
+    /// None.
+    pub const ZERO: Self = Self(0);
     /// What an access is answered by that succeeds,
     pub const NO_SIGNAL: Self = Self::word(0);
     /// and what a system call should be, if the result does not matter.
@@ -47,6 +49,11 @@ impl Value {
     pub const WRITE_BACK: Self = Self::word(4);
     /// and that of a device that is not coherent.
     pub const NON_CACHEABLE: Self = Self::word(5);
+
+    /// The register.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
 
     const fn word(index: u64) -> Self {
         Self(!(Errno::MAX + index))
@@ -128,10 +135,12 @@ pub struct Finding {
     words: bool,
     /// Where a word that was seen belongs, if it is in the wrong place; else [`NOWHERE`].
     pub home: u64,
-    /// In how many pages it was not as it should be,
-    pub wrong_pages: u64,
-    /// and of how many: of none unless all were looked at.
-    pub pages: u64,
+    /// What was counted, such as pages,
+    pub unit: &'static str,
+    /// in how many of them it was not as it should be,
+    pub wrong: u64,
+    /// and of how many: of none if they were not.
+    pub of: u64,
     /// The first complaint in the kernel's log.
     pub complaint: Line,
 }
@@ -146,8 +155,9 @@ impl Finding {
             want: Value(0),
             words: false,
             home: NOWHERE,
-            wrong_pages: 0,
-            pages: 0,
+            unit: "",
+            wrong: 0,
+            of: 0,
             complaint: Line::new(),
         }
     }
@@ -180,7 +190,7 @@ impl Finding {
         self.want = want;
         self.words = false;
         self.home = NOWHERE;
-        self.pages = 0;
+        self.of = 0;
         if seen == want {
             Ok(())
         } else {
@@ -229,8 +239,9 @@ impl Show for Finding {
             out.form(" (that of offset &)", &[self.home]);
         }
         self.value(out.text(", want "), self.want);
-        if self.pages != 0 {
-            out.form("; pages wrong: % of %", &[self.wrong_pages, self.pages]);
+        if self.of != 0 {
+            let out = out.text("; ").text(self.unit);
+            out.form(" wrong: % of %", &[self.wrong, self.of]);
         }
         if !self.complaint.is_empty() {
             out.text("; the first: ").show(&self.complaint);

@@ -16,6 +16,7 @@ use crate::text::{Line, Out};
 pub struct Session<'a, S> {
     system: &'a mut S,
     report: Group<'a>,
+    may_unbind: bool,
     devices: u64,
     counts: Counts,
     failures: Failures,
@@ -26,13 +27,14 @@ pub struct Session<'a, S> {
 struct Counts([u64; 3]);
 
 impl<'a, S: System> Session<'a, S> {
-    /// Starts the report on `devices` devices.
-    pub fn new(system: &'a mut S, out: &'a mut dyn Out, devices: u64) -> Self {
+    /// Starts the report on `devices` devices, which may be unbound or not.
+    pub fn new(system: &'a mut S, out: &'a mut dyn Out, devices: u64, may_unbind: bool) -> Self {
         let report = Group::new(out, devices);
         let (counts, failures) = (Counts::default(), Failures::default());
         Self {
             system,
             report,
+            may_unbind,
             devices: 0,
             counts,
             failures,
@@ -45,7 +47,7 @@ impl<'a, S: System> Session<'a, S> {
         let mut finding = Finding::new();
         let mut counts = Counts::default();
         self.devices += 1;
-        if let Ok(mut context) = Context::open(self.system, path, &mut finding) {
+        if let Ok(mut context) = Context::open(self.system, path, self.may_unbind, &mut finding) {
             let info = context.info();
             let form = if info.flags & FLAG_COHERENT == 0 {
                 ": % bytes, non-coherent, DMA address &\n"

@@ -8,22 +8,36 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use faultline_core::device::{Call, Device, KnownMemory, System};
 use faultline_core::errno::Errno;
+use faultline_core::job::{Job, Tally};
 use faultline_core::nodes::{Nodes, MAX_NODES};
 use faultline_core::text::{Line, Out};
 use faultline_uapi as uapi;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{self, Access, Mode, OFlags, SeekFrom};
+use rustix::fs::{self, Access, Mode, OFlags, SeekFrom, CWD};
 use rustix::io;
 use rustix::mm::{MapFlags, ProtFlags};
+use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 
 use crate::memory::Area;
+use crate::task::{self, shared_numbers, Child, Ending};
 use crate::{call, errno};
 
 /// The running machine. Its view of the kernel's log begins when it is made.
 pub struct Machine {
     pagemap: io::Result<OwnedFd>,
     log: io::Result<OwnedFd>,
+    /// The CPUs that the program may run on.
+    cpus: CpuSet,
+    /// The task that does a job, and what it writes its outcome to.
+    helper: Option<Child>,
+    outcome: Result<&'static [AtomicU64], Errno>,
+    /// The name by which the device is bound that was unbound last.
+    unbound: Line,
 }
+
+/// The directory of the driver's devices, and of what all drivers' are called.
+const DRIVER: &str = "/sys/bus/platform/drivers/faultline/";
+const CLASS: &str = "/sys/class/misc/";
 
 impl Machine {
     /// Opens what is needed of `/proc` and `/dev`. What cannot be opened is said when it is asked
@@ -37,6 +51,10 @@ impl Machine {
         Self {
             pagemap: open(c"/proc/self/pagemap", OFlags::RDONLY),
             log,
+            cpus: sched_getaffinity(None).unwrap_or_default(),
+            helper: None,
+            outcome: shared_numbers(size_of::<Tally>() / size_of::<u64>()),
+            unbound: Line::new(),
         }
     }
 }
@@ -84,6 +102,92 @@ impl System for Machine {
         }
     }
 
+    fn command_line(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let file = open(c"/proc/cmdline", OFlags::RDONLY).map_err(errno)?;
+        io::read(file, buffer).map_err(errno)
+    }
+
+    fn two_cpus(&mut self) -> Option<[u32; 2]> {
+        let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| self.cpus.is_set(*cpu));
+        let first = cpus.next()?;
+        Some([first, cpus.last()?].map(|cpu| cpu as u32))
+    }
+
+    fn stay_on(&mut self, cpu: Option<u32>) {
+        let mut set = self.cpus;
+        if let Some(cpu) = cpu {
+            set = CpuSet::new();
+            set.set(cpu as usize);
+        }
+        // It asks for CPUs that it had.
+        let _ = sched_setaffinity(None, &set);
+    }
+
+    fn milliseconds(&mut self) -> u64 {
+        let mut time = [0_u64; 2];
+        const MONOTONIC: usize = 1;
+        let address = ptr::from_mut(&mut time).expose_provenance();
+        // SAFETY: the call writes a `struct timespec`, of two numbers.
+        let told = unsafe { call::call(call::CLOCK_GETTIME, &[MONOTONIC, address]) };
+        debug_assert!(told.is_ok(), "every kernel has this clock");
+        time[0] * 1000 + time[1] / 1_000_000
+    }
+
+    fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: Job) -> Result<(), Errno> {
+        let outcome = self.outcome?;
+        let child = task::fork(|| {
+            let tally = task::stay_on_cpu(cpu as usize)
+                .and_then(|()| self.open(path))
+                .and_then(|mut file| file.map(0, size))
+                .map(|mut mapping| job.run(self, &mut mapping));
+            match tally {
+                Ok(tally) => {
+                    let numbers = [tally.at, tally.seen.bits(), tally.want.bits()];
+                    for (to, number) in outcome.iter().zip(numbers) {
+                        to.store(number, Relaxed);
+                    }
+                    0
+                }
+                Err(errno) => errno.number() as i32,
+            }
+        })?;
+        // One that is there yet is killed.
+        self.helper = Some(child);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Tally, Errno> {
+        let child = self.helper.take().ok_or(Errno::NOENT)?;
+        match (child.wait(), self.outcome?) {
+            (Ending::Exit(0), [at, seen, want, ..]) => Ok(Tally {
+                at: at.load(Relaxed),
+                seen: seen.load(Relaxed).into(),
+                want: want.load(Relaxed).into(),
+            }),
+            (Ending::Exit(errno), _) => Err(Errno::new(errno.unsigned_abs().into())),
+            _ => Err(Errno::INTR),
+        }
+    }
+
+    fn unbind(&mut self, path: &CStr) -> Result<(), Errno> {
+        let mut link = Line::new();
+        let out: &mut dyn Out = &mut link;
+        let name = |path| <[u8]>::rsplit(path, |byte| *byte == b'/').next();
+        out.text(CLASS)
+            .write(name(path.to_bytes()).unwrap_or_default());
+        out.text("/device\0");
+        let mut target = [0; 256];
+        let length = fs::readlinkat_raw(CWD, link.as_c_str(), &mut target[..]).map_err(errno)?;
+        self.unbound = Line::new();
+        self.unbound
+            .write(name(&target[..length]).unwrap_or_default());
+        self.say_to_driver("unbind\0")
+    }
+
+    fn bind(&mut self) -> Result<(), Errno> {
+        self.say_to_driver("bind\0")
+    }
+
     fn map_beyond_a_file(&mut self) -> Result<Area, Errno> {
         // The program's own file is there on every machine, and is far smaller than this.
         const BEYOND: u64 = 1 << 30;
@@ -100,6 +204,20 @@ impl System for Machine {
     fn log_record(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
         let log = self.log.as_ref().map_err(|&error| errno(error))?;
         io::read(log, buffer).map_err(errno)
+    }
+}
+
+impl Machine {
+    /// Writes the name of the device to a file of the driver's directory.
+    #[inline(never)]
+    fn say_to_driver(&mut self, file: &str) -> Result<(), Errno> {
+        let mut path = Line::new();
+        let out: &mut dyn Out = &mut path;
+        out.text(DRIVER).text(file);
+        let file = open(path.as_c_str(), OFlags::WRONLY).map_err(errno)?;
+        io::write(file, self.unbound.bytes())
+            .map(drop)
+            .map_err(errno)
     }
 }
 
@@ -208,8 +326,7 @@ impl NodePath {
 
     /// The path, for a system call.
     pub fn as_c_str(&self) -> &CStr {
-        // SAFETY: `new` has written a NUL: with all the digits there can be, it fits.
-        unsafe { CStr::from_ptr(self.0.bytes().as_ptr().cast()) }
+        self.0.as_c_str()
     }
 }
 

@@ -9,7 +9,7 @@ use crate::fake::{Lie, Machine};
 fn report(lie: Option<Lie>, paths: &[&CStr]) -> (Outcome, String) {
     let mut machine = Machine::new(2, lie);
     let mut out = String::new();
-    let mut session = Session::new(&mut machine, &mut out, paths.len() as u64);
+    let mut session = Session::new(&mut machine, &mut out, paths.len() as u64, true);
     for path in paths {
         session.verify(path);
     }
@@ -70,7 +70,7 @@ fn every_check_has_a_line_of_what_was_seen_before_its_result() {
 
 #[test]
 fn a_failure_is_named_and_makes_its_device_fail() {
-    let (verdict, out) = report(Some(Lie::WrongPage), &[c"/dev/faultline0"]);
+    let (verdict, out) = report(Some(Lie::FrameFails(Errno::IO)), &[c"/dev/faultline0"]);
     assert_eq!(verdict.status(), 1);
     assert!(out.contains("\n  not ok 5 pagemap_kernel\n"));
     assert!(out.contains("\n  ok 3 alias_write\n"));
@@ -79,8 +79,8 @@ fn a_failure_is_named_and_makes_its_device_fail() {
         last_line(&out),
         format!(
             "faultline-verify: FAIL: 1 device, {} checks: {} passed, 3 failed, 0 skipped: \
-             /dev/faultline0: pagemap_kernel, /dev/faultline0: store_read, \
-             /dev/faultline0: write_load",
+             /dev/faultline0: pagemap_kernel, /dev/faultline0: past_end, \
+             /dev/faultline0: walk_frames",
             CHECKS.len(),
             CHECKS.len() - 3
         )
