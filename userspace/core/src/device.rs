@@ -33,8 +33,8 @@ pub trait System {
     /// Reads the kernel's command line, and answers with its length.
     fn command_line(&mut self, buffer: &mut [u8]) -> Result<usize, Errno>;
 
-    /// Two CPUs that this program may run on, as far apart as there are; none if there is only one.
-    fn two_cpus(&mut self) -> Option<[u32; 2]>;
+    /// Two CPUs that this program may run on, as far apart as there are: the same if there is one.
+    fn two_cpus(&mut self) -> [u32; 2];
 
     /// Stays on one CPU, or no longer.
     fn stay_on(&mut self, cpu: Option<u32>);

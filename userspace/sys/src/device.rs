@@ -107,10 +107,10 @@ impl System for Machine {
         io::read(file, buffer).map_err(errno)
     }
 
-    fn two_cpus(&mut self) -> Option<[u32; 2]> {
-        let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| self.cpus.is_set(*cpu));
-        let first = cpus.next()?;
-        Some([first, cpus.last()?].map(|cpu| cpu as u32))
+    fn two_cpus(&mut self) -> [u32; 2] {
+        let mut all = (0..CpuSet::MAX_CPU).filter(|cpu| self.cpus.is_set(*cpu));
+        let first = all.next().unwrap_or(0);
+        [first, all.last().unwrap_or(first)].map(|cpu| cpu as u32)
     }
 
     fn stay_on(&mut self, cpu: Option<u32>) {
