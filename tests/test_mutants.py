@@ -19,6 +19,8 @@ pytestmark = pytest.mark.boot
 
 FRAMES = {"pagemap_kernel", "store_read", "write_load", "litmus_kernel"}
 MASTER = {"master_fill", "master_copy", "master_polled"}
+COPY = {"alias_write", "store_read", "last_byte", "litmus_kernel", "litmus_user", "munmap",
+        "revoked"}
 SAME_FRAME = FRAMES | {"alias_write", "litmus_user"}
 
 
@@ -44,12 +46,14 @@ MUTANTS: Mapping[str, Mutant] = {
     "cacheable": Mutant(non_coherent={"attribute_user"}),
     "device-memory": Mutant(non_coherent={"attribute_user"}),
     # Where the device's addresses are not physical ones.
-    "dma-address": both(dtso="qemu-virt-dma-ranges"),
-    "private-copy": both(),
-    "bounce": both(),
-    "short-read": both(),
-    "short-write": both(),
-    "not-zeroed": both("zeroed"),
+    "dma-address": both("store_read", "write_load", "walk_frames", "litmus_kernel", "revoked",
+                        dtso="qemu-virt-dma-ranges"),
+    "private-copy": Mutant(COPY, COPY | MASTER),
+    "bounce": both("store_read", "write_load"),
+    "short-read": both("zeroed", "store_read"),
+    "short-write": both("write_load"),
+    # A new binding has a new buffer.
+    "not-zeroed": both("zeroed", "revoked"),
     "no-revoke": both("revoked"),
     "revoke-misses-one": both("revoked"),
     # On a coherent device it tells no lie: all that a process has is of the same type.

@@ -95,8 +95,9 @@ const COPIED: Pattern = Pattern::new(10);
 const REFUSED: Pattern = Pattern::new(11);
 const REVOKED: Pattern = Pattern::new(12);
 
-/// A check: its name, and its steps up to the first that fails.
-pub struct Check(pub &'static str, &'static [Step]);
+/// A check: its name, what its failure means on a board and where to look, and its steps, which are
+/// done up to the first that fails.
+pub struct Check(pub &'static str, pub &'static str, &'static [Step]);
 
 /// The checks, in the order in which they are made.
 #[rustfmt::skip] // A step a line.
@@ -104,7 +105,7 @@ pub const CHECKS: [Check; 23] = [
     // A buffer that nobody has touched since the driver was bound reads as zeroes; and now that it
     // is mapped the driver no longer says that nobody touched it. First, while nothing has been
     // written.
-    Check("zeroed", &[
+    Check("zeroed", "old data leaks: zero the memory first", &[
         Pristine,
         Map(First),
         Map(Second),
@@ -113,7 +114,7 @@ pub const CHECKS: [Check; 23] = [
         Get(First, All, ZERO),
     ]),
     // Both mappings are there, and do not overlap.
-    Check("two_mappings", &[
+    Check("two_mappings", "no area of its own: mmap()", &[
         Map(First),
         Map(Second),
         Apart,
@@ -121,7 +122,7 @@ pub const CHECKS: [Check; 23] = [
     // What is stored through one mapping is loaded through the other, in every page and in both
     // directions. A page is mapped as a whole: its ends tell. All pages are written before the
     // first is looked at: pages that share a frame then hold the last one's data.
-    Check("alias_write", &[
+    Check("alias_write", "copies, or one frame twice: mmap(), MAP_PRIVATE", &[
         Map(First),
         Map(Second),
         Put(First, PageEnds, ALIAS_THERE),
@@ -130,21 +131,21 @@ pub const CHECKS: [Check; 23] = [
         Get(First, PageEnds, ALIAS_BACK),
     ]),
     // Both mappings show the same frame in every page, by `/proc/self/pagemap`.
-    Check("pagemap_same", &[
+    Check("pagemap_same", "frames differ: the fault handler", &[
         Map(First),
         Map(Second),
         Frames(Pagemap(Second), Pagemap(First)),
     ]),
     // The frames of a mapping are the buffer's, as the driver knows it from the kernel's own
     // mapping.
-    Check("pagemap_kernel", &[
+    Check("pagemap_kernel", "wrong frames: how an address becomes a frame", &[
         Map(First),
         Map(Second),
         Frames(Pagemap(First), Driver),
     ]),
     // What is stored through a mapping, `read()` returns: all of it, and pieces that start and end
     // anywhere.
-    Check("store_read", &[
+    Check("store_read", "other memory, or less of it: read()", &[
         Map(First),
         Map(Second),
         Put(First, All, STORE_READ),
@@ -155,7 +156,7 @@ pub const CHECKS: [Check; 23] = [
     ]),
     // What `write()` takes, both mappings show: all of it, and a piece that lies across the border
     // of two pages, without its neighbours. No byte of the piece is what stood there.
-    Check("write_load", &[
+    Check("write_load", "other memory, or less of it: write()", &[
         Map(First),
         Map(Second),
         Put(File, All, WRITE_LOAD),
@@ -168,7 +169,7 @@ pub const CHECKS: [Check; 23] = [
     ]),
     // The last byte is the buffer's: stored, it is loaded through another mapping; written, it is
     // read; and what would go beyond it is cut off there.
-    Check("last_byte", &[
+    Check("last_byte", "ends too early: comparisons with the size", &[
         Map(First),
         Map(Second),
         Put(First, Last, LAST_STORED),
@@ -181,7 +182,7 @@ pub const CHECKS: [Check; 23] = [
     // Nothing can be reached past the end: `mmap` refuses with `EINVAL` whatever reaches there, or
     // a touch there is answered by SIGBUS; `read()` gives nothing, `write()` `ENOSPC`, FRAME
     // `EINVAL`. That a SIGBUS would be caught is shown first.
-    Check("past_end", &[
+    Check("past_end", "memory of others: comparisons with the size", &[
         Sigbus,
         NoFramePastEnd,
         Get(File, PastEnd, ZERO),
@@ -190,12 +191,12 @@ pub const CHECKS: [Check; 23] = [
     ]),
     // TRANSLATE tells the truth where the truth is known: of memory of the program's own. A driver
     // that always says what would be right is not believed in what follows.
-    Check("translate_known", &[
+    Check("translate_known", "cannot be trusted: TRANSLATE", &[
         KnownMemory,
     ]),
     // The CPU translates user space's mappings to the memory type that the device's coherency
     // demands: in the first and the last page, for loads and for stores.
-    Check("attribute_user", &[
+    Check("attribute_user", "stale data: vm_page_prot, dma-coherent", &[
         Map(First),
         Map(Second),
         Attributes(First),
@@ -203,16 +204,16 @@ pub const CHECKS: [Check; 23] = [
     ]),
     // So it does with the kernel's own mapping: otherwise one frame is accessed by two types, and
     // one of the two may miss what the other stores.
-    Check("attribute_kernel", &[
+    Check("attribute_kernel", "stale data: dma-coherent in the tree", &[
         Attributes(Kernel),
     ]),
     // A mapping that was made to be read cannot be written to, by the CPU's word.
-    Check("read_only", &[
+    Check("read_only", "unwanted stores: vm_page_prot", &[
         ReadOnly,
     ]),
     // Each page is where it is said to be: both mappings as pagemap says, the kernel's as FRAME
     // says. That pagemap and FRAME agree, `pagemap_kernel` looks at.
-    Check("walk_frames", &[
+    Check("walk_frames", "frames differ: TLB invalidation, FRAME", &[
         Map(First),
         Map(Second),
         Frames(Walk(First), Pagemap(First)),
@@ -222,7 +223,7 @@ pub const CHECKS: [Check; 23] = [
     // A bus master writes a number that its own side has chosen, and both mappings show it, with
     // no other call; and nothing but it: at the first page, across a border of two, up to the last
     // byte.
-    Check("master_fill", &[
+    Check("master_fill", "stale data: dma-coherent, dma-ranges, IOMMU", &[
         Able(MASTER_FILL),
         Map(First),
         Map(Second),
@@ -232,7 +233,7 @@ pub const CHECKS: [Check; 23] = [
         Get(Second, All, FILLED),
     ]),
     // It reads what was stored, and writes the same elsewhere.
-    Check("master_copy", &[
+    Check("master_copy", "stale data: dma-coherent, dma-ranges, IOMMU", &[
         Able(MASTER_COPY),
         Map(First),
         Map(Second),
@@ -242,7 +243,7 @@ pub const CHECKS: [Check; 23] = [
         Get(Second, All, COPIED),
     ]),
     // What makes no sense is refused, and nothing is written then.
-    Check("master_refuses", &[
+    Check("master_refuses", "wild writes: range checks of requests", &[
         Able(0),
         Map(First),
         Map(Second),
@@ -252,7 +253,7 @@ pub const CHECKS: [Check; 23] = [
     ]),
     // A task on another CPU that looks all the time sees each byte as it was or as it is written,
     // never anything else, and soon the latter.
-    Check("master_polled", &[
+    Check("master_polled", "late or torn data: memory type, interconnect", &[
         Able(MASTER_FILL),
         Map(First),
         Map(Second),
@@ -260,20 +261,20 @@ pub const CHECKS: [Check; 23] = [
     ]),
     // What a task stores before a flag, the kernel finds there when it sees the flag, on another
     // CPU and by its own mapping; and the other way round.
-    Check("litmus_kernel", &[
+    Check("litmus_kernel", "order is lost: memory types of both sides", &[
         Map(First),
         Map(Second),
         Messages(true),
     ]),
     // So do two tasks, each by a mapping of its own.
-    Check("litmus_user", &[
+    Check("litmus_user", "order is lost: memory type, shareability", &[
         Map(First),
         Map(Second),
         Messages(false),
     ]),
     // After `munmap` the addresses are gone, and all else stays: another mapping, the data, and
     // the device's readiness to be mapped anew.
-    Check("munmap", &[
+    Check("munmap", "areas stay or take others along: reference counts", &[
         Map(First),
         Map(Second),
         Map(Third),
@@ -285,7 +286,7 @@ pub const CHECKS: [Check; 23] = [
     ]),
     // When the device is unbound nobody keeps a mapping, in this process or in another one; bound
     // again, it has nothing of what was stored.
-    Check("revoked", &[
+    Check("revoked", "use after free: unmap_mapping_range() at unbind", &[
         Map(First),
         Map(Second),
         Put(First, All, REVOKED),
@@ -296,7 +297,7 @@ pub const CHECKS: [Check; 23] = [
     // The kernel has logged no warning, nor worse, since the program started or, of a later
     // device, since this check of the one before. Last, so that it has the effects of all others
     // before it.
-    Check("kernel_log", &[
+    Check("kernel_log", "the kernel complains: its log", &[
         NoComplaint,
     ]),
 ];
@@ -510,8 +511,8 @@ pub struct Context<'s, S: System> {
     nonce: Nonce,
     /// What the bus master has written in this check.
     patches: [Patch; PATCHES],
-    /// The attribute of user space's mappings and of the kernel's, as last seen.
-    types: [Option<u8>; 2],
+    /// The memory type of user space's mappings and of the kernel's, as last seen.
+    types: [Value; 2],
     finding: &'s mut Finding,
 }
 
@@ -562,7 +563,7 @@ impl<'s, S: System> Context<'s, S> {
             mappings: [None, None, None],
             info,
             page,
-            types: [None; 2],
+            types: [Value::UNKNOWN; 2],
             finding,
         })
     }
@@ -572,6 +573,16 @@ impl<'s, S: System> Context<'s, S> {
         &self.info
     }
 
+    /// The memory type of user space's mappings and of the kernel's, as the CPU said.
+    pub fn types(&self) -> [Value; 2] {
+        self.types
+    }
+
+    /// The bus master, if there is one.
+    pub fn master(&self) -> Option<&Master> {
+        self.master.as_ref().ok()
+    }
+
     /// What the last check looked at last.
     pub fn finding(&self) -> &Finding {
         self.finding
@@ -579,7 +590,7 @@ impl<'s, S: System> Context<'s, S> {
 
     /// Makes a check.
     pub fn run(&mut self, check: &Check) -> Result<(), Stop> {
-        let result = check.1.iter().try_for_each(|step| self.step(*step));
+        let result = check.2.iter().try_for_each(|step| self.step(*step));
         self.mappings = [None, None, None];
         self.patches = [Patch::NONE; PATCHES];
         result
@@ -702,8 +713,7 @@ impl<'s, S: System> Context<'s, S> {
                 let what = if put { "write()" } else { "read()" };
                 self.finding.equal(what, at, answer, right)?;
             } else if put {
-                let stored = self.mapping(way).store(at, want);
-                stored.map_err(|fault| self.faulted(way, fault))?;
+                self.store(way, at, want)?;
             } else {
                 self.load(way, at, seen)?;
             }
@@ -741,6 +751,12 @@ impl<'s, S: System> Context<'s, S> {
     fn load(&mut self, way: Way, at: u64, bytes: &mut [u8]) -> Result<(), Stop> {
         let loaded = self.mapping(way).load(at, bytes);
         loaded.map_err(|fault| self.faulted(way, fault))
+    }
+
+    #[inline(never)]
+    fn store(&mut self, way: Way, at: u64, bytes: &[u8]) -> Result<(), Stop> {
+        let stored = self.mapping(way).store(at, bytes);
+        stored.map_err(|fault| self.faulted(way, fault))
     }
 
     /// An access to a mapping was answered by a signal that must not be.

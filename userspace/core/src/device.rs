@@ -44,7 +44,7 @@ pub trait System {
 
     /// Starts a second task on a CPU, which opens the device by itself, maps `size` bytes of it and
     /// does a job. There is one at a time: if there is another yet, it ends.
-    fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: Job) -> Result<(), Errno>;
+    fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: &mut Job) -> Result<(), Errno>;
 
     /// Waits for it, and says how its job ended.
     fn finish(&mut self) -> Result<Tally, Errno>;

@@ -610,7 +610,7 @@ impl System for Machine {
         state.time
     }
 
-    fn start(&mut self, path: &CStr, size: u64, _: u32, job: Job) -> Result<(), Errno> {
+    fn start(&mut self, path: &CStr, size: u64, _: u32, job: &mut Job) -> Result<(), Errno> {
         if let Some(Lie::NoTask(errno)) = self.state.borrow().lie {
             return Err(errno);
         }
@@ -620,14 +620,14 @@ impl System for Machine {
         area.number = TASK;
         area.copy = None;
         state.outcome = None;
-        state.task = Some((job, area));
+        state.task = Some((*job, area));
         Ok(())
     }
 
     fn finish(&mut self) -> Result<Tally, Errno> {
         let task = self.state.borrow_mut().task.take();
         match task {
-            Some((job, mut area)) => Ok(job.run(self, &mut area)),
+            Some((mut job, mut area)) => Ok(job.run(self, &mut area)),
             None => self.state.borrow().outcome.ok_or(Errno::NOENT),
         }
     }

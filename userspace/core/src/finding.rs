@@ -25,7 +25,7 @@ pub enum Stop {
 pub struct Value(u64);
 
 /// What there is in place of a number, beside errors.
-const WORDS: [&str; 10] = [
+const WORDS: [&str; 11] = [
     "no signal",
     "SIGBUS",
     "SIGSEGV",
@@ -36,6 +36,7 @@ const WORDS: [&str; 10] = [
     "Device-nGnRE",
     "Device-nGRE",
     "Device-GRE",
+    "unknown",
 ];
 
 impl Value {
@@ -54,6 +55,9 @@ impl Value {
     pub const fn bits(self) -> u64 {
         self.0
     }
+
+    /// A memory type that nobody has told.
+    pub const UNKNOWN: Self = Self::word(10);
 
     const fn word(index: u64) -> Self {
         Self(!(Errno::MAX + index))

@@ -154,7 +154,8 @@ impl Job {
     }
 
     /// Does all of it, as long as anything happens.
-    pub fn run<S: System>(mut self, system: &mut S, mapping: &mut S::Mapping) -> Tally {
+    #[inline(never)]
+    pub fn run<S: System>(&mut self, system: &mut S, mapping: &mut S::Mapping) -> Tally {
         let mut since = system.milliseconds();
         loop {
             let look = self.look(mapping);

@@ -21,8 +21,6 @@
 //! assert_eq!(screen.0, "page 7 at 0x7000\n1 page, 4096 bytes at 0x7000\n");
 //! ```
 
-use core::ffi::CStr;
-
 /// Takes text.
 pub trait Out {
     /// Takes bytes. It does not fail: whoever owns it knows if some were lost.
@@ -155,12 +153,6 @@ impl<const N: usize> Note<N> {
     /// What has been written, as far as it fits.
     pub fn bytes(&self) -> &[u8] {
         &self.text
-    }
-
-    /// What has been written, up to the first NUL, as a path for a system call; nothing if there is
-    /// no NUL, as in what was cut.
-    pub fn as_c_str(&self) -> &CStr {
-        CStr::from_bytes_until_nul(&self.text).unwrap_or_default()
     }
 
     /// How many bytes more would fit.

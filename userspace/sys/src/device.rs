@@ -108,9 +108,13 @@ impl System for Machine {
     }
 
     fn two_cpus(&mut self) -> [u32; 2] {
-        let mut all = (0..CpuSet::MAX_CPU).filter(|cpu| self.cpus.is_set(*cpu));
-        let first = all.next().unwrap_or(0);
-        [first, all.last().unwrap_or(first)].map(|cpu| cpu as u32)
+        let mut two = [u32::MAX, 0];
+        for cpu in 0..CpuSet::MAX_CPU {
+            if self.cpus.is_set(cpu) {
+                two = [two[0].min(cpu as u32), cpu as u32];
+            }
+        }
+        two
     }
 
     fn stay_on(&mut self, cpu: Option<u32>) {
@@ -133,7 +137,7 @@ impl System for Machine {
         time[0] * 1000 + time[1] / 1_000_000
     }
 
-    fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: Job) -> Result<(), Errno> {
+    fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: &mut Job) -> Result<(), Errno> {
         let outcome = self.outcome?;
         let child = task::fork(|| {
             let tally = task::stay_on_cpu(cpu as usize)
@@ -169,23 +173,22 @@ impl System for Machine {
         }
     }
 
-    fn unbind(&mut self, path: &CStr) -> Result<(), Errno> {
+    fn unbind(&mut self, device: &CStr) -> Result<(), Errno> {
         let mut link = Line::new();
         let out: &mut dyn Out = &mut link;
         let name = |path| <[u8]>::rsplit(path, |byte| *byte == b'/').next();
-        out.text(CLASS)
-            .write(name(path.to_bytes()).unwrap_or_default());
-        out.text("/device\0");
+        let device_name = name(device.to_bytes()).unwrap_or_default();
+        out.text(CLASS).printable(device_name).text("/device\0");
         let mut target = [0; 256];
-        let length = fs::readlinkat_raw(CWD, link.as_c_str(), &mut target[..]).map_err(errno)?;
+        let length = fs::readlinkat_raw(CWD, path(&link), &mut target[..]).map_err(errno)?;
         self.unbound = Line::new();
         self.unbound
             .write(name(&target[..length]).unwrap_or_default());
-        self.say_to_driver("unbind\0")
+        self.say_to_driver("unbind")
     }
 
     fn bind(&mut self) -> Result<(), Errno> {
-        self.say_to_driver("bind\0")
+        self.say_to_driver("bind")
     }
 
     fn map_beyond_a_file(&mut self) -> Result<Area, Errno> {
@@ -211,10 +214,10 @@ impl Machine {
     /// Writes the name of the device to a file of the driver's directory.
     #[inline(never)]
     fn say_to_driver(&mut self, file: &str) -> Result<(), Errno> {
-        let mut path = Line::new();
-        let out: &mut dyn Out = &mut path;
-        out.text(DRIVER).text(file);
-        let file = open(path.as_c_str(), OFlags::WRONLY).map_err(errno)?;
+        let mut line = Line::new();
+        let out: &mut dyn Out = &mut line;
+        out.text(DRIVER).text(file).text("\0");
+        let file = open(path(&line), OFlags::WRONLY).map_err(errno)?;
         io::write(file, self.unbound.bytes())
             .map(drop)
             .map_err(errno)
@@ -326,7 +329,16 @@ impl NodePath {
 
     /// The path, for a system call.
     pub fn as_c_str(&self) -> &CStr {
-        self.0.as_c_str()
+        path(&self.0)
+    }
+}
+
+/// A line that ends with a NUL as a path: the empty one if it has been cut.
+fn path(line: &Line) -> &CStr {
+    match line.bytes() {
+        // SAFETY: a NUL ends it, if none comes before.
+        bytes @ [.., 0] => unsafe { CStr::from_ptr(bytes.as_ptr().cast()) },
+        _ => c"",
     }
 }
 

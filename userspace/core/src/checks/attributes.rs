@@ -22,6 +22,38 @@ const WRITABLE: u32 = TRANSLATED | TRANSLATION_WRITABLE;
 /// What is asked: about a load, and about a store.
 const REQUESTS: [u32; 2] = [0, TRANSLATE_WRITE];
 
+/// What is said of flags and of a type.
+type Whats = [&'static str; 2];
+
+/// Memory of the program's own: what TRANSLATE must say of it for a load, and for a store.
+const KNOWN: [(Whats, [u32; 2]); 3] = [
+    (
+        ["TRANSLATE of a variable: flags", "type of a variable"],
+        [WRITABLE; 2],
+    ),
+    (
+        ["TRANSLATE of a constant: flags", "type of a constant"],
+        [READABLE, NOTHING],
+    ),
+    (["TRANSLATE of nothing: flags", ""], [NOTHING; 2]),
+];
+
+/// A mapping: the first, the second, the kernel's.
+const MAPPINGS: [Whats; 3] = [
+    [
+        "TRANSLATE of the first mapping: flags",
+        "type of the first mapping",
+    ],
+    [
+        "TRANSLATE of the second mapping: flags",
+        "type of the second mapping",
+    ],
+    [
+        "TRANSLATE of the kernel's mapping: flags",
+        "type of the kernel's mapping",
+    ],
+];
+
 /// `PAR_EL1.SH`: between all CPUs.
 const INNER_SHAREABLE: u32 = 3;
 
@@ -49,7 +81,7 @@ impl<S: System> Context<'_, S> {
     #[inline(never)]
     fn judge_type(
         &mut self,
-        [flags_what, type_what]: [&'static str; 2],
+        [flags_what, type_what]: &Whats,
         at: u64,
         answer: &Translation,
         flags: u32,
@@ -81,32 +113,11 @@ impl<S: System> Context<'_, S> {
 
     pub(super) fn known_memory(&mut self) -> Result<(), Stop> {
         let known = self.system.known_memory();
-        for (whats, address, flags) in [
-            (
-                [
-                    "TRANSLATE of a variable: flags",
-                    "memory type of a variable",
-                ],
-                known.variable,
-                [WRITABLE; 2],
-            ),
-            (
-                [
-                    "TRANSLATE of a constant: flags",
-                    "memory type of a constant",
-                ],
-                known.constant,
-                [READABLE, NOTHING],
-            ),
-            (
-                ["TRANSLATE of an address of nothing: flags", ""],
-                known.nothing,
-                [NOTHING; 2],
-            ),
-        ] {
-            for (request, flags) in REQUESTS.into_iter().zip(flags) {
-                let answer = self.translate(NOWHERE, address, request)?;
-                self.judge_type(whats, NOWHERE, &answer, flags, Value::WRITE_BACK)?;
+        let addresses = [known.variable, known.constant, known.nothing];
+        for ((whats, flags), address) in KNOWN.iter().zip(addresses) {
+            for (request, flags) in REQUESTS.iter().zip(flags) {
+                let answer = self.translate(NOWHERE, address, *request)?;
+                self.judge_type(whats, NOWHERE, &answer, *flags, Value::WRITE_BACK)?;
             }
         }
         let mut unknown = Translation {
@@ -120,20 +131,7 @@ impl<S: System> Context<'_, S> {
     }
 
     pub(super) fn attributes(&mut self, way: Way) -> Result<(), Stop> {
-        let whats = match way {
-            Way::First => [
-                "TRANSLATE of the first mapping: flags",
-                "memory type of the first mapping",
-            ],
-            Way::Second => [
-                "TRANSLATE of the second mapping: flags",
-                "memory type of the second mapping",
-            ],
-            _ => [
-                "TRANSLATE of the kernel's mapping: flags",
-                "memory type of the kernel's mapping",
-            ],
-        };
+        let whats = &MAPPINGS[(way as usize).min(MAPPINGS.len() - 1)];
         for at in [0, self.info.size - self.page] {
             for request in REQUESTS {
                 let answer = if way == Way::Kernel {
@@ -142,8 +140,7 @@ impl<S: System> Context<'_, S> {
                     let mut byte = [0];
                     self.load(way, at, &mut byte)?;
                     if request == TRANSLATE_WRITE {
-                        let stored = self.mapping(way).store(at, &byte);
-                        stored.map_err(|fault| self.faulted(way, fault))?;
+                        self.store(way, at, &byte)?;
                     }
                     let address = self.mapping(way).address() + at;
                     let answer = self.translate(at, address, request)?;
@@ -159,7 +156,7 @@ impl<S: System> Context<'_, S> {
                         ..answer
                     }
                 };
-                self.types[usize::from(way == Way::Kernel)] = Some(answer.attribute);
+                self.types[usize::from(way == Way::Kernel)] = Value::memory_type(answer.attribute);
                 let demanded = self.demanded();
                 self.judge_type(whats, at, &answer, WRITABLE, demanded)?;
             }

@@ -9,7 +9,7 @@
 use faultline_uapi::{Copy, Fill, Master, MASTER_COPY, MASTER_FILL};
 
 use super::{Context, Pattern, Point, Way};
-use crate::device::{Call, Device, Mapping, System};
+use crate::device::{Call, Device, System};
 use crate::errno::Errno;
 use crate::finding::{Stop, Value, NOWHERE};
 use crate::job::{Job, MOST_BYTES};
@@ -223,8 +223,7 @@ impl<S: System> Context<'_, S> {
             let mut data = [0; MOST_BYTES];
             let data = &mut data[..length as usize];
             DATA.fill(from, data);
-            let stored = self.mapping(Way::First).store(from, data);
-            stored.map_err(|fault| self.faulted(Way::First, fault))?;
+            self.store(Way::First, from, data)?;
             let answer = self.ask(true, [from, at, length, 0]);
             self.finding.equal("COPY", at, answer, 0_u64)?;
             for (patch, at) in self.patches[2 * pair..].iter_mut().zip([from, at]) {
@@ -258,32 +257,31 @@ impl<S: System> Context<'_, S> {
             ..
         } = self.described();
         let unit = u64::from(alignment);
-        let place = |size, (from, units): At| {
+        let place = |size, (from, units): &At| {
             let from = if let Point::End = from { size } else { 0 };
-            unit.wrapping_mul(i64::from(units) as u64)
+            unit.wrapping_mul(i64::from(*units) as u64)
                 .wrapping_add(from)
         };
         let size = self.info.size;
-        for (copies, source, destination, units, reserved, want) in REFUSALS {
-            let length = match units {
+        for (copies, source, destination, units, reserved, want) in &REFUSALS {
+            let length = match *units {
                 TOO_LONG => max_copy + unit,
-                units => unit.wrapping_mul(i64::from(units) as u64),
+                units => place(0, &(Point::Start, units)),
             };
             let to = place(size, destination);
-            let request = [place(size, source), to, length, reserved.into()];
-            self.refusal(abilities, copies, request, want)?;
+            let request = [place(size, source), to, length, (*reserved).into()];
+            self.refusal(abilities, *copies, request, *want)?;
         }
         if unit > 1 {
-            for request in [[0, 1, unit, 0], [0, 0, unit + 1, 0], [1, 0, unit, 0]] {
-                self.refusal(abilities, true, request, Errno::INVAL)?;
-                if request[0] == 0 {
-                    self.refusal(abilities, false, request, Errno::INVAL)?;
-                }
+            for copies in [false, true] {
+                self.refusal(abilities, copies, [1, 1, unit, 0], Errno::INVAL)?;
+                self.refusal(abilities, copies, [0, 0, unit + 1, 0], Errno::INVAL)?;
             }
         }
         Ok(())
     }
 
+    #[inline(never)]
     fn refusal(
         &mut self,
         abilities: u32,
@@ -315,8 +313,7 @@ impl<S: System> Context<'_, S> {
         for (old, new) in old.iter_mut().zip(self.nonce.bytes()) {
             *old = !new;
         }
-        let stored = self.mapping(Way::First).store(at, &old[..length]);
-        stored.map_err(|fault| self.faulted(Way::First, fault))?;
+        self.store(Way::First, at, &old[..length])?;
         let job = Job::poll(at, self.ready_at(), self.nonce.bytes());
         let tally = self.beside(job, |this| {
             this.wait_until_ready()?;

@@ -75,7 +75,7 @@ fn every_check_can_fail_alone() {
         .filter(|lie| lie.1.len() == 1)
         .map(|lie| lie.1[0])
         .collect();
-    for Check(name, _) in &CHECKS {
+    for Check(name, ..) in &CHECKS {
         assert!(alone.contains(name), "no lie makes {name} fail alone");
     }
 }
@@ -568,7 +568,7 @@ fn notes_name_the_place_and_what_was_wanted() {
         (
             Lie::TypeOfUser(0x44),
             "attribute_user",
-            "memory type of the first mapping at offset 0x0: Normal non-cacheable, \
+            "type of the first mapping at offset 0x0: Normal non-cacheable, \
              want Normal write-back"
                 .into(),
         ),

@@ -11,13 +11,14 @@ use crate::finding::{Stop, Value, NOWHERE};
 use crate::job::{Channel, Job, Tally, PATIENCE, READY};
 use crate::pattern::WORD;
 
-/// How many rounds of messages there are at a time, and at most.
-const ROUNDS: u64 = if cfg!(test) { 100 } else { 1000 };
-const MOST_ROUNDS: u64 = 25 * 1000;
+/// How many rounds of messages there are at first; each time there are twice as many, but no more
+/// once there have been enough.
+const FIRST_ROUNDS: u64 = 100;
+const ENOUGH_ROUNDS: u64 = if cfg!(test) { 1 } else { 25_000 };
 
-/// In milliseconds, what they may take before there are no more. An emulator on a busy machine
-/// takes a hundred times as long for one as any board.
-const TIME: u64 = if cfg!(test) { 0 } else { 250 };
+/// In milliseconds, what they may take before there are no more. On a busy machine an emulator may
+/// take a thousand times as long for one as any board.
+const TIME: u64 = 250;
 
 impl<S: System> Context<'_, S> {
     /// Where another task says that it is ready.
@@ -39,7 +40,7 @@ impl<S: System> Context<'_, S> {
     /// only it skips what takes two.
     pub(super) fn beside(
         &mut self,
-        job: Job,
+        mut job: Job,
         work: impl FnOnce(&mut Self) -> Result<(), Stop>,
     ) -> Result<Tally, Stop> {
         let [mine, other] = self.system.two_cpus();
@@ -48,7 +49,9 @@ impl<S: System> Context<'_, S> {
             return Err(Stop::Skip);
         }
         self.store_word(self.ready_at(), 0)?;
-        let started = self.system.start(self.path, self.info.size, other, job);
+        let started = self
+            .system
+            .start(self.path, self.info.size, other, &mut job);
         started.map_err(|errno| self.finding.refused("fork", errno))?;
         self.system.stay_on(Some(mine));
         let worked = work(self);
@@ -82,36 +85,31 @@ impl<S: System> Context<'_, S> {
     /// as there is time, some more.
     pub(super) fn litmus(&mut self, with_kernel: bool) -> Result<(), Stop> {
         let since = self.system.milliseconds();
-        let mut rounds = 0;
-        let mut result = Ok(());
-        while result.is_ok() && rounds < MOST_ROUNDS {
-            result = self.some_rounds(with_kernel);
-            rounds += ROUNDS;
-            if self.system.milliseconds() - since > TIME {
-                break;
-            }
+        let (mut rounds, mut all) = (FIRST_ROUNDS, 0);
+        while all < ENOUGH_ROUNDS && self.system.milliseconds() - since <= TIME {
+            self.some_rounds(with_kernel, rounds)?;
+            all += rounds;
+            rounds *= 2;
         }
-        if result.is_ok() {
-            self.finding.unit = "rounds";
-            self.finding.wrong = 0;
-            self.finding.of = rounds;
-        }
-        result
+        self.finding.unit = "rounds";
+        self.finding.wrong = 0;
+        self.finding.of = all;
+        Ok(())
     }
 
-    fn some_rounds(&mut self, with_kernel: bool) -> Result<(), Stop> {
+    fn some_rounds(&mut self, with_kernel: bool, rounds: u64) -> Result<(), Stop> {
         let [there, back] = self.channels();
         for channel in [there, back] {
             self.store_word(channel.flag, 0)?;
         }
         let mut seen = Tally::NONE;
-        let job = Job::pass(true, there, back, ROUNDS);
+        let job = Job::pass(true, there, back, rounds);
         let tally = self.beside(job, |this| {
             if with_kernel {
                 let mut question = Litmus {
                     cpu: this.system.two_cpus()[0],
                     test: LITMUS_ECHO,
-                    rounds: ROUNDS,
+                    rounds,
                     data: there.data,
                     flag: there.flag,
                     answer_data: back.data,
@@ -121,7 +119,7 @@ impl<S: System> Context<'_, S> {
                 let answer = this.device.call(Call::Litmus(&mut question));
                 seen.seen = answer.map(|()| question.wrong).into();
             } else {
-                let echo = Job::pass(false, back, there, ROUNDS);
+                let mut echo = Job::pass(false, back, there, rounds);
                 let mapping = &mut this.mappings[Way::First as usize];
                 if let Some(mapping) = mapping {
                     seen = echo.run(this.system, mapping);
@@ -143,7 +141,7 @@ impl<S: System> Context<'_, S> {
     /// made, and no open file; the new buffer has nothing of the old one.
     pub(super) fn revoked(&mut self) -> Result<(), Stop> {
         if !self.may_unbind {
-            let what = "leave to unbind the device (--unbind)";
+            let what = "leave to unbind (has only an init)";
             let _ = self.finding.equal(what, NOWHERE, 0_u64, 1_u64);
             return Err(Stop::Skip);
         }

@@ -159,3 +159,48 @@ fn no_device_is_no_pass() {
          faultline-verify: SKIP: no /dev/faultline* device\n"
     );
 }
+
+#[test]
+fn the_table_has_a_line_for_each_device() {
+    let (_, out) = report(None, &[c"/dev/faultline0", c"/dev/faultline1"]);
+    let lines: Vec<_> = out.lines().collect();
+    let at = lines
+        .iter()
+        .position(|line| line.starts_with("# device | "))
+        .unwrap();
+    let columns = |line: &str| line.split('|').count();
+    assert_eq!(columns(lines[at + 1]), columns(lines[at]));
+    assert_eq!(
+        lines[at + 1],
+        format!(
+            "# /dev/faultline0 | 8192 | 0x40000000 | Normal write-back | Normal write-back | fake \
+             | {} | 0 | 0",
+            CHECKS.len()
+        )
+    );
+    assert!(lines[at + 2].starts_with("# /dev/faultline1 | "));
+    assert!(lines[at + 3].starts_with("# Totals: "));
+}
+
+#[test]
+fn what_is_not_known_is_not_said() {
+    let lie = Lie::TranslateFails(Errno::OPNOTSUPP);
+    let (_, out) = report(Some(lie), &[c"/dev/faultline0"]);
+    assert!(out.contains(" | unknown | unknown | fake | "), "{out}");
+    let (_, out) = report(Some(Lie::NoMaster), &[c"/dev/faultline0"]);
+    assert!(out.contains(" | Normal write-back | - | "), "{out}");
+}
+
+#[test]
+fn a_failure_is_explained_once() {
+    let paths = [c"/dev/faultline0", c"/dev/faultline1"];
+    let (_, out) = report(Some(Lie::FramesMoved), &paths);
+    let meaning = "# pagemap_kernel: wrong frames: how an address becomes a frame\n";
+    assert_eq!(out.matches(meaning).count(), 1, "{out}");
+    assert!(out.find("# device | ") < out.find(meaning));
+    for check in &CHECKS {
+        let line = format!("# {}: {}\n", check.0, check.1);
+        assert_eq!(out.contains(&line), check.0 == "pagemap_kernel", "{line}");
+        assert!(!check.1.is_empty() && line.len() < 80, "{line}");
+    }
+}
