@@ -23,9 +23,7 @@ use crate::world::{
 
 mod races;
 
-use races::{
-    blocks_against_pages, unbind_against_fork, unbind_against_mmap, unbind_against_touch,
-};
+use races::{blocks_against_pages, unbind_against_fork, unbind_against_mmap, unbind_against_touch};
 use World as W;
 
 /// A case of one device.

@@ -66,7 +66,8 @@ pub(super) fn unbind_against_mmap(c: &mut Context<'_>) -> Result<(), Stop> {
         // One page, as what is quickly done is often interrupted at its end; in place of the one
         // that is there, until the device is gone.
         let page = c.page();
-        let map = |arena: &mut Arena| arena.map(W::A, page, &file, 0, Access::BOTH, Sharing::Shared);
+        let map =
+            |arena: &mut Arena| arena.map(W::A, page, &file, 0, Access::BOTH, Sharing::Shared);
         while !race.is_over() && map(&mut c.world.arena).is_ok() {
             if race.tries.fetch_add(1, SeqCst) % 2 == 0 {
                 // Before or after the unbinding: what this finds is as good as its opposite.
