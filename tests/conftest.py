@@ -23,6 +23,26 @@ def pytest_configure() -> None:
         pytest.exit(f"{missing.args[0]} is not set: run the tests by `make test`", returncode=4)
 
 
+# Which checks caught which of the drivers that are broken on purpose.
+MutantTable = dict[str, set[str]]
+MUTANT_TABLE = pytest.StashKey[MutantTable]()
+
+
+@pytest.fixture(scope="session")
+def mutant_table(pytestconfig: pytest.Config) -> MutantTable:
+    return pytestconfig.stash.setdefault(MUTANT_TABLE, {})
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if table := config.stash.get(MUTANT_TABLE, None):
+        terminalreporter.section("broken drivers, and the checks that caught them")
+        width = max(map(len, table))
+        for name, checks in table.items():
+            terminalreporter.line(f"{name:{width}}  {', '.join(sorted(checks))}")
+
+
 @pytest.fixture(scope="session")
 def places() -> Places:
     return Places.from_environment()

@@ -7,45 +7,66 @@
 //! a list of steps, most of which put a [`Pattern`] of the check's own into the buffer by one
 //! way or look for it by another:
 //!
-//! | check            | written by          | looked at by                | so it finds           |
-//! |------------------|---------------------|-----------------------------|-----------------------|
-//! | `zeroed`         | nobody              | `read()`, a mapping         | stale memory          |
-//! | `two_mappings`   | nobody              | two mappings' addresses     | no second mapping     |
-//! | `alias_write`    | either mapping      | the other one               | copies, shared frames |
-//! | `pagemap_same`   | nobody              | pagemap of both mappings    | different frames      |
-//! | `pagemap_kernel` | nobody              | pagemap, the driver's ioctl | wrong frames          |
-//! | `store_read`     | a mapping           | `read()`                    | wrong pages, lengths  |
-//! | `write_load`     | `write()`           | both mappings               | wrong pages, lengths  |
-//! | `last_byte`      | mapping, `write()`  | mapping, `read()`           | ends one too early    |
-//! | `past_end`       | nobody              | the kernel's refusals       | ends one too late     |
-//! | `munmap`         | a mapping           | probes of where it was      | mappings that stay    |
-//! | `kernel_log`     | the kernel          | `/dev/kmsg`                 | complaints            |
+//! | check              | written by         | looked at by                | so it finds           |
+//! |--------------------|--------------------|-----------------------------|-----------------------|
+//! | `zeroed`           | nobody             | `read()`, a mapping         | stale memory          |
+//! | `two_mappings`     | nobody             | two mappings' addresses     | no second mapping     |
+//! | `alias_write`      | either mapping     | the other one               | copies, shared frames |
+//! | `pagemap_same`     | nobody             | pagemap of both mappings    | different frames      |
+//! | `pagemap_kernel`   | nobody             | pagemap, the driver's ioctl | wrong frames          |
+//! | `store_read`       | a mapping          | `read()`                    | wrong pages, lengths  |
+//! | `write_load`       | `write()`          | both mappings               | wrong pages, lengths  |
+//! | `last_byte`        | mapping, `write()` | mapping, `read()`           | ends one too early    |
+//! | `past_end`         | nobody             | the kernel's refusals       | ends one too late     |
+//! | `translate_known`  | the program        | TRANSLATE                   | a driver that lies    |
+//! | `attribute_user`   | nobody             | TRANSLATE of two mappings   | wrong memory types    |
+//! | `attribute_kernel` | nobody             | TRANSLATE of the kernel's   | mismatched aliases    |
+//! | `read_only`        | nobody             | TRANSLATE, a store          | writable mappings     |
+//! | `walk_frames`      | nobody             | TRANSLATE, pagemap, FRAME   | wrong accounts        |
+//! | `master_fill`      | a bus master       | both mappings               | memory not coherent   |
+//! | `master_copy`      | a mapping, a master | both mappings               | memory not coherent   |
+//! | `master_refuses`   | nobody             | FILL, COPY                  | wild writes           |
+//! | `master_polled`    | a bus master       | a task on another CPU       | torn or late data     |
+//! | `litmus_kernel`    | a task, the kernel | the kernel, a task          | lost ordering         |
+//! | `litmus_user`      | two tasks          | two tasks                   | lost ordering         |
+//! | `munmap`           | a mapping          | probes of where it was      | mappings that stay    |
+//! | `revoked`          | a mapping          | probes of where it was      | mappings that outlive |
+//! | `kernel_log`       | the kernel         | `/dev/kmsg`                 | complaints            |
 //!
 //! A driver that maps the wrong pages, but always the same wrong ones, agrees with itself:
 //! `alias_write` and `pagemap_same` pass, and `pagemap_kernel`, `store_read` and `write_load`
 //! fail. Mapping and `read()` are compared in those two alone; `last_byte` compares each with its
 //! own kind.
 //!
-//! None of this can tell whether the memory is *coherent* with a bus master: on a machine whose
-//! caches are not modelled, nor on one that was lucky.
+//! What contents cannot tell, on a machine whose caches are not modelled nor on one that was lucky,
+//! is whether the memory is *coherent* with a bus master. That hangs on the memory type of each
+//! mapping, which is looked at where it takes effect: in the CPU's own translation ([`attributes`]).
 
 use core::ffi::CStr;
 
-use faultline_uapi::{Info, FLAG_PRISTINE, VERSION};
+use faultline_uapi::{Info, Master, FLAG_PRISTINE, MASTER_COPY, MASTER_FILL, VERSION};
 
-use crate::device::{Device, Fault, Mapping, Signal, System, Unmapped};
+use crate::device::{Call, Device, Fault, Mapping, Signal, System, Unmapped};
 use crate::errno::Errno;
 use crate::finding::{Finding, Stop, Value, NOWHERE};
 use crate::kmsg::complaint;
 use crate::pattern::{Pattern, WORD};
 use crate::text::{Line, Out};
 
+use Account::{Driver, Pagemap, Walk};
 use Place::{AcrossEnd, After, All, Before, Border, End, Ends, Last, PageEnds, PastEnd, Start};
 use Step::{
-    Apart, Frames, Get, Map, NoComplaint, NoFramePastEnd, NoMapPastEnd, Pristine, Put, Sigbus,
+    Able, Apart, Attributes, Copied, Filled, Frames, Get, KnownMemory, Map, Messages, NoComplaint,
+    NoFramePastEnd, NoMapPastEnd, Polled, Pristine, Put, ReadOnly, Refused, Revoked, Sigbus,
     Touched, Unmap,
 };
-use Way::{File, First, Second, Third};
+use Way::{File, First, Kernel, Second, Third};
+
+mod attributes;
+mod master;
+mod together;
+
+use master::{Nonce, Patch, PATCHES};
 
 /// How much is read, written, loaded or stored at a time. A page is a multiple of it.
 const CHUNK: usize = 4096;
@@ -69,17 +90,22 @@ const WRITE_PIECE: Pattern = Pattern::new(5);
 const LAST_STORED: Pattern = Pattern::new(6);
 const LAST_WRITTEN: Pattern = Pattern::new(7);
 const MUNMAP: Pattern = Pattern::new(8);
+const FILLED: Pattern = Pattern::new(9);
+const COPIED: Pattern = Pattern::new(10);
+const REFUSED: Pattern = Pattern::new(11);
+const REVOKED: Pattern = Pattern::new(12);
 
-/// A check: its name, and its steps up to the first that fails.
-pub struct Check(pub &'static str, &'static [Step]);
+/// A check: its name, what its failure means on a board and where to look, and its steps, which are
+/// done up to the first that fails.
+pub struct Check(pub &'static str, pub &'static str, &'static [Step]);
 
 /// The checks, in the order in which they are made.
 #[rustfmt::skip] // A step a line.
-pub const CHECKS: [Check; 11] = [
+pub const CHECKS: [Check; 23] = [
     // A buffer that nobody has touched since the driver was bound reads as zeroes; and now that it
     // is mapped the driver no longer says that nobody touched it. First, while nothing has been
     // written.
-    Check("zeroed", &[
+    Check("zeroed", "old data leaks: zero the memory first", &[
         Pristine,
         Map(First),
         Map(Second),
@@ -88,7 +114,7 @@ pub const CHECKS: [Check; 11] = [
         Get(First, All, ZERO),
     ]),
     // Both mappings are there, and do not overlap.
-    Check("two_mappings", &[
+    Check("two_mappings", "no area of its own: mmap()", &[
         Map(First),
         Map(Second),
         Apart,
@@ -96,7 +122,7 @@ pub const CHECKS: [Check; 11] = [
     // What is stored through one mapping is loaded through the other, in every page and in both
     // directions. A page is mapped as a whole: its ends tell. All pages are written before the
     // first is looked at: pages that share a frame then hold the last one's data.
-    Check("alias_write", &[
+    Check("alias_write", "copies, or one frame twice: mmap(), MAP_PRIVATE", &[
         Map(First),
         Map(Second),
         Put(First, PageEnds, ALIAS_THERE),
@@ -105,21 +131,21 @@ pub const CHECKS: [Check; 11] = [
         Get(First, PageEnds, ALIAS_BACK),
     ]),
     // Both mappings show the same frame in every page, by `/proc/self/pagemap`.
-    Check("pagemap_same", &[
+    Check("pagemap_same", "frames differ: the fault handler", &[
         Map(First),
         Map(Second),
-        Frames(Second, First),
+        Frames(Pagemap(Second), Pagemap(First)),
     ]),
     // The frames of a mapping are the buffer's, as the driver knows it from the kernel's own
     // mapping.
-    Check("pagemap_kernel", &[
+    Check("pagemap_kernel", "wrong frames: how an address becomes a frame", &[
         Map(First),
         Map(Second),
-        Frames(First, File),
+        Frames(Pagemap(First), Driver),
     ]),
     // What is stored through a mapping, `read()` returns: all of it, and pieces that start and end
     // anywhere.
-    Check("store_read", &[
+    Check("store_read", "other memory, or less of it: read()", &[
         Map(First),
         Map(Second),
         Put(First, All, STORE_READ),
@@ -130,7 +156,7 @@ pub const CHECKS: [Check; 11] = [
     ]),
     // What `write()` takes, both mappings show: all of it, and a piece that lies across the border
     // of two pages, without its neighbours. No byte of the piece is what stood there.
-    Check("write_load", &[
+    Check("write_load", "other memory, or less of it: write()", &[
         Map(First),
         Map(Second),
         Put(File, All, WRITE_LOAD),
@@ -143,7 +169,7 @@ pub const CHECKS: [Check; 11] = [
     ]),
     // The last byte is the buffer's: stored, it is loaded through another mapping; written, it is
     // read; and what would go beyond it is cut off there.
-    Check("last_byte", &[
+    Check("last_byte", "ends too early: comparisons with the size", &[
         Map(First),
         Map(Second),
         Put(First, Last, LAST_STORED),
@@ -156,16 +182,99 @@ pub const CHECKS: [Check; 11] = [
     // Nothing can be reached past the end: `mmap` refuses with `EINVAL` whatever reaches there, or
     // a touch there is answered by SIGBUS; `read()` gives nothing, `write()` `ENOSPC`, FRAME
     // `EINVAL`. That a SIGBUS would be caught is shown first.
-    Check("past_end", &[
+    Check("past_end", "memory of others: comparisons with the size", &[
         Sigbus,
         NoFramePastEnd,
         Get(File, PastEnd, ZERO),
         Put(File, PastEnd, ZERO),
         NoMapPastEnd,
     ]),
+    // TRANSLATE tells the truth where the truth is known: of memory of the program's own. A driver
+    // that always says what would be right is not believed in what follows.
+    Check("translate_known", "cannot be trusted: TRANSLATE", &[
+        KnownMemory,
+    ]),
+    // The CPU translates user space's mappings to the memory type that the device's coherency
+    // demands: in the first and the last page, for loads and for stores.
+    Check("attribute_user", "stale data: vm_page_prot, dma-coherent", &[
+        Map(First),
+        Map(Second),
+        Attributes(First),
+        Attributes(Second),
+    ]),
+    // So it does with the kernel's own mapping: otherwise one frame is accessed by two types, and
+    // one of the two may miss what the other stores.
+    Check("attribute_kernel", "stale data: dma-coherent in the tree", &[
+        Attributes(Kernel),
+    ]),
+    // A mapping that was made to be read cannot be written to, by the CPU's word.
+    Check("read_only", "unwanted stores: vm_page_prot", &[
+        ReadOnly,
+    ]),
+    // Each page is where it is said to be: both mappings as pagemap says, the kernel's as FRAME
+    // says. That pagemap and FRAME agree, `pagemap_kernel` looks at.
+    Check("walk_frames", "frames differ: TLB invalidation, FRAME", &[
+        Map(First),
+        Map(Second),
+        Frames(Walk(First), Pagemap(First)),
+        Frames(Walk(Second), Pagemap(Second)),
+        Frames(Walk(Kernel), Driver),
+    ]),
+    // A bus master writes a number that its own side has chosen, and both mappings show it, with
+    // no other call; and nothing but it: at the first page, across a border of two, up to the last
+    // byte.
+    Check("master_fill", "stale data: dma-coherent, dma-ranges, IOMMU", &[
+        Able(MASTER_FILL),
+        Map(First),
+        Map(Second),
+        Put(First, All, FILLED),
+        Filled,
+        Get(First, All, FILLED),
+        Get(Second, All, FILLED),
+    ]),
+    // It reads what was stored, and writes the same elsewhere.
+    Check("master_copy", "stale data: dma-coherent, dma-ranges, IOMMU", &[
+        Able(MASTER_COPY),
+        Map(First),
+        Map(Second),
+        Put(First, All, COPIED),
+        Copied,
+        Get(First, All, COPIED),
+        Get(Second, All, COPIED),
+    ]),
+    // What makes no sense is refused, and nothing is written then.
+    Check("master_refuses", "wild writes: range checks of requests", &[
+        Able(0),
+        Map(First),
+        Map(Second),
+        Put(First, All, REFUSED),
+        Refused,
+        Get(First, All, REFUSED),
+    ]),
+    // A task on another CPU that looks all the time sees each byte as it was or as it is written,
+    // never anything else, and soon the latter.
+    Check("master_polled", "late or torn data: memory type, interconnect", &[
+        Able(MASTER_FILL),
+        Map(First),
+        Map(Second),
+        Polled,
+    ]),
+    // What a task stores before a flag, the kernel finds there when it sees the flag, on another
+    // CPU and by its own mapping; and the other way round.
+    Check("litmus_kernel", "order is lost: memory types of both sides", &[
+        Map(First),
+        Map(Second),
+        Messages(true),
+    ]),
+    // So do two tasks, each by a mapping of its own.
+    Check("litmus_user", "order is lost: memory type, shareability", &[
+        Map(First),
+        Map(Second),
+        Messages(false),
+    ]),
     // After `munmap` the addresses are gone, and all else stays: another mapping, the data, and
     // the device's readiness to be mapped anew.
-    Check("munmap", &[
+    Check("munmap", "areas stay or take others along: reference counts", &[
         Map(First),
         Map(Second),
         Map(Third),
@@ -175,10 +284,20 @@ pub const CHECKS: [Check; 11] = [
         Get(First, Ends, MUNMAP),
         Get(Third, Ends, MUNMAP),
     ]),
+    // When the device is unbound nobody keeps a mapping, in this process or in another one; bound
+    // again, it has nothing of what was stored.
+    Check("revoked", "use after free: unmap_mapping_range() at unbind", &[
+        Map(First),
+        Map(Second),
+        Put(First, All, REVOKED),
+        Revoked,
+        Map(First),
+        Get(First, All, ZERO),
+    ]),
     // The kernel has logged no warning, nor worse, since the program started or, of a later
     // device, since this check of the one before. Last, so that it has the effects of all others
     // before it.
-    Check("kernel_log", &[
+    Check("kernel_log", "the kernel complains: its log", &[
         NoComplaint,
     ]),
 ];
@@ -198,8 +317,28 @@ enum Step {
     Put(Way, Place, Pattern),
     /// Looks for the pattern there.
     Get(Way, Place, Pattern),
-    /// Each page is in the same frame by the one way as by the other.
-    Frames(Way, Way),
+    /// Each page is in the same frame by the one account as by the other.
+    Frames(Account, Account),
+    /// TRANSLATE is right of memory of the program's own, and refuses what it does not know.
+    KnownMemory,
+    /// The memory type of a mapping is the one that the device's coherency demands.
+    Attributes(Way),
+    /// A mapping to be read is not writable.
+    ReadOnly,
+    /// There is a bus master with these abilities; else the check is skipped.
+    Able(u32),
+    /// It writes the nonce to some places, or data from some places to others: [`Get`] then looks
+    /// for that, too.
+    Filled,
+    Copied,
+    /// It refuses to.
+    Refused,
+    /// It writes to where another task is looking.
+    Polled,
+    /// Messages are passed to another CPU: the kernel's, or a task's.
+    Messages(bool),
+    /// The device is unbound and bound again.
+    Revoked,
     /// Unmaps; the addresses then answer by SIGSEGV.
     Unmap(Way),
     /// A SIGBUS is caught, of a mapping that is sure to give one.
@@ -222,6 +361,19 @@ enum Way {
     Third,
     /// The open file: `read()` and `write()`.
     File,
+    /// The kernel's own mapping.
+    Kernel,
+}
+
+/// Who says where a page lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Account {
+    /// `/proc/self/pagemap`, of a mapping.
+    Pagemap(Way),
+    /// The CPU, of a mapping or of the kernel's.
+    Walk(Way),
+    /// The driver, by FRAME.
+    Driver,
 }
 
 /// Defines the places in the buffer and, from the same lines, the shapes of them.
@@ -349,22 +501,35 @@ impl Differences {
 /// What the checks of one device share.
 pub struct Context<'s, S: System> {
     system: &'s mut S,
+    path: &'s CStr,
+    may_unbind: bool,
     device: S::Device,
     mappings: [Option<S::Mapping>; 3],
     info: Info,
     page: u64,
+    master: Result<Master, Errno>,
+    nonce: Nonce,
+    /// What the bus master has written in this check.
+    patches: [Patch; PATCHES],
+    /// The memory type of user space's mappings and of the kernel's, as last seen.
+    types: [Value; 2],
     finding: &'s mut Finding,
 }
 
 // The small functions here are called from everywhere: inlined, they would double the program. The
 // large ones would compete for registers with what they are inlined into.
 impl<'s, S: System> Context<'s, S> {
-    /// Opens a device and asks it for its size.
+    /// Opens a device and asks it for its size, to check it; if that may be, by unbinding it, too.
     ///
     /// # Errors
     ///
     /// A device that does not answer as the interface says is not one to check.
-    pub fn open(system: &'s mut S, path: &CStr, finding: &'s mut Finding) -> Result<Self, Stop> {
+    pub fn open(
+        system: &'s mut S,
+        path: &'s CStr,
+        may_unbind: bool,
+        finding: &'s mut Finding,
+    ) -> Result<Self, Stop> {
         let page = system.page_size();
         let mut device = system
             .open(path)
@@ -385,12 +550,20 @@ impl<'s, S: System> Context<'s, S> {
             whole_pages.max(page),
         )?;
         finding.word("open: INFO: reserved", NOWHERE, info.reserved, 0)?;
+        let mut master = Master::default();
+        let asked = device.call(Call::Master(&mut master));
         Ok(Self {
             system,
+            path,
+            may_unbind,
+            master: asked.map(|()| master),
+            nonce: Nonce::NONE,
+            patches: [Patch::NONE; PATCHES],
             device,
             mappings: [None, None, None],
             info,
             page,
+            types: [Value::UNKNOWN; 2],
             finding,
         })
     }
@@ -400,6 +573,16 @@ impl<'s, S: System> Context<'s, S> {
         &self.info
     }
 
+    /// The memory type of user space's mappings and of the kernel's, as the CPU said.
+    pub fn types(&self) -> [Value; 2] {
+        self.types
+    }
+
+    /// The bus master, if there is one.
+    pub fn master(&self) -> Option<&Master> {
+        self.master.as_ref().ok()
+    }
+
     /// What the last check looked at last.
     pub fn finding(&self) -> &Finding {
         self.finding
@@ -407,8 +590,9 @@ impl<'s, S: System> Context<'s, S> {
 
     /// Makes a check.
     pub fn run(&mut self, check: &Check) -> Result<(), Stop> {
-        let result = check.1.iter().try_for_each(|step| self.step(*step));
+        let result = check.2.iter().try_for_each(|step| self.step(*step));
         self.mappings = [None, None, None];
+        self.patches = [Patch::NONE; PATCHES];
         result
     }
 
@@ -424,7 +608,17 @@ impl<'s, S: System> Context<'s, S> {
             Apart => self.apart(),
             Put(way, place, pattern) => self.visit(true, way, place, pattern),
             Get(way, place, pattern) => self.visit(false, way, place, pattern),
-            Frames(way, other) => self.frames(way, other),
+            Frames(account, other) => self.frames(account, other),
+            KnownMemory => self.known_memory(),
+            Attributes(way) => self.attributes(way),
+            ReadOnly => self.read_only(),
+            Able(abilities) => self.able(abilities),
+            Filled => self.filled(),
+            Copied => self.copied(),
+            Refused => self.refused(),
+            Polled => self.polled(),
+            Messages(with_kernel) => self.litmus(with_kernel),
+            Revoked => self.revoked(),
             Unmap(way) => self.unmap(way),
             Sigbus => self.sigbus(),
             NoFramePastEnd => self.no_frame_past_end(),
@@ -502,6 +696,9 @@ impl<'s, S: System> Context<'s, S> {
         let mut differences = self.differences();
         for at in chunks {
             pattern.fill(at, want);
+            if !put {
+                self.patch(at, want);
+            }
             let inside = (self.info.size - at).min(want.len() as u64);
             if way == File {
                 let answer = if put {
@@ -516,8 +713,7 @@ impl<'s, S: System> Context<'s, S> {
                 let what = if put { "write()" } else { "read()" };
                 self.finding.equal(what, at, answer, right)?;
             } else if put {
-                let stored = self.mapping(way).store(at, want);
-                stored.map_err(|fault| self.faulted(way, fault))?;
+                self.store(way, at, want)?;
             } else {
                 self.load(way, at, seen)?;
             }
@@ -537,12 +733,12 @@ impl<'s, S: System> Context<'s, S> {
             First => "load by the first mapping",
             Second => "load by the second mapping",
             Third => "load by a new mapping",
-            File => "data by read()",
+            _ => "data by read()",
         };
         let result = self.judge(what, &differences);
         if !matches!(place, All | PageEnds) {
             // Not every page was looked at.
-            self.finding.pages = 0;
+            self.finding.of = 0;
         }
         if result.is_err() {
             let home = pattern.offset_of(differences.seen, self.info.size);
@@ -555,6 +751,12 @@ impl<'s, S: System> Context<'s, S> {
     fn load(&mut self, way: Way, at: u64, bytes: &mut [u8]) -> Result<(), Stop> {
         let loaded = self.mapping(way).load(at, bytes);
         loaded.map_err(|fault| self.faulted(way, fault))
+    }
+
+    #[inline(never)]
+    fn store(&mut self, way: Way, at: u64, bytes: &[u8]) -> Result<(), Stop> {
+        let stored = self.mapping(way).store(at, bytes);
+        stored.map_err(|fault| self.faulted(way, fault))
     }
 
     /// An access to a mapping was answered by a signal that must not be.
@@ -581,38 +783,53 @@ impl<'s, S: System> Context<'s, S> {
     fn judge(&mut self, what: &'static str, differences: &Differences) -> Result<(), Stop> {
         let Differences { at, seen, want, .. } = *differences;
         let result = self.finding.word(what, at, seen, want);
-        self.finding.wrong_pages = differences.wrong_pages;
-        self.finding.pages = self.info.size / self.page;
+        self.finding.unit = "pages";
+        self.finding.wrong = differences.wrong_pages;
+        self.finding.of = self.info.size / self.page;
         result
     }
 
-    fn frames(&mut self, way: Way, other: Way) -> Result<(), Stop> {
+    fn frames(&mut self, account: Account, other: Account) -> Result<(), Stop> {
         let mut differences = self.differences();
         for at in (0..self.info.size).step_by(self.page as usize) {
-            let seen = self.physical_address(way, at)?;
+            let seen = self.physical_address(account, at)?;
             let want = self.physical_address(other, at)?;
             differences.see(at, seen, want);
         }
         self.judge("physical address", &differences)
     }
 
-    /// The physical address of a page: of a mapping by pagemap, of the file by FRAME.
+    /// The physical address of a page.
     #[inline(never)]
-    fn physical_address(&mut self, way: Way, at: u64) -> Result<u64, Stop> {
+    fn physical_address(&mut self, account: Account, at: u64) -> Result<u64, Stop> {
+        let address = match account {
+            Driver => {
+                let answer = self.device.physical_address(at);
+                return answer.map_err(|errno| match self.finding.refused("FRAME", errno) {
+                    _ if errno == Errno::PERM => Stop::Skip,
+                    stop => stop,
+                });
+            }
+            Walk(Kernel) => at,
+            Pagemap(way) | Walk(way) => {
+                // A page that nobody has touched is not there.
+                self.load(way, at, &mut [0])?;
+                self.mapping(way).address() + at
+            }
+        };
+        match account {
+            Walk(way) => self.walk(way, at, address),
+            _ => self.pagemap(at, address),
+        }
+    }
+
+    /// What pagemap says of a page of a mapping.
+    #[inline(never)]
+    fn pagemap(&mut self, at: u64, address: u64) -> Result<u64, Stop> {
         // Documentation/admin-guide/mm/pagemap.rst.
         const PRESENT: u64 = 1 << 63;
         const FRAME_NUMBER: u64 = (1 << 55) - 1;
 
-        if way == File {
-            let answer = self.device.physical_address(at);
-            return answer.map_err(|errno| match self.finding.refused("FRAME", errno) {
-                _ if errno == Errno::PERM => Stop::Skip,
-                stop => stop,
-            });
-        }
-        // A page that nobody has touched is not there.
-        self.load(way, at, &mut [0])?;
-        let address = self.mapping(way).address() + at;
         let entry = match self.system.pagemap(address) {
             Ok(entry) => entry,
             Err(errno) => {
@@ -620,16 +837,19 @@ impl<'s, S: System> Context<'s, S> {
                 return Err(Stop::Skip);
             }
         };
-        let number = entry & FRAME_NUMBER;
         // Not so in an area with VM_PFNMAP, which pagemap passes over.
         let present = u64::from(entry & PRESENT != 0);
         self.finding
-            .equal("page present by /proc/self/pagemap", at, present, 1)?;
-        let known = u64::from(number != 0);
-        self.finding
-            .equal("frame told by pagemap (needs CAP_SYS_ADMIN)", at, known, 1)
-            .or(Err(Stop::Skip))?;
-        Ok(number * self.page)
+            .equal("page present by /proc/self/pagemap", at, present, 1_u64)?;
+        let frame = (entry & FRAME_NUMBER) * self.page;
+        self.known("frame told by pagemap (needs CAP_SYS_ADMIN)", at, frame)
+    }
+
+    /// An address that is told to some only, and is zero for others.
+    #[inline(never)]
+    fn known(&mut self, what: &'static str, at: u64, address: u64) -> Result<u64, Stop> {
+        let told = self.finding.equal(what, at, u64::from(address != 0), 1_u64);
+        told.map_or(Err(Stop::Skip), |()| Ok(address))
     }
 
     fn unmap(&mut self, way: Way) -> Result<(), Stop> {
@@ -704,7 +924,7 @@ impl<'s, S: System> Context<'s, S> {
             .and_then(|()| self.visit(true, First, All, Pattern::ZERO));
         self.finding.complaint = Line::new();
         let mut buffer = [0; LOG_RECORD];
-        let mut complaints = 0;
+        let mut complaints = 0_u64;
         let mut lost = 0;
         for _ in 0..LOG_RECORDS {
             match self.system.log_record(&mut buffer) {
@@ -730,7 +950,7 @@ impl<'s, S: System> Context<'s, S> {
         } else {
             (LOG, complaints)
         };
-        let result = self.finding.equal(what, NOWHERE, number, 0);
+        let result = self.finding.equal(what, NOWHERE, number, 0_u64);
         if complaints == 0 {
             result.or(Err(Stop::Skip))
         } else {

@@ -4,9 +4,10 @@
 
 use core::ffi::CStr;
 
-use faultline_uapi::Info;
+use faultline_uapi::{self as uapi, Fill, Frame, Info, Litmus, Master, Translation};
 
 use crate::errno::Errno;
+use crate::job::{Job, Tally};
 use crate::text::{Out, Show};
 
 /// The machine: opens devices, and knows about pages and the kernel's log.
@@ -26,6 +27,34 @@ pub trait System {
     /// Documentation/admin-guide/mm/pagemap.rst describes it.
     fn pagemap(&mut self, address: u64) -> Result<u64, Errno>;
 
+    /// Addresses of this program of which it is known what a translation must say.
+    fn known_memory(&mut self) -> KnownMemory;
+
+    /// Reads the kernel's command line, and answers with its length.
+    fn command_line(&mut self, buffer: &mut [u8]) -> Result<usize, Errno>;
+
+    /// Two CPUs that this program may run on, as far apart as there are: the same if there is one.
+    fn two_cpus(&mut self) -> [u32; 2];
+
+    /// Stays on one CPU, or no longer.
+    fn stay_on(&mut self, cpu: Option<u32>);
+
+    /// Milliseconds of a clock that only grows.
+    fn milliseconds(&mut self) -> u64;
+
+    /// Starts a second task on a CPU, which opens the device by itself, maps `size` bytes of it and
+    /// does a job. There is one at a time: if there is another yet, it ends.
+    fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: &mut Job) -> Result<(), Errno>;
+
+    /// Waits for it, and says how its job ended.
+    fn finish(&mut self) -> Result<Tally, Errno>;
+
+    /// Takes the device away from its driver.
+    fn unbind(&mut self, path: &CStr) -> Result<(), Errno>;
+
+    /// Gives it back.
+    fn bind(&mut self) -> Result<(), Errno>;
+
     /// A mapping that has nothing to do with any device and answers every access by SIGBUS: of a
     /// file, beyond its end. It proves that a SIGBUS would be caught.
     fn map_beyond_a_file(&mut self) -> Result<Self::Mapping, Errno>;
@@ -40,19 +69,65 @@ pub trait System {
     fn log_record(&mut self, buffer: &mut [u8]) -> Result<usize, Errno>;
 }
 
+/// What [`System::known_memory`] gives.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownMemory {
+    /// Ordinary memory that has just been written to.
+    pub variable: u64,
+    /// Ordinary memory that can only be read.
+    pub constant: u64,
+    /// Nothing.
+    pub nothing: u64,
+}
+
+/// A call of the driver's own, with its argument: `ioctl()`.
+#[derive(Debug)]
+pub enum Call<'a> {
+    /// `FAULTLINE_IOC_INFO`.
+    Info(&'a mut Info),
+    /// `FAULTLINE_IOC_FRAME`.
+    Frame(&'a mut Frame),
+    /// `FAULTLINE_IOC_TRANSLATE`.
+    Translate(&'a mut Translation),
+    /// `FAULTLINE_IOC_MASTER`.
+    Master(&'a mut Master),
+    /// `FAULTLINE_IOC_FILL`.
+    Fill(&'a mut Fill),
+    /// `FAULTLINE_IOC_COPY`.
+    Copy(&'a mut uapi::Copy),
+    /// `FAULTLINE_IOC_LITMUS`.
+    Litmus(&'a mut Litmus),
+}
+
 /// An open file of the device.
 pub trait Device {
     /// What [`Device::map`] gives.
     type Mapping: Mapping;
 
-    /// `FAULTLINE_IOC_INFO`.
-    fn info(&mut self) -> Result<Info, Errno>;
+    /// Makes a call. An argument that is answered holds the answer then.
+    fn call(&mut self, call: Call<'_>) -> Result<(), Errno>;
 
-    /// `FAULTLINE_IOC_FRAME`: the physical address of the byte at `offset`.
-    fn physical_address(&mut self, offset: u64) -> Result<u64, Errno>;
+    /// What the device says of itself.
+    fn info(&mut self) -> Result<Info, Errno> {
+        let mut info = Info::default();
+        self.call(Call::Info(&mut info)).map(|()| info)
+    }
+
+    /// The physical address of the byte at `offset`, as the driver knows it.
+    fn physical_address(&mut self, offset: u64) -> Result<u64, Errno> {
+        let mut frame = Frame {
+            offset,
+            ..Frame::default()
+        };
+        let answered = self.call(Call::Frame(&mut frame));
+        answered.map(|()| frame.physical_address)
+    }
 
     /// `mmap()`, shared, readable and writable.
     fn map(&mut self, offset: u64, length: u64) -> Result<Self::Mapping, Errno>;
+
+    /// `mmap()` from the start on, shared, readable and not writable.
+    fn map_read_only(&mut self, length: u64) -> Result<Self::Mapping, Errno>;
 
     /// `pread()`.
     fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<u64, Errno>;
@@ -77,6 +152,12 @@ pub trait Mapping: Sized {
 
     /// Stores bytes, in the same way.
     fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Fault>;
+
+    /// Loads a word before all that is accessed later.
+    fn load_acquire(&self, offset: u64) -> Result<u64, Fault>;
+
+    /// Stores a word after all that was accessed earlier.
+    fn store_release(&mut self, offset: u64, word: u64) -> Result<(), Fault>;
 
     /// Loads one byte.
     fn load_byte(&self, offset: u64) -> Result<u8, Fault> {

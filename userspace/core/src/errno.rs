@@ -31,12 +31,12 @@ impl Errno {
     }
 }
 
-/// A name without the `E` that they all begin with, filled up with zeroes: a table of these is a
-/// quarter as long as one of pointers to strings and their lengths.
-type Name = [u8; 6];
+/// A name without the `E` that they all begin with, filled up with zeroes: a table of these is half
+/// as long as one of pointers to strings and their lengths.
+type Name = [u8; 9];
 
 const fn name(text: &str) -> Name {
-    let mut name = [0; 6];
+    let mut name = [0; 9];
     let mut index = 0;
     while index < text.len() {
         name[index] = text.as_bytes()[index];
@@ -57,8 +57,8 @@ macro_rules! errnos {
     };
 }
 
-// include/uapi/asm-generic/errno-base.h: the same on every architecture. What a driver or a mount
-// is likely to answer has a name, the rest keeps its number.
+// include/uapi/asm-generic/errno-base.h and errno.h: the same on every architecture that this is
+// built for. What a driver or a mount is likely to answer has a name, the rest keeps its number.
 errnos! {
     1 PERM;
     2 NOENT;
@@ -81,6 +81,10 @@ errnos! {
     28 NOSPC;
     32 PIPE;
     38 NOSYS;
+    61 NODATA;
+    90 MSGSIZE;
+    95 OPNOTSUPP;
+    110 TIMEDOUT;
 }
 
 impl Show for Errno {
@@ -108,6 +112,7 @@ mod tests {
         assert_eq!(shown(&Errno::INVAL), "EINVAL");
         assert_eq!(shown(&Errno::PERM), "EPERM");
         assert_eq!(shown(&Errno::NOEXEC), "ENOEXEC");
+        assert_eq!(shown(&Errno::OPNOTSUPP), "EOPNOTSUPP");
         assert_eq!(shown(&Errno::new(133)), "errno 133");
         assert_eq!(shown(&Errno::new(256 + 22)), "errno 278");
     }

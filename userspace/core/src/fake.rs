@@ -7,10 +7,19 @@ use std::collections::VecDeque;
 use std::ffi::CStr;
 use std::rc::Rc;
 
-use faultline_uapi::{Info, FLAG_COHERENT, FLAG_PRISTINE, VERSION};
+use faultline_uapi::{
+    litmus_word, Copy, Fill, Info, Litmus, Master, Translation, FLAG_COHERENT, FLAG_PRISTINE,
+    LITMUS_WORDS, MASTER_COPY, MASTER_FILL, TRANSLATED, TRANSLATE_KERNEL, TRANSLATE_WRITE,
+    TRANSLATION_WRITABLE, VERSION,
+};
 
-use crate::device::{Device, Fault, Mapping, Signal, System, Unmapped};
+use crate::device::{Call, Device, Fault, KnownMemory, Mapping, Signal, System, Unmapped};
 use crate::errno::Errno;
+use crate::job::{Job, Tally};
+
+/// The number that the fake bus master has, and how much it copies at once.
+const NONCE: &[u8] = b"0123456789abcdef0123456789abcdef";
+const MOST_COPIED: u64 = 16;
 
 /// The size of the fake machine's pages.
 pub(crate) const PAGE: u64 = 4096;
@@ -81,8 +90,45 @@ pub(crate) enum Lie {
     PagemapAbsent,
     /// Pagemap cannot be opened.
     PagemapFails(Errno),
-    /// Pagemap shows another frame in the second mapping of each two.
+    /// Pagemap and the CPU show another frame in the second mapping of each two.
     PagemapDiffers,
+    /// They show frames with the right contents that are not those of the buffer.
+    FramesMoved,
+
+    /// TRANSLATE fails, or knows every request.
+    TranslateFails(Errno),
+    TranslateTakesAll,
+    /// TRANSLATE says of everything what the device's coherency demands.
+    TypeAlwaysRight,
+    /// TRANSLATE gives this attribute of user space's mappings, of the second of each two, of a
+    /// page, for stores, of the kernel's mapping, of all that is a device's.
+    TypeOfUser(u8),
+    TypeOfSecond(u8),
+    TypeOfPage(u64, u8),
+    TypeForStores(u8),
+    TypeOfKernel(u8),
+    TypeOfAll(u8),
+    /// TRANSLATE gives this shareability of a device's memory.
+    Shareability(u8),
+    /// TRANSLATE says that a store would do where nothing but loads are allowed: of the program's
+    /// constants, of a mapping.
+    ConstantIsWritable,
+    ReadOnlyIsWritable,
+    /// It says that none would do where one did, or for the kernel.
+    UserIsReadOnly,
+    KernelIsReadOnly,
+    /// It translates what is not there, and does not what is.
+    NothingIsThere,
+    UserIsNotThere,
+    /// It gives no physical addresses, as without CAP_SYS_ADMIN.
+    WalkHides,
+    /// It is off by some bytes at a page of user space's, or of the kernel's.
+    WalkWrong(u64, u64),
+    KernelWalkWrong(u64, u64),
+    /// `mmap` to be read only is refused.
+    ReadOnlyRefused(Errno),
+    /// A store to a mapping that is read only is done.
+    ReadOnlyIsStored,
 
     /// `read()` gives one byte less than there is if it is asked for more than one.
     ShortRead,
@@ -142,6 +188,57 @@ pub(crate) enum Lie {
     /// No mapping can be made that is sure to give SIGBUS.
     NoSureSigbus(Errno),
 
+    /// There is no bus master, one that cannot write by itself, or one that cannot copy.
+    NoMaster,
+    MasterCannotFill,
+    MasterCannotCopy,
+    /// Asking for it fails.
+    MasterFails(Errno),
+    /// Its alignment is no power of two.
+    MasterOddAlignment,
+    /// The kernel's command line has no nonce, or another one.
+    NoNonce,
+    OtherNonce,
+    /// The bus master writes nothing, one byte too many, one too few, or a page further on.
+    MasterSilent,
+    MasterOverruns,
+    MasterUnderruns,
+    MasterElsewhere,
+    /// What it copies is what was there at first.
+    MasterReadsStale,
+    /// It writes less than it says.
+    FillSaysMore,
+    /// It writes one byte more than it says.
+    FillOverruns,
+    /// It takes whatever it is asked to; what makes no sense it does not do, or it does.
+    MasterTakesAll,
+    MasterTriesAll,
+    /// It refuses with another error.
+    MasterRefusesBy(Errno),
+    /// What it writes comes with something else before it.
+    MasterStumbles,
+
+    /// There is one CPU, and no other task can be had.
+    OneCpu,
+    NoTask(Errno),
+    /// Messages: the kernel sees a wrong word, or shows one, in a round; or it fails.
+    KernelSeesWrong(u64),
+    KernelShowsWrong(u64),
+    LitmusFails(Errno),
+    /// A task sees other words than those that the flag announces.
+    StaleWords,
+
+    /// Unbinding leaves the mappings, those of another task, or the open files.
+    UnbindLeavesMappings,
+    UnbindLeavesTask,
+    UnbindLeavesFiles,
+    /// Unbinding or binding fails.
+    UnbindFails(Errno),
+    BindFails(Errno),
+    /// A new binding has the old data, or says that it is used.
+    BindLeavesData,
+    BindLeavesUsed,
+
     /// `munmap` fails.
     UnmapFails(Errno),
     /// `munmap` leaves the mapping in place.
@@ -180,10 +277,212 @@ struct State {
     mappings: u64,
     unmapped: bool,
     vanished: bool,
+    coherent: bool,
+    read_only: Vec<u64>,
+    task: Option<(Job, Area)>,
+    outcome: Option<Tally>,
+    time: u64,
+    /// How often the device was bound or unbound; odd while it is bound.
+    binding: u64,
     log: VecDeque<Result<Vec<u8>, Errno>>,
 }
 
 impl State {
+    fn info(&mut self) -> Result<Info, Errno> {
+        self.infos += 1;
+        let pristine = self.pristine || self.lies(Lie::PristineForEver);
+        let coherent = if self.coherent { FLAG_COHERENT } else { 0 };
+        let mut info = Info {
+            version: VERSION,
+            flags: coherent | if pristine { FLAG_PRISTINE } else { 0 },
+            size: self.size,
+            dma_address: MEMORY,
+            reserved: 0,
+        };
+        match self.lie {
+            Some(Lie::InfoFails(errno)) => return Err(errno),
+            Some(Lie::InfoFailsLater(errno)) if self.infos > 1 => return Err(errno),
+            Some(Lie::InfoVersion(version)) => info.version = version,
+            Some(Lie::InfoSize(size)) => info.size = size,
+            Some(Lie::InfoReserved(reserved)) => info.reserved = reserved,
+            _ => {}
+        }
+        Ok(info)
+    }
+
+    fn frame(&self, offset: u64) -> Result<u64, Errno> {
+        match self.lie {
+            Some(Lie::FrameFails(errno)) => Err(errno),
+            Some(Lie::FrameWrong(page, by)) if offset / PAGE == page => Ok(MEMORY + offset + by),
+            Some(Lie::FramePastEnd) => Ok(MEMORY + offset),
+            Some(Lie::FramePastEndLikeAnError) if offset >= self.size => Ok(Errno::INVAL.answer()),
+            _ if offset >= self.size => Err(Errno::INVAL),
+            _ => Ok(MEMORY + offset),
+        }
+    }
+
+    fn master(&self) -> Result<Master, Errno> {
+        let mut master = Master {
+            name: *b"fake\0\0\0\0\0\0\0\0\0\0\0\0",
+            abilities: MASTER_FILL | MASTER_COPY,
+            alignment: 4,
+            max_fill: NONCE.len() as u64,
+            max_copy: MOST_COPIED,
+            reserved: 0,
+        };
+        match self.lie {
+            Some(Lie::NoMaster) => return Err(Errno::NODATA),
+            Some(Lie::MasterFails(errno)) => return Err(errno),
+            Some(Lie::MasterOddAlignment) => master.alignment = 3,
+            Some(Lie::MasterCannotFill) => {
+                master.abilities = MASTER_COPY;
+                master.max_fill = 0;
+            }
+            Some(Lie::MasterCannotCopy) => {
+                master.abilities = MASTER_FILL;
+                master.max_copy = 0;
+            }
+            _ => {}
+        }
+        Ok(master)
+    }
+
+    /// Whether a part of the buffer can be asked for.
+    fn judge_part(&self, at: u64, length: u64) -> Result<(), Errno> {
+        let inside = at.checked_add(length).is_some_and(|end| end <= self.size);
+        match self.lie {
+            Some(Lie::MasterTakesAll | Lie::MasterTriesAll) => Ok(()),
+            Some(Lie::MasterRefusesBy(errno)) if !inside => Err(errno),
+            _ if inside && length > 0 && at % 4 == 0 && length % 4 == 0 => Ok(()),
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    fn judge_fill(&self, fill: &Fill) -> Result<u64, Errno> {
+        match self.lie {
+            Some(Lie::NoMaster) => return Err(Errno::NODATA),
+            Some(Lie::MasterCannotFill) => return Err(Errno::OPNOTSUPP),
+            Some(Lie::MasterTakesAll | Lie::MasterTriesAll) => {}
+            _ if fill.reserved != 0 => return Err(Errno::INVAL),
+            _ => {}
+        }
+        self.judge_part(fill.offset, fill.length)?;
+        let more = u64::from(self.lies(Lie::FillSaysMore));
+        Ok(fill.length.min(NONCE.len() as u64) + more)
+    }
+
+    fn judge_copy(&self, copy: &Copy) -> Result<(), Errno> {
+        match self.lie {
+            Some(Lie::NoMaster) => return Err(Errno::NODATA),
+            Some(Lie::MasterCannotCopy) => return Err(Errno::OPNOTSUPP),
+            Some(Lie::MasterTakesAll | Lie::MasterTriesAll) => {}
+            _ if copy.reserved != 0 => return Err(Errno::INVAL),
+            _ => {}
+        }
+        self.judge_part(copy.source, copy.length)?;
+        self.judge_part(copy.destination, copy.length)?;
+        if copy.length > MOST_COPIED && !self.lies(Lie::MasterTakesAll) {
+            return Err(Errno::MSGSIZE);
+        }
+        Ok(())
+    }
+
+    /// What the bus master does with so much of some data, as far as it is in the buffer.
+    fn put(&mut self, mut at: u64, data: &[u8], length: u64) {
+        let mut length = length.min(data.len() as u64);
+        match self.lie {
+            Some(Lie::MasterSilent) => return,
+            Some(Lie::MasterTakesAll) if length == 0 || at >= self.size => return,
+            Some(Lie::MasterUnderruns) => length -= 1,
+            Some(Lie::MasterElsewhere) => at = (at + PAGE) % (self.size - length),
+            _ => {}
+        }
+        let fill_overruns = self.lies(Lie::FillOverruns) && data == NONCE;
+        let overruns = fill_overruns || self.lies(Lie::MasterOverruns);
+        let to = &mut self.memory[..self.size as usize];
+        let places = to.iter_mut().skip(at as usize);
+        for (to, from) in places.zip(&data[..length as usize]) {
+            *to = *from;
+        }
+        if overruns {
+            if let Some(next) = to.get_mut((at + length) as usize) {
+                *next = !*next;
+            }
+        }
+    }
+
+    fn translate(&self, question: &mut Translation) -> Result<(), Errno> {
+        let request = question.request;
+        match self.lie {
+            Some(Lie::TranslateFails(errno)) => return Err(errno),
+            Some(Lie::TranslateTakesAll) => {}
+            _ if request & !(TRANSLATE_KERNEL | TRANSLATE_WRITE) != 0 => return Err(Errno::INVAL),
+            _ => {}
+        }
+        let (kernel, store) = (
+            request & TRANSLATE_KERNEL != 0,
+            request & TRANSLATE_WRITE != 0,
+        );
+        let demanded = if self.coherent { 0xff } else { 0x44 };
+        let (number, offset) = match question.address {
+            address if kernel => (0, address),
+            address => (address >> 32, address & 0xffff_ffff),
+        };
+        let is_own = number == OWN >> 32;
+        let page = offset / PAGE;
+        let at = if kernel {
+            page
+        } else {
+            shown_frame(self, number, page)
+        } * PAGE
+            + offset % PAGE;
+        let is_there = kernel || number != 0 || self.lies(Lie::NothingIsThere);
+        let writable = match self.lie {
+            Some(Lie::ConstantIsWritable) if is_own => true,
+            Some(Lie::ReadOnlyIsWritable) if !is_own => true,
+            Some(Lie::UserIsReadOnly) if !is_own && !kernel => false,
+            Some(Lie::KernelIsReadOnly) if kernel => false,
+            _ if is_own => offset < PAGE,
+            _ => !self.read_only.contains(&number),
+        };
+        let is_there = match self.lie {
+            Some(Lie::UserIsNotThere) if !kernel && !is_own => false,
+            _ => is_there && (writable || !store),
+        };
+        if !is_there {
+            question.fault = 7;
+            return Ok(());
+        }
+        question.flags = TRANSLATED | if writable { TRANSLATION_WRITABLE } else { 0 };
+        question.shareability = if demanded == 0xff || is_own { 3 } else { 2 };
+        question.attribute = match self.lie {
+            Some(Lie::TypeAlwaysRight) => demanded,
+            _ if is_own => 0xff,
+            Some(Lie::TypeOfUser(attribute)) if !kernel => attribute,
+            Some(Lie::TypeOfSecond(attribute)) if is_second(number) && !kernel => attribute,
+            Some(Lie::TypeOfPage(wrong, attribute)) if page == wrong && !kernel => attribute,
+            Some(Lie::TypeForStores(attribute)) if store && !kernel => attribute,
+            Some(Lie::TypeOfKernel(attribute)) if kernel => attribute,
+            Some(Lie::TypeOfAll(attribute)) => attribute,
+            _ => demanded,
+        };
+        question.physical_address = MEMORY + at;
+        match self.lie {
+            Some(Lie::Shareability(shareability)) if !is_own => {
+                question.shareability = shareability;
+            }
+            Some(Lie::WalkHides) => question.physical_address = 0,
+            Some(Lie::WalkWrong(wrong, by)) if page == wrong && !kernel => {
+                question.physical_address += by;
+            }
+            Some(Lie::KernelWalkWrong(wrong, by)) if page == wrong && kernel => {
+                question.physical_address += by;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     fn lies(&self, lie: Lie) -> bool {
         self.lie == Some(lie)
     }
@@ -219,6 +518,12 @@ impl Machine {
             mappings: 0,
             unmapped: false,
             vanished: false,
+            coherent: !matches!(lie, Some(Lie::TypeAlwaysRight)),
+            read_only: Vec::new(),
+            task: None,
+            outcome: None,
+            time: 0,
+            binding: 1,
             log,
         };
         Self {
@@ -243,8 +548,13 @@ impl System for Machine {
 
     fn open(&mut self, path: &CStr) -> Result<File, Errno> {
         if path.to_bytes().starts_with(b"/dev/faultline") {
+            let binding = self.state.borrow().binding;
+            if binding % 2 == 0 {
+                return Err(Errno::NOENT);
+            }
             Ok(File {
                 state: self.state.clone(),
+                binding,
             })
         } else {
             Err(Errno::NOENT)
@@ -263,11 +573,86 @@ impl System for Machine {
             _ => {}
         }
         let (number, offset) = (address >> 32, address & 0xffff_ffff);
-        let mut frame = frame(&state, number, offset / PAGE);
-        if state.lies(Lie::PagemapDiffers) && is_second(number) {
-            frame += 1;
-        }
+        let frame = shown_frame(&state, number, offset / PAGE);
         Ok(PRESENT | SOFT_DIRTY | (MEMORY / PAGE + frame))
+    }
+
+    fn known_memory(&mut self) -> KnownMemory {
+        KnownMemory {
+            variable: OWN,
+            constant: OWN + PAGE,
+            nothing: 0,
+        }
+    }
+
+    fn command_line(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let mut line = b"quiet faultline.nonce=".to_vec();
+        match self.state.borrow().lie {
+            Some(Lie::NoNonce) => line.clear(),
+            Some(Lie::OtherNonce) => line.extend(NONCE.iter().rev()),
+            _ => line.extend(NONCE),
+        }
+        buffer[..line.len()].copy_from_slice(&line);
+        Ok(line.len())
+    }
+
+    fn two_cpus(&mut self) -> [u32; 2] {
+        [0, u32::from(!self.state.borrow().lies(Lie::OneCpu))]
+    }
+
+    fn stay_on(&mut self, _: Option<u32>) {}
+
+    /// Time passes only while it is looked at, and then the other task is at work, too.
+    fn milliseconds(&mut self) -> u64 {
+        step_task(&self.state);
+        let mut state = self.state.borrow_mut();
+        state.time += 1;
+        state.time
+    }
+
+    fn start(&mut self, path: &CStr, size: u64, _: u32, job: &mut Job) -> Result<(), Errno> {
+        if let Some(Lie::NoTask(errno)) = self.state.borrow().lie {
+            return Err(errno);
+        }
+        let mut area = self.open(path)?.map(0, size)?;
+        let mut state = self.state.borrow_mut();
+        state.mappings -= 1;
+        area.number = TASK;
+        area.copy = None;
+        state.outcome = None;
+        state.task = Some((*job, area));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Tally, Errno> {
+        let task = self.state.borrow_mut().task.take();
+        match task {
+            Some((mut job, mut area)) => Ok(job.run(self, &mut area)),
+            None => self.state.borrow().outcome.ok_or(Errno::NOENT),
+        }
+    }
+
+    fn unbind(&mut self, _: &CStr) -> Result<(), Errno> {
+        let mut state = self.state.borrow_mut();
+        if let Some(Lie::UnbindFails(errno)) = state.lie {
+            return Err(errno);
+        }
+        state.binding += 1;
+        Ok(())
+    }
+
+    fn bind(&mut self) -> Result<(), Errno> {
+        let mut state = self.state.borrow_mut();
+        match state.lie {
+            Some(Lie::BindFails(errno)) => return Err(errno),
+            Some(Lie::BindLeavesData) => {}
+            _ => state.memory.fill(0),
+        }
+        if state.binding % 2 == 0 {
+            state.binding += 1;
+        }
+        state.pristine = !state.lies(Lie::BindLeavesUsed);
+        Ok(())
     }
 
     fn map_beyond_a_file(&mut self) -> Result<Area, Errno> {
@@ -279,7 +664,9 @@ impl System for Machine {
             number: SURE,
             offset: 0,
             length: PAGE,
+            read_only: false,
             copy: None,
+            binding: 1,
         })
     }
 
@@ -298,6 +685,28 @@ impl System for Machine {
 
 /// The number of the mapping that is sure to give SIGBUS.
 const SURE: u64 = 0xffff;
+
+/// The number of the other task's mapping.
+const TASK: u64 = 0x4001;
+
+/// Has the other task look at what it is to look at, if there is one.
+fn step_task(state: &Rc<RefCell<State>>) {
+    let Some((mut job, mut area)) = state.borrow_mut().task.take() else {
+        return;
+    };
+    let outcome = job.step(&mut area);
+    let mut state = state.borrow_mut();
+    match outcome {
+        None => state.task = Some((job, area)),
+        outcome => state.outcome = outcome,
+    }
+}
+
+/// The number of the first mapping that is read only.
+const READ_ONLY: u64 = 0x8001;
+
+/// Where the program's own memory is.
+const OWN: u64 = 0xfffe << 32;
 
 /// Whether a mapping is the second of two. They are numbered from 1.
 fn is_second(number: u64) -> bool {
@@ -320,46 +729,116 @@ fn frame(state: &State, number: u64, page: u64) -> u64 {
     }
 }
 
+/// What is said of it.
+fn shown_frame(state: &State, number: u64, page: u64) -> u64 {
+    let other = state.lies(Lie::PagemapDiffers) && is_second(number);
+    frame(state, number, page) + u64::from(other || state.lies(Lie::FramesMoved))
+}
+
 /// A file of the fake device.
 pub(crate) struct File {
     state: Rc<RefCell<State>>,
+    binding: u64,
+}
+
+impl File {
+    /// The kernel's side, while the other task plays its own.
+    fn litmus(&mut self, litmus: &mut Litmus) -> Result<(), Errno> {
+        let lie = self.state.borrow().lie;
+        if let Some(Lie::LitmusFails(errno)) = lie {
+            return Err(errno);
+        }
+        for round in 1..=litmus.rounds {
+            let mut looks = 0;
+            while self.word(litmus.flag) != round {
+                looks += 1;
+                if looks > 4 {
+                    return Err(Errno::TIMEDOUT);
+                }
+                step_task(&self.state);
+            }
+            let words = (0..LITMUS_WORDS).map(|index| (index, index as u64 * 8));
+            let right = words
+                .clone()
+                .all(|(index, at)| self.word(litmus.data + at) == litmus_word(round, index));
+            if !right || lie == Some(Lie::KernelSeesWrong(round)) {
+                litmus.wrong += 1;
+            }
+            for (index, at) in words {
+                let mut word = litmus_word(!round, index);
+                if index == 5 && lie == Some(Lie::KernelShowsWrong(round)) {
+                    word = litmus_word(!(round - 1), index);
+                }
+                self.set_word(litmus.answer_data + at, word);
+            }
+            self.set_word(litmus.answer_flag, round);
+        }
+        Ok(())
+    }
+
+    fn word(&self, at: u64) -> u64 {
+        let state = self.state.borrow();
+        u64::from_ne_bytes(state.memory[at as usize..][..8].try_into().unwrap())
+    }
+
+    fn set_word(&mut self, at: u64, word: u64) {
+        let mut state = self.state.borrow_mut();
+        state.memory[at as usize..][..8].copy_from_slice(&word.to_ne_bytes());
+    }
 }
 
 impl Device for File {
     type Mapping = Area;
 
-    fn info(&mut self) -> Result<Info, Errno> {
+    fn call(&mut self, call: Call<'_>) -> Result<(), Errno> {
         let mut state = self.state.borrow_mut();
-        state.infos += 1;
-        let pristine = state.pristine || state.lies(Lie::PristineForEver);
-        let flags = FLAG_COHERENT | if pristine { FLAG_PRISTINE } else { 0 };
-        let mut info = Info {
-            version: VERSION,
-            flags,
-            size: state.size,
-            dma_address: MEMORY,
-            reserved: 0,
-        };
-        match state.lie {
-            Some(Lie::InfoFails(errno)) => return Err(errno),
-            Some(Lie::InfoFailsLater(errno)) if state.infos > 1 => return Err(errno),
-            Some(Lie::InfoVersion(version)) => info.version = version,
-            Some(Lie::InfoSize(size)) => info.size = size,
-            Some(Lie::InfoReserved(reserved)) => info.reserved = reserved,
-            _ => {}
+        if state.binding != self.binding && !state.lies(Lie::UnbindLeavesFiles) {
+            return Err(Errno::NODEV);
         }
-        Ok(info)
-    }
-
-    fn physical_address(&mut self, offset: u64) -> Result<u64, Errno> {
-        let state = self.state.borrow();
-        match state.lie {
-            Some(Lie::FrameFails(errno)) => Err(errno),
-            Some(Lie::FrameWrong(page, by)) if offset / PAGE == page => Ok(MEMORY + offset + by),
-            Some(Lie::FramePastEnd) => Ok(MEMORY + offset),
-            Some(Lie::FramePastEndLikeAnError) if offset >= state.size => Ok(Errno::INVAL.answer()),
-            _ if offset >= state.size => Err(Errno::INVAL),
-            _ => Ok(MEMORY + offset),
+        match call {
+            Call::Info(info) => {
+                *info = state.info()?;
+                Ok(())
+            }
+            Call::Frame(frame) => {
+                frame.physical_address = state.frame(frame.offset)?;
+                Ok(())
+            }
+            Call::Translate(question) => state.translate(question),
+            Call::Master(master) => {
+                *master = state.master()?;
+                Ok(())
+            }
+            Call::Fill(fill) => {
+                fill.length = state.judge_fill(fill)?;
+                if state.lies(Lie::MasterStumbles) {
+                    let at = fill.offset as usize;
+                    state.memory[at..][..fill.length as usize].fill(b'?');
+                    drop(state);
+                    step_task(&self.state);
+                    state = self.state.borrow_mut();
+                }
+                state.put(fill.offset, NONCE, fill.length);
+                Ok(())
+            }
+            Call::Copy(copy) => {
+                state.judge_copy(copy)?;
+                let from = if state.lies(Lie::MasterReadsStale) {
+                    &state.stale
+                } else {
+                    &state.memory
+                };
+                let length = copy.length as usize;
+                if copy.source.saturating_add(copy.length) <= state.size {
+                    let data = from[copy.source as usize..][..length].to_vec();
+                    state.put(copy.destination, &data, copy.length);
+                }
+                Ok(())
+            }
+            Call::Litmus(litmus) => {
+                drop(state);
+                self.litmus(litmus)
+            }
         }
     }
 
@@ -390,8 +869,25 @@ impl Device for File {
             number,
             offset,
             length,
+            read_only: false,
             copy,
+            binding: self.binding,
         })
+    }
+
+    fn map_read_only(&mut self, length: u64) -> Result<Area, Errno> {
+        if let Some(Lie::ReadOnlyRefused(errno)) = self.state.borrow().lie {
+            return Err(errno);
+        }
+        // Neither the first nor the second of two.
+        let mut area = self.map(0, length)?;
+        let mut state = self.state.borrow_mut();
+        state.mappings -= 1;
+        area.number = READ_ONLY + 2 * state.read_only.len() as u64;
+        area.read_only = true;
+        area.copy = None;
+        state.read_only.push(area.number);
+        Ok(area)
     }
 
     fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<u64, Errno> {
@@ -468,7 +964,9 @@ pub(crate) struct Area {
     number: u64,
     offset: u64,
     length: u64,
+    read_only: bool,
     copy: Option<Vec<u8>>,
+    binding: u64,
 }
 
 impl Area {
@@ -499,6 +997,14 @@ impl Area {
         }
         let at = self.offset + offset;
         let page = at / PAGE;
+        let stays = match state.lie {
+            Some(Lie::UnbindLeavesMappings) => self.number != TASK,
+            Some(Lie::UnbindLeavesTask) => self.number == TASK,
+            _ => false,
+        };
+        if self.binding != state.binding && !stays {
+            return fault(Signal::Bus);
+        }
         match state.lie {
             Some(Lie::PageIsMissing(missing)) if page == missing => return fault(Signal::Bus),
             Some(Lie::PageVanishesAfterStore(missing)) if page == missing && state.vanished => {
@@ -519,7 +1025,7 @@ impl Mapping for Area {
 
     fn address(&self) -> u64 {
         match self.state.borrow().lie {
-            Some(Lie::SameAddress) => 1 << 32,
+            Some(Lie::SameAddress) if !self.read_only => 1 << 32,
             Some(Lie::Overlap) if is_second(self.number) => ((self.number - 1) << 32) + PAGE,
             _ => self.address_of(0),
         }
@@ -531,11 +1037,21 @@ impl Mapping for Area {
             let place = self.place(&state, offset)?;
             *byte = self.copy.as_ref().unwrap_or(&state.memory)[place];
         }
+        // A block of words, as no other check loads.
+        if state.lies(Lie::StaleWords) && bytes.len() == 64 && self.number != TASK {
+            bytes[..8].copy_from_slice(&litmus_word(0, 0).to_ne_bytes());
+        }
         Ok(())
     }
 
     fn store(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Fault> {
         let mut state = self.state.borrow_mut();
+        if self.read_only && !state.lies(Lie::ReadOnlyIsStored) {
+            return Err(Fault {
+                signal: Signal::Segv,
+                address: self.address_of(offset),
+            });
+        }
         let last = bytes.len() == 1 && self.offset + offset == state.size - 1;
         if state.lies(Lie::LastByteCannotBeStored) && last {
             return Ok(());
@@ -555,6 +1071,16 @@ impl Mapping for Area {
             }
         }
         Ok(())
+    }
+
+    fn load_acquire(&self, offset: u64) -> Result<u64, Fault> {
+        let mut word = [0; 8];
+        self.load(offset, &mut word)?;
+        Ok(u64::from_ne_bytes(word))
+    }
+
+    fn store_release(&mut self, offset: u64, word: u64) -> Result<(), Fault> {
+        self.store(offset, &word.to_ne_bytes())
     }
 
     fn unmap(self) -> Result<Gone, Errno> {

@@ -25,22 +25,65 @@ pub enum Stop {
 pub struct Value(u64);
 
 /// What there is in place of a number, beside errors.
-const WORDS: [&str; 4] = ["no signal", "SIGBUS", "SIGSEGV", "no error"];
+const WORDS: [&str; 11] = [
+    "no signal",
+    "SIGBUS",
+    "SIGSEGV",
+    "no error",
+    "Normal write-back",
+    "Normal non-cacheable",
+    "Device-nGnRnE",
+    "Device-nGnRE",
+    "Device-nGRE",
+    "Device-GRE",
+    "unknown",
+];
 
 impl Value {
+    /// None.
+    pub const ZERO: Self = Self(0);
     /// What an access is answered by that succeeds,
     pub const NO_SIGNAL: Self = Self::word(0);
     /// and what a system call should be, if the result does not matter.
     pub const NO_ERROR: Self = Self::word(3);
+    /// The memory of a coherent device, and of everything that is only memory;
+    pub const WRITE_BACK: Self = Self::word(4);
+    /// and that of a device that is not coherent.
+    pub const NON_CACHEABLE: Self = Self::word(5);
+
+    /// The register.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// A memory type that nobody has told.
+    pub const UNKNOWN: Self = Self::word(10);
 
     const fn word(index: u64) -> Self {
         Self(!(Errno::MAX + index))
+    }
+
+    /// A memory type, as a byte of `MAIR_EL1` says it; one that Linux does not use stays a number.
+    pub fn memory_type(attribute: u8) -> Self {
+        match attribute {
+            // The second has tags beside (MTE): as what the kernel itself maps memory, if it can.
+            0xff | 0xf0 => Self::WRITE_BACK,
+            0x44 => Self::NON_CACHEABLE,
+            0x00 | 0x04 | 0x08 | 0x0c => Self::word(6 + u64::from(attribute / 4)),
+            other => u32::from(other).into(),
+        }
     }
 }
 
 impl From<u64> for Value {
     fn from(number: u64) -> Self {
         Self(number)
+    }
+}
+
+impl From<u32> for Value {
+    fn from(number: u32) -> Self {
+        Self(number.into())
     }
 }
 
@@ -88,17 +131,20 @@ pub const NOWHERE: u64 = u64::MAX;
 /// See the [module](self).
 pub struct Finding {
     what: &'static str,
-    at: u64,
+    /// The offset in the buffer that it is about, or [`NOWHERE`].
+    pub at: u64,
     seen: Value,
     want: Value,
     /// Any number is but a number, and is shown in hexadecimal.
     words: bool,
     /// Where a word that was seen belongs, if it is in the wrong place; else [`NOWHERE`].
     pub home: u64,
-    /// In how many pages it was not as it should be,
-    pub wrong_pages: u64,
-    /// and of how many: of none unless all were looked at.
-    pub pages: u64,
+    /// What was counted, such as pages,
+    pub unit: &'static str,
+    /// in how many of them it was not as it should be,
+    pub wrong: u64,
+    /// and of how many: of none if they were not.
+    pub of: u64,
     /// The first complaint in the kernel's log.
     pub complaint: Line,
 }
@@ -113,8 +159,9 @@ impl Finding {
             want: Value(0),
             words: false,
             home: NOWHERE,
-            wrong_pages: 0,
-            pages: 0,
+            unit: "",
+            wrong: 0,
+            of: 0,
             complaint: Line::new(),
         }
     }
@@ -147,7 +194,7 @@ impl Finding {
         self.want = want;
         self.words = false;
         self.home = NOWHERE;
-        self.pages = 0;
+        self.of = 0;
         if seen == want {
             Ok(())
         } else {
@@ -196,8 +243,9 @@ impl Show for Finding {
             out.form(" (that of offset &)", &[self.home]);
         }
         self.value(out.text(", want "), self.want);
-        if self.pages != 0 {
-            out.form("; pages wrong: % of %", &[self.wrong_pages, self.pages]);
+        if self.of != 0 {
+            let out = out.text("; ").text(self.unit);
+            out.form(" wrong: % of %", &[self.wrong, self.of]);
         }
         if !self.complaint.is_empty() {
             out.text("; the first: ").show(&self.complaint);
@@ -213,7 +261,7 @@ mod tests {
     #[test]
     fn each_kind_of_value_is_shown_as_what_it_is() {
         for (value, text) in [
-            (Value::from(0), "0"),
+            (Value::from(0_u64), "0"),
             (Value::from(u64::MAX >> 1), "9223372036854775807"),
             (Value::from(Ok(4096)), "4096"),
             (Value::from(Err(Errno::PERM)), "EPERM"),
@@ -222,6 +270,12 @@ mod tests {
             (Value::from(Signal::Segv), "SIGSEGV"),
             (Value::from(Ok::<(), Fault>(())), "no signal"),
             (Value::NO_ERROR, "no error"),
+            (Value::memory_type(0xff), "Normal write-back"),
+            (Value::memory_type(0xf0), "Normal write-back"),
+            (Value::memory_type(0x44), "Normal non-cacheable"),
+            (Value::memory_type(0), "Device-nGnRnE"),
+            (Value::memory_type(0x0c), "Device-GRE"),
+            (Value::memory_type(0xbb), "187"),
         ] {
             assert_eq!(shown(&value), text);
         }

@@ -10,6 +10,7 @@
 //! - [`session`]: one run over several devices: the report, the totals, the verdict.
 //! - [`checks`]: what is checked, and why it proves what it says.
 //! - [`finding`]: what was seen, and what was wanted.
+//! - [`job`]: what a second task does meanwhile, on another CPU.
 //! - [`ktap`]: the report's format, KTAP version 1.
 //! - [`pattern`]: the data that is written and looked for.
 //! - [`kmsg`]: which records of the kernel's log are complaints.
@@ -30,6 +31,7 @@ pub mod checks;
 pub mod device;
 pub mod errno;
 pub mod finding;
+pub mod job;
 pub mod kmsg;
 pub mod ktap;
 pub mod nodes;

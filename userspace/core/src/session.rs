@@ -10,32 +10,44 @@ use crate::checks::{Context, CHECKS};
 use crate::device::System;
 use crate::finding::{Finding, Stop};
 use crate::ktap::{Group, Outcome};
-use crate::text::{Line, Out};
+use crate::text::{Line, Note, Out};
 
 /// A run over devices.
 pub struct Session<'a, S> {
     system: &'a mut S,
     report: Group<'a>,
+    may_unbind: bool,
     devices: u64,
     counts: Counts,
     failures: Failures,
+    /// A line for each device.
+    table: Note<2048>,
+    /// The checks that failed on any device, by bits.
+    failed: u32,
 }
+
+/// What is in the table above the verdict.
+const HEADING: &str =
+    "# device | bytes | DMA address | user | kernel | master | pass | fail | skip\n";
 
 /// How many checks had which outcome.
 #[derive(Clone, Copy, Default)]
 struct Counts([u64; 3]);
 
 impl<'a, S: System> Session<'a, S> {
-    /// Starts the report on `devices` devices.
-    pub fn new(system: &'a mut S, out: &'a mut dyn Out, devices: u64) -> Self {
+    /// Starts the report on `devices` devices, which may be unbound or not.
+    pub fn new(system: &'a mut S, out: &'a mut dyn Out, devices: u64, may_unbind: bool) -> Self {
         let report = Group::new(out, devices);
         let (counts, failures) = (Counts::default(), Failures::default());
         Self {
             system,
             report,
+            may_unbind,
             devices: 0,
             counts,
             failures,
+            table: Note::new(),
+            failed: 0,
         }
     }
 
@@ -45,7 +57,7 @@ impl<'a, S: System> Session<'a, S> {
         let mut finding = Finding::new();
         let mut counts = Counts::default();
         self.devices += 1;
-        if let Ok(mut context) = Context::open(self.system, path, &mut finding) {
+        if let Ok(mut context) = Context::open(self.system, path, self.may_unbind, &mut finding) {
             let info = context.info();
             let form = if info.flags & FLAG_COHERENT == 0 {
                 ": % bytes, non-coherent, DMA address &\n"
@@ -55,7 +67,7 @@ impl<'a, S: System> Session<'a, S> {
             let out = self.report.diagnostic().printable(name);
             out.form(form, &[info.size, info.dma_address]);
             let mut group = self.report.group(name, CHECKS.len() as u64);
-            for check in &CHECKS {
+            for (number, check) in CHECKS.iter().enumerate() {
                 let outcome = match context.run(check) {
                     Ok(()) => Outcome::Pass,
                     Err(Stop::Fail) => Outcome::Fail,
@@ -64,9 +76,19 @@ impl<'a, S: System> Session<'a, S> {
                 counts.0[outcome as usize] += 1;
                 if outcome == Outcome::Fail {
                     self.failures.add(name, check.0);
+                    self.failed |= 1 << number;
                 }
                 conclude(&mut group, outcome, check.0.as_bytes(), context.finding());
             }
+            let info = context.info();
+            let [user, kernel] = context.types();
+            let master = context.master().map_or(&b"-"[..], |master| &master.name);
+            let row: &mut dyn Out = &mut self.table;
+            let row = row.text("# ").printable(name);
+            let row = row.form(" | % | & | ", &[info.size, info.dma_address]);
+            let row = row.show(&user).text(" | ").show(&kernel).text(" | ");
+            row.printable(until_nul(master))
+                .form(" | % | % | %\n", &counts.0);
             let outcome = counts.outcome();
             let line = self.report.result(outcome, name);
             line.text(if outcome == Outcome::Skip {
@@ -89,6 +111,14 @@ impl<'a, S: System> Session<'a, S> {
     pub fn finish(&mut self) -> Outcome {
         let [passed, failed, skipped] = self.counts.0;
         let verdict = self.counts.outcome();
+        let out = self.report.out();
+        out.text(HEADING).show(&self.table);
+        for (number, check) in CHECKS.iter().enumerate() {
+            if self.failed >> number & 1 != 0 {
+                out.text("# ").text(check.0).text(": ").text(check.1);
+                out.text("\n");
+            }
+        }
         let out = self.report.out().form(
             "# Totals: pass:% fail:% xfail:0 xpass:0 skip:% error:0\nfaultline-verify: ",
             &[passed, failed, skipped],
@@ -101,6 +131,11 @@ impl<'a, S: System> Session<'a, S> {
         self.failures.conclude(out);
         verdict
     }
+}
+
+/// A name that is filled up with zeroes.
+fn until_nul(name: &[u8]) -> &[u8] {
+    name.split(|byte| *byte == 0).next().unwrap_or(name)
 }
 
 /// Writes what was seen, and the result.

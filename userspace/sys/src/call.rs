@@ -16,6 +16,7 @@ pub(crate) const PREAD: usize = 67;
 pub(crate) const PWRITE: usize = 68;
 pub(crate) const VMSPLICE: usize = 75;
 pub(crate) const EXIT: usize = 93;
+pub(crate) const CLOCK_GETTIME: usize = 113;
 pub(crate) const SET_SCHEDULER: usize = 119;
 pub(crate) const CLONE: usize = 220;
 pub(crate) const MADVISE: usize = 233;

@@ -3,26 +3,41 @@
 //! The real devices and the real machine.
 
 use core::ffi::CStr;
+use core::ptr;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use faultline_core::device::{Device, System};
+use faultline_core::device::{Call, Device, KnownMemory, System};
 use faultline_core::errno::Errno;
+use faultline_core::job::{Job, Tally};
 use faultline_core::nodes::{Nodes, MAX_NODES};
 use faultline_core::text::{Line, Out};
-use faultline_uapi::{Frame, Info, FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{self, Access, Mode, OFlags, SeekFrom};
+use faultline_uapi as uapi;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::{self, Access, Mode, OFlags, SeekFrom, CWD};
 use rustix::io;
-use rustix::ioctl;
 use rustix::mm::{MapFlags, ProtFlags};
+use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 
-use crate::errno;
 use crate::memory::Area;
+use crate::task::{self, shared_numbers, Child, Ending};
+use crate::{call, errno};
 
 /// The running machine. Its view of the kernel's log begins when it is made.
 pub struct Machine {
     pagemap: io::Result<OwnedFd>,
     log: io::Result<OwnedFd>,
+    /// The CPUs that the program may run on.
+    cpus: CpuSet,
+    /// The task that does a job, and what it writes its outcome to.
+    helper: Option<Child>,
+    outcome: Result<&'static [AtomicU64], Errno>,
+    /// The name by which the device is bound that was unbound last.
+    unbound: Line,
 }
+
+/// The directory of the driver's devices, and of what all drivers' are called.
+const DRIVER: &str = "/sys/bus/platform/drivers/faultline/";
+const CLASS: &str = "/sys/class/misc/";
 
 impl Machine {
     /// Opens what is needed of `/proc` and `/dev`. What cannot be opened is said when it is asked
@@ -36,6 +51,10 @@ impl Machine {
         Self {
             pagemap: open(c"/proc/self/pagemap", OFlags::RDONLY),
             log,
+            cpus: sched_getaffinity(None).unwrap_or_default(),
+            helper: None,
+            outcome: shared_numbers(size_of::<Tally>() / size_of::<u64>()),
+            unbound: Line::new(),
         }
     }
 }
@@ -69,6 +88,109 @@ impl System for Machine {
         }
     }
 
+    fn known_memory(&mut self) -> KnownMemory {
+        static VARIABLE: AtomicU64 = AtomicU64::new(0);
+        static CONSTANT: u64 = u64::MAX;
+
+        // By the store the page is there, this process's own, and writable.
+        VARIABLE.store(CONSTANT, Relaxed);
+        KnownMemory {
+            variable: ptr::from_ref(&VARIABLE).addr() as u64,
+            constant: ptr::from_ref(&CONSTANT).addr() as u64,
+            // Nobody may map anything there (`vm.mmap_min_addr`).
+            nothing: 0,
+        }
+    }
+
+    fn command_line(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let file = open(c"/proc/cmdline", OFlags::RDONLY).map_err(errno)?;
+        io::read(file, buffer).map_err(errno)
+    }
+
+    fn two_cpus(&mut self) -> [u32; 2] {
+        let mut two = [u32::MAX, 0];
+        for cpu in 0..CpuSet::MAX_CPU {
+            if self.cpus.is_set(cpu) {
+                two = [two[0].min(cpu as u32), cpu as u32];
+            }
+        }
+        two
+    }
+
+    fn stay_on(&mut self, cpu: Option<u32>) {
+        let mut set = self.cpus;
+        if let Some(cpu) = cpu {
+            set = CpuSet::new();
+            set.set(cpu as usize);
+        }
+        // It asks for CPUs that it had.
+        let _ = sched_setaffinity(None, &set);
+    }
+
+    fn milliseconds(&mut self) -> u64 {
+        let mut time = [0_u64; 2];
+        const MONOTONIC: usize = 1;
+        let address = ptr::from_mut(&mut time).expose_provenance();
+        // SAFETY: the call writes a `struct timespec`, of two numbers.
+        let told = unsafe { call::call(call::CLOCK_GETTIME, &[MONOTONIC, address]) };
+        debug_assert!(told.is_ok(), "every kernel has this clock");
+        time[0] * 1000 + time[1] / 1_000_000
+    }
+
+    fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: &mut Job) -> Result<(), Errno> {
+        let outcome = self.outcome?;
+        let child = task::fork(|| {
+            let tally = task::stay_on_cpu(cpu as usize)
+                .and_then(|()| self.open(path))
+                .and_then(|mut file| file.map(0, size))
+                .map(|mut mapping| job.run(self, &mut mapping));
+            match tally {
+                Ok(tally) => {
+                    let numbers = [tally.at, tally.seen.bits(), tally.want.bits()];
+                    for (to, number) in outcome.iter().zip(numbers) {
+                        to.store(number, Relaxed);
+                    }
+                    0
+                }
+                Err(errno) => errno.number() as i32,
+            }
+        })?;
+        // One that is there yet is killed.
+        self.helper = Some(child);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<Tally, Errno> {
+        let child = self.helper.take().ok_or(Errno::NOENT)?;
+        match (child.wait(), self.outcome?) {
+            (Ending::Exit(0), [at, seen, want, ..]) => Ok(Tally {
+                at: at.load(Relaxed),
+                seen: seen.load(Relaxed).into(),
+                want: want.load(Relaxed).into(),
+            }),
+            (Ending::Exit(errno), _) => Err(Errno::new(errno.unsigned_abs().into())),
+            _ => Err(Errno::INTR),
+        }
+    }
+
+    fn unbind(&mut self, device: &CStr) -> Result<(), Errno> {
+        let mut link = Line::new();
+        let out: &mut dyn Out = &mut link;
+        let name = |path| <[u8]>::rsplit(path, |byte| *byte == b'/').next();
+        let device_name = name(device.to_bytes()).unwrap_or_default();
+        out.text(CLASS).printable(device_name).text("/device\0");
+        let mut target = [0; 256];
+        let length = fs::readlinkat_raw(CWD, path(&link), &mut target[..]).map_err(errno)?;
+        self.unbound = Line::new();
+        self.unbound
+            .write(name(&target[..length]).unwrap_or_default());
+        self.say_to_driver("unbind")
+    }
+
+    fn bind(&mut self) -> Result<(), Errno> {
+        self.say_to_driver("bind")
+    }
+
     fn map_beyond_a_file(&mut self) -> Result<Area, Errno> {
         // The program's own file is there on every machine, and is far smaller than this.
         const BEYOND: u64 = 1 << 30;
@@ -85,6 +207,20 @@ impl System for Machine {
     fn log_record(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
         let log = self.log.as_ref().map_err(|&error| errno(error))?;
         io::read(log, buffer).map_err(errno)
+    }
+}
+
+impl Machine {
+    /// Writes the name of the device to a file of the driver's directory.
+    #[inline(never)]
+    fn say_to_driver(&mut self, file: &str) -> Result<(), Errno> {
+        let mut line = Line::new();
+        let out: &mut dyn Out = &mut line;
+        out.text(DRIVER).text(file).text("\0");
+        let file = open(path(&line), OFlags::WRONLY).map_err(errno)?;
+        io::write(file, self.unbound.bytes())
+            .map(drop)
+            .map_err(errno)
     }
 }
 
@@ -112,31 +248,36 @@ impl AsFd for File {
 impl Device for File {
     type Mapping = Area;
 
-    fn info(&mut self) -> Result<Info, Errno> {
-        // SAFETY: the driver's interface defines this number as one that writes an `Info`; it is
-        // asserted to carry that size. Another driver that knows the number at all would have to
-        // go by the same size, which is part of it.
-        let request = unsafe { ioctl::Getter::<FAULTLINE_IOC_INFO, Info>::new() };
-        // SAFETY: INFO writes its answer and nothing else.
-        unsafe { ioctl::ioctl(&self.0, request) }.map_err(errno)
-    }
+    fn call(&mut self, call: Call<'_>) -> Result<(), Errno> {
+        /// The number of a call, and where its argument is.
+        fn parts<T>(number: u32, argument: &mut T) -> (u32, usize) {
+            (number, ptr::from_mut(argument).expose_provenance())
+        }
 
-    fn physical_address(&mut self, offset: u64) -> Result<u64, Errno> {
-        let mut frame = Frame {
-            offset,
-            physical_address: 0,
+        let (number, argument) = match call {
+            Call::Info(info) => parts(uapi::FAULTLINE_IOC_INFO, info),
+            Call::Frame(frame) => parts(uapi::FAULTLINE_IOC_FRAME, frame),
+            Call::Translate(question) => parts(uapi::FAULTLINE_IOC_TRANSLATE, question),
+            Call::Master(master) => parts(uapi::FAULTLINE_IOC_MASTER, master),
+            Call::Fill(fill) => parts(uapi::FAULTLINE_IOC_FILL, fill),
+            Call::Copy(copy) => parts(uapi::FAULTLINE_IOC_COPY, copy),
+            Call::Litmus(litmus) => parts(uapi::FAULTLINE_IOC_LITMUS, litmus),
         };
-        // SAFETY: the driver's interface defines this number as one that reads and writes a
-        // `Frame`; it is asserted to carry that size.
-        let request = unsafe { ioctl::Updater::<FAULTLINE_IOC_FRAME, Frame>::new(&mut frame) };
-        // SAFETY: FRAME writes its answer and nothing else.
-        unsafe { ioctl::ioctl(&self.0, request) }.map_err(errno)?;
-        Ok(frame.physical_address)
+        let file = self.0.as_raw_fd() as usize;
+        // SAFETY: the driver's interface defines each number as that of a call which reads and
+        // writes an argument of this type, which is borrowed for as long, and no other memory; it
+        // is asserted to carry that size. Another driver that knows the number at all would have
+        // to go by the same size, which is part of it.
+        unsafe { call::call(call::IOCTL, &[file, number as usize, argument]) }.map(drop)
     }
 
     fn map(&mut self, offset: u64, length: u64) -> Result<Area, Errno> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
         Area::new(self.0.as_fd(), offset, length, protection, MapFlags::SHARED)
+    }
+
+    fn map_read_only(&mut self, length: u64) -> Result<Area, Errno> {
+        Area::new(self.0.as_fd(), 0, length, ProtFlags::READ, MapFlags::SHARED)
     }
 
     fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<u64, Errno> {
@@ -188,8 +329,16 @@ impl NodePath {
 
     /// The path, for a system call.
     pub fn as_c_str(&self) -> &CStr {
-        // SAFETY: `new` has written a NUL: with all the digits there can be, it fits.
-        unsafe { CStr::from_ptr(self.0.bytes().as_ptr().cast()) }
+        path(&self.0)
+    }
+}
+
+/// A line that ends with a NUL as a path: the empty one if it has been cut.
+fn path(line: &Line) -> &CStr {
+    match line.bytes() {
+        // SAFETY: a NUL ends it, if none comes before.
+        bytes @ [.., 0] => unsafe { CStr::from_ptr(bytes.as_ptr().cast()) },
+        _ => c"",
     }
 }
 

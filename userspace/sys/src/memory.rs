@@ -110,6 +110,17 @@ impl Area {
 }
 
 impl Area {
+    /// The address of a word.
+    ///
+    /// # Panics
+    ///
+    /// If it is not aligned, or not in the range.
+    fn word(&self, offset: u64) -> *mut u64 {
+        let word = self.area.at(offset, WORD).cast::<u64>();
+        assert!(word.is_aligned());
+        word
+    }
+
     /// Accesses one byte of each `step`, from the first byte on, and stores zeroes if it stores.
     pub fn touch(&mut self, step: usize, access: Access) -> Result<(), Fault> {
         let mut pointer = self.area.start;
@@ -226,6 +237,28 @@ impl Mapping for Area {
             to = to.wrapping_add(now.len());
             bytes = later;
         }
+        watch.end()
+    }
+
+    #[inline(never)]
+    fn load_acquire(&self, offset: u64) -> Result<u64, Fault> {
+        let word = self.word(offset);
+        // SAFETY: no code but that of this module accesses the range, and it does by `arch` alone.
+        let watch = unsafe { Watch::new(word.addr(), WORD) };
+        // SAFETY: the address is aligned, and a fault is watched for. By the invariant of `Area`
+        // the range has no Rust object in it.
+        let value = unsafe { arch::load_acquire(word) };
+        watch.end().map(|()| value)
+    }
+
+    #[inline(never)]
+    fn store_release(&mut self, offset: u64, value: u64) -> Result<(), Fault> {
+        let word = self.word(offset);
+        // SAFETY: no code but that of this module accesses the range, and it does by `arch` alone.
+        let watch = unsafe { Watch::new(word.addr(), WORD) };
+        // SAFETY: the address is aligned, and a fault is watched for. By the invariant of `Area`
+        // the range has no Rust object in it.
+        unsafe { arch::store_release(word, value) };
         watch.end()
     }
 

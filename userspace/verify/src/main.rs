@@ -99,7 +99,7 @@ fn verify(machine: &mut Machine, console: &mut Console, args: Args) -> i32 {
         return no_device(console).status();
     }
     fault::install();
-    let mut session = Session::new(machine, console, count);
+    let mut session = Session::new(machine, console, count, is_init());
     for path in args::devices(args) {
         session.verify(path);
     }

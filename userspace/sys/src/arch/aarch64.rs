@@ -47,6 +47,42 @@ pub(crate) unsafe fn store(address: *mut u64, value: u64) {
     }
 }
 
+/// Loads a word in one access, before all that comes after it in the program.
+///
+/// # Safety
+///
+/// As for [`load`].
+pub(crate) unsafe fn load_acquire(address: *const u64) -> u64 {
+    let mut value = 0;
+    // SAFETY: the caller vouches for the address; the load itself changes nothing but `value`.
+    unsafe {
+        asm!(
+            "ldar {value}, [{address}]",
+            address = in(reg) address,
+            value = inout(reg) value,
+            options(nostack, preserves_flags),
+        );
+    }
+    value
+}
+
+/// Stores a word in one access, after all that comes before it in the program.
+///
+/// # Safety
+///
+/// As for [`store`].
+pub(crate) unsafe fn store_release(address: *mut u64, value: u64) {
+    // SAFETY: the caller vouches for the address.
+    unsafe {
+        asm!(
+            "stlr {value}, [{address}]",
+            address = in(reg) address,
+            value = in(reg) value,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
 /// Loads a byte in one access.
 ///
 /// # Safety

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Data that a bus master moves: FAULTLINE_IOC_FILL and FAULTLINE_IOC_COPY.
+//!
+//! What the master writes is chosen by its own side: a number that is another one in each boot, and
+//! that the kernel's command line tells, which has nothing to do with the buffer. Finding it in a
+//! mapping takes the master, the right address, and memory in which the CPU sees what it writes.
+
+use faultline_uapi::{Copy, Fill, Master, MASTER_COPY, MASTER_FILL};
+
+use super::{Context, Pattern, Point, Way};
+use crate::device::{Call, Device, System};
+use crate::errno::Errno;
+use crate::finding::{Stop, Value, NOWHERE};
+use crate::job::{Job, MOST_BYTES};
+
+/// What the nonce is called on the kernel's command line.
+const NONCE: &[u8] = b"faultline.nonce=";
+
+/// The most that is read of it.
+const COMMAND_LINE: usize = 4096;
+
+/// What is copied.
+const DATA: Pattern = Pattern::new(15);
+
+/// How many places there are, each with a source, that differ from the rest of the buffer.
+pub(super) const PATCHES: usize = 6;
+
+/// What is in such a place: bytes of the nonce, or of what is copied.
+#[derive(Clone, Copy)]
+pub(super) struct Patch {
+    at: u64,
+    length: u64,
+    /// Where in the pattern of what is copied they are from, or [`NOWHERE`].
+    from: u64,
+}
+
+impl Patch {
+    pub(super) const NONE: Self = Self {
+        at: 0,
+        length: 0,
+        from: 0,
+    };
+}
+
+/// The number that the bus master writes, as text.
+pub(super) struct Nonce {
+    bytes: [u8; MOST_BYTES],
+    length: usize,
+}
+
+impl Nonce {
+    pub(super) const NONE: Self = Self {
+        bytes: [0; MOST_BYTES],
+        length: 0,
+    };
+
+    /// Finds it among the words of a command line.
+    fn find(&mut self, line: &[u8]) -> bool {
+        let words = line.split(|byte| byte.is_ascii_whitespace());
+        for nonce in words.filter_map(|word| word.strip_prefix(NONCE)) {
+            if let Some(bytes) = self.bytes.get_mut(..nonce.len()) {
+                bytes.copy_from_slice(nonce);
+                self.length = nonce.len();
+            }
+        }
+        self.length > 0
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+/// A place: so many units of the master's alignment from the start, or from the end.
+type At = (Point, i8);
+
+/// A request that must be refused: COPY or FILL, where from, where to, how many units, what is in
+/// the reserved field, and why.
+type Refusal = (bool, At, At, i8, u8, Errno);
+
+/// One more than the master takes at once.
+const TOO_LONG: i8 = i8::MAX;
+
+const START: At = (Point::Start, 0);
+
+#[rustfmt::skip] // A table.
+const REFUSALS: [Refusal; 13] = [
+    // FILL: past the end, across it, around the end of all numbers, more than there is of anything.
+    (false, START,            (Point::End, 0),    1,  0, Errno::INVAL),
+    (false, START,            (Point::End, -1),   2,  0, Errno::INVAL),
+    (false, START,            (Point::Start, -1), 2,  0, Errno::INVAL),
+    (false, START,            START,              -1, 0, Errno::INVAL),
+    // Nothing; something that later versions may know.
+    (false, START,            START,              0,  0, Errno::INVAL),
+    (false, START,            START,              1,  1, Errno::INVAL),
+    // COPY: the same of either end.
+    (true,  (Point::End, 0),  START,              1,  0, Errno::INVAL),
+    (true,  (Point::End, -1), START,              2,  0, Errno::INVAL),
+    (true,  START,            (Point::End, 0),    1,  0, Errno::INVAL),
+    (true,  START,            (Point::End, -1),   2,  0, Errno::INVAL),
+    (true,  START,            START,              0,  0, Errno::INVAL),
+    (true,  START,            (Point::Start, 1),  1,  1, Errno::INVAL),
+    (true,  START,            START,       TOO_LONG,  0, Errno::MSGSIZE),
+];
+
+impl<S: System> Context<'_, S> {
+    /// The device has a bus master with these abilities; else the check is skipped.
+    pub(super) fn able(&mut self, abilities: u32) -> Result<(), Stop> {
+        let master = match self.master {
+            Ok(master) => master,
+            Err(errno) => {
+                let stop = self.finding.refused("bus master", errno);
+                return Err(match errno {
+                    Errno::NODATA => Stop::Skip,
+                    _ => stop,
+                });
+            }
+        };
+        let able = master.abilities & abilities;
+        self.finding
+            .equal("abilities of the bus master", NOWHERE, able, abilities)
+            .or(Err(Stop::Skip))?;
+        let a_power = u64::from(master.alignment.is_power_of_two());
+        self.finding.equal(
+            "alignment of the bus master: a power of two",
+            NOWHERE,
+            a_power,
+            1_u64,
+        )?;
+        if abilities & MASTER_FILL == 0 {
+            return Ok(());
+        }
+        let mut line = [0; COMMAND_LINE];
+        let length = self.system.command_line(&mut line);
+        let length = length.map_err(|errno| self.finding.refused("/proc/cmdline", errno))?;
+        let found = u64::from(self.nonce.find(&line[..length]));
+        let what = "faultline.nonce= on the kernel's command line";
+        self.finding
+            .equal(what, NOWHERE, found, 1_u64)
+            .or(Err(Stop::Skip))?;
+        let length = self.nonce.length as u64;
+        let what = "bytes that the bus master has, and the nonce";
+        self.finding.equal(what, NOWHERE, master.max_fill, length)
+    }
+
+    fn described(&self) -> Master {
+        self.master.unwrap_or_default()
+    }
+
+    /// The multiple of the master's alignment at or below an offset.
+    fn aligned(&self, at: u64) -> u64 {
+        at & u64::from(self.described().alignment).wrapping_neg()
+    }
+
+    /// Has the master write the nonce.
+    #[inline(never)]
+    fn fill(&mut self, at: u64) -> Result<(), Stop> {
+        let length = self.nonce.length as u64;
+        let answer = self.ask(false, [0, at, length, 0]);
+        self.finding
+            .equal("FILL: bytes written", at, answer, length)
+    }
+
+    /// FILL or COPY; the answer of the latter is zero.
+    #[inline(never)]
+    fn ask(
+        &mut self,
+        copies: bool,
+        [source, destination, length, reserved]: [u64; 4],
+    ) -> Result<u64, Errno> {
+        if copies {
+            let mut copy = Copy {
+                source,
+                destination,
+                length,
+                reserved,
+            };
+            self.device.call(Call::Copy(&mut copy)).map(|()| 0)
+        } else {
+            let mut fill = Fill {
+                offset: destination,
+                length,
+                reserved,
+            };
+            let done = self.device.call(Call::Fill(&mut fill));
+            done.map(|()| fill.length)
+        }
+    }
+
+    /// At the first page, across a border of pages, up to the last byte.
+    pub(super) fn filled(&mut self) -> Result<(), Stop> {
+        let length = self.nonce.length as u64;
+        let border = self.page.min(self.info.size / 2) - length / 2;
+        for (patch, at) in [0, border, self.info.size - length].into_iter().enumerate() {
+            let at = self.aligned(at);
+            self.fill(at)?;
+            self.patches[patch] = Patch {
+                at,
+                length,
+                from: NOWHERE,
+            };
+        }
+        Ok(())
+    }
+
+    /// From the first page across a border of pages, from the last byte, and up to it. What is
+    /// copied differs in every byte from what is there.
+    pub(super) fn copied(&mut self) -> Result<(), Stop> {
+        let size = self.info.size;
+        let most = self.described().max_copy.min(MOST_BYTES as u64);
+        let length = self.aligned(most.min(size / 16));
+        let border = self.page.min(size / 2) - length / 2;
+        for (pair, (from, at)) in [
+            (0, border),
+            (size - length, 2 * length),
+            (4 * length, size - length),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let (from, at) = (self.aligned(from), self.aligned(at));
+            let mut data = [0; MOST_BYTES];
+            let data = &mut data[..length as usize];
+            DATA.fill(from, data);
+            self.store(Way::First, from, data)?;
+            let answer = self.ask(true, [from, at, length, 0]);
+            self.finding.equal("COPY", at, answer, 0_u64)?;
+            for (patch, at) in self.patches[2 * pair..].iter_mut().zip([from, at]) {
+                *patch = Patch { at, length, from };
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts what was copied, or the bus master has written, in place of what the pattern has there.
+    pub(super) fn patch(&self, at: u64, bytes: &mut [u8]) {
+        for patch in &self.patches {
+            for index in 0..patch.length {
+                let within = (patch.at + index).wrapping_sub(at);
+                if let Some(byte) = bytes.get_mut(within as usize) {
+                    match self.nonce.bytes().get(index as usize) {
+                        Some(nonce) if patch.from == NOWHERE => *byte = *nonce,
+                        _ => DATA.fill(patch.from + index, core::slice::from_mut(byte)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Each request that makes no sense is refused, with the right error.
+    pub(super) fn refused(&mut self) -> Result<(), Stop> {
+        let Master {
+            abilities,
+            alignment,
+            max_copy,
+            ..
+        } = self.described();
+        let unit = u64::from(alignment);
+        let place = |size, (from, units): &At| {
+            let from = if let Point::End = from { size } else { 0 };
+            unit.wrapping_mul(i64::from(*units) as u64)
+                .wrapping_add(from)
+        };
+        let size = self.info.size;
+        for (copies, source, destination, units, reserved, want) in &REFUSALS {
+            let length = match *units {
+                TOO_LONG => max_copy + unit,
+                units => place(0, &(Point::Start, units)),
+            };
+            let to = place(size, destination);
+            let request = [place(size, source), to, length, (*reserved).into()];
+            self.refusal(abilities, *copies, request, *want)?;
+        }
+        if unit > 1 {
+            for copies in [false, true] {
+                self.refusal(abilities, copies, [1, 1, unit, 0], Errno::INVAL)?;
+                self.refusal(abilities, copies, [0, 0, unit + 1, 0], Errno::INVAL)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn refusal(
+        &mut self,
+        abilities: u32,
+        copies: bool,
+        request: [u64; 4],
+        want: Errno,
+    ) -> Result<(), Stop> {
+        let (ability, what) = if copies {
+            (MASTER_COPY, "COPY that must be refused")
+        } else {
+            (MASTER_FILL, "FILL that must be refused")
+        };
+        let want = if abilities & ability == 0 {
+            Errno::OPNOTSUPP
+        } else {
+            want
+        };
+        let answer = self.ask(copies, request);
+        let seen = answer.map_or_else(Value::from, |_| Value::NO_ERROR);
+        self.finding.equal(what, request[1], seen, want)
+    }
+
+    /// Has the master write to what another task is looking at.
+    pub(super) fn polled(&mut self) -> Result<(), Stop> {
+        let length = self.nonce.length;
+        let border = self.page.min(self.info.size / 2) - length as u64 / 2;
+        let at = self.aligned(border);
+        let mut old = [0; MOST_BYTES];
+        for (old, new) in old.iter_mut().zip(self.nonce.bytes()) {
+            *old = !new;
+        }
+        self.store(Way::First, at, &old[..length])?;
+        let job = Job::poll(at, self.ready_at(), self.nonce.bytes());
+        let tally = self.beside(job, |this| {
+            this.wait_until_ready()?;
+            this.fill(at)
+        })?;
+        let what = "byte that another task polls while the bus master writes";
+        self.finding.equal(what, tally.at, tally.seen, tally.want)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nonce(line: &str) -> Option<String> {
+        let mut nonce = Nonce::NONE;
+        nonce
+            .find(line.as_bytes())
+            .then(|| String::from_utf8(nonce.bytes().to_vec()).unwrap())
+    }
+
+    #[test]
+    fn the_nonce_is_a_word_of_the_command_line() {
+        assert_eq!(nonce("a faultline.nonce=12ab b\n").as_deref(), Some("12ab"));
+        assert_eq!(nonce("faultline.nonce=x").as_deref(), Some("x"));
+        assert_eq!(nonce("xfaultline.nonce=1 nonce=2"), None);
+        assert_eq!(nonce("faultline.nonce= quiet"), None);
+        assert_eq!(nonce(&format!("faultline.nonce={}", "1".repeat(65))), None);
+    }
+}

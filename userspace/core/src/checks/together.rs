@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What takes a second task: messages between two CPUs, and a mapping of another process.
+
+use faultline_uapi::{Litmus, FLAG_PRISTINE, LITMUS_ECHO};
+
+use super::{Context, Way};
+use crate::device::{Call, Device, Mapping, Signal, System};
+use crate::errno::Errno;
+use crate::finding::{Stop, Value, NOWHERE};
+use crate::job::{Channel, Job, Tally, PATIENCE, READY};
+use crate::pattern::WORD;
+
+/// How many rounds of messages there are at first; each time there are twice as many, but no more
+/// once there have been enough.
+const FIRST_ROUNDS: u64 = 100;
+const ENOUGH_ROUNDS: u64 = if cfg!(test) { 1 } else { 25_000 };
+
+/// In milliseconds, what they may take before there are no more. On a busy machine an emulator may
+/// take a thousand times as long for one as any board.
+const TIME: u64 = 250;
+
+impl<S: System> Context<'_, S> {
+    /// Where another task says that it is ready.
+    pub(super) fn ready_at(&self) -> u64 {
+        self.info.size - WORD as u64
+    }
+
+    /// Where the two directions of messages are: no two parts of them in one cache line, nor, of a
+    /// buffer of more than three pages, in one page.
+    fn channels(&self) -> [Channel; 2] {
+        let part = self.info.size / 4;
+        [0, 2 * part].map(|data| Channel {
+            data,
+            flag: data + part,
+        })
+    }
+
+    /// Does some work on one CPU while another task does a job on another. Where there is one CPU
+    /// only it skips what takes two.
+    pub(super) fn beside(
+        &mut self,
+        mut job: Job,
+        work: impl FnOnce(&mut Self) -> Result<(), Stop>,
+    ) -> Result<Tally, Stop> {
+        let [mine, other] = self.system.two_cpus();
+        if mine == other && !matches!(job, Job::Hold { .. }) {
+            let _ = self.finding.equal("CPUs", NOWHERE, 1_u64, 2_u64);
+            return Err(Stop::Skip);
+        }
+        self.store_word(self.ready_at(), 0)?;
+        let started = self
+            .system
+            .start(self.path, self.info.size, other, &mut job);
+        started.map_err(|errno| self.finding.refused("fork", errno))?;
+        self.system.stay_on(Some(mine));
+        let worked = work(self);
+        self.system.stay_on(None);
+        let tally = self.system.finish();
+        worked?;
+        tally.map_err(|errno| self.finding.refused("another task", errno))
+    }
+
+    #[inline(never)]
+    fn store_word(&mut self, at: u64, word: u64) -> Result<(), Stop> {
+        let stored = self.mapping(Way::First).store_release(at, word);
+        stored.map_err(|fault| self.faulted(Way::First, fault))
+    }
+
+    /// Waits for another task to say that it is.
+    pub(super) fn wait_until_ready(&mut self) -> Result<(), Stop> {
+        let at = self.ready_at();
+        let since = self.system.milliseconds();
+        loop {
+            let seen = self.mapping(Way::First).load_acquire(at);
+            let seen = seen.map_err(|fault| self.faulted(Way::First, fault))?;
+            if seen == READY || self.system.milliseconds() - since > PATIENCE {
+                let what = "word by which another task says that it is ready";
+                return self.finding.word(what, at, seen, READY);
+            }
+        }
+    }
+
+    /// Passes messages between another task and the kernel, or this one: some rounds and, as long
+    /// as there is time, some more.
+    pub(super) fn litmus(&mut self, with_kernel: bool) -> Result<(), Stop> {
+        let since = self.system.milliseconds();
+        let (mut rounds, mut all) = (FIRST_ROUNDS, 0);
+        while all < ENOUGH_ROUNDS && self.system.milliseconds() - since <= TIME {
+            self.some_rounds(with_kernel, rounds)?;
+            all += rounds;
+            rounds *= 2;
+        }
+        self.finding.unit = "rounds";
+        self.finding.wrong = 0;
+        self.finding.of = all;
+        Ok(())
+    }
+
+    fn some_rounds(&mut self, with_kernel: bool, rounds: u64) -> Result<(), Stop> {
+        let [there, back] = self.channels();
+        for channel in [there, back] {
+            self.store_word(channel.flag, 0)?;
+        }
+        let mut seen = Tally::NONE;
+        let job = Job::pass(true, there, back, rounds);
+        let tally = self.beside(job, |this| {
+            if with_kernel {
+                let mut question = Litmus {
+                    cpu: this.system.two_cpus()[0],
+                    test: LITMUS_ECHO,
+                    rounds,
+                    data: there.data,
+                    flag: there.flag,
+                    answer_data: back.data,
+                    answer_flag: back.flag,
+                    ..Litmus::default()
+                };
+                let answer = this.device.call(Call::Litmus(&mut question));
+                seen.seen = answer.map(|()| question.wrong).into();
+            } else {
+                let mut echo = Job::pass(false, back, there, rounds);
+                let mapping = &mut this.mappings[Way::First as usize];
+                if let Some(mapping) = mapping {
+                    seen = echo.run(this.system, mapping);
+                }
+            }
+            Ok(())
+        })?;
+        let what = if with_kernel {
+            "rounds with a wrong word, as the kernel sees them"
+        } else {
+            "rounds with a wrong word, as this task sees them"
+        };
+        self.finding.equal(what, seen.at, seen.seen, seen.want)?;
+        let what = "rounds with a wrong word, as another task sees them";
+        self.finding.equal(what, tally.at, tally.seen, tally.want)
+    }
+
+    /// Unbinds the device, and binds it again: no mapping of it outlives that, by whomever it was
+    /// made, and no open file; the new buffer has nothing of the old one.
+    pub(super) fn revoked(&mut self) -> Result<(), Stop> {
+        if !self.may_unbind {
+            let what = "leave to unbind (has only an init)";
+            let _ = self.finding.equal(what, NOWHERE, 0_u64, 1_u64);
+            return Err(Stop::Skip);
+        }
+        let job = Job::hold(self.ready_at());
+        let mut touch = Ok(());
+        let mut call = Ok(0);
+        let tally = self.beside(job, |this| {
+            this.wait_until_ready()?;
+            let unbound = this.system.unbind(this.path);
+            unbound.map_err(|errno| match this.finding.refused("unbind", errno) {
+                // Not by who may not, nor where there is no sysfs.
+                _ if matches!(errno, Errno::ACCES | Errno::PERM | Errno::NOENT) => Stop::Skip,
+                stop => stop,
+            })?;
+            touch = this.mapping(Way::First).load(0, &mut [0]);
+            call = this.device.info().map(|info| info.size);
+            Ok(())
+        });
+        self.mappings = [None, None, None];
+        let bound = self.system.bind();
+        let tally = tally?;
+        bound.map_err(|errno| self.finding.refused("bind", errno))?;
+        let device = self.system.open(self.path);
+        self.device = device.map_err(|errno| self.finding.refused("open", errno))?;
+
+        let what = "load by a mapping of a device that is gone";
+        self.finding.equal(what, 0, touch, Signal::Bus)?;
+        let what = "load by a mapping of another process";
+        self.finding.equal(what, tally.at, tally.seen, tally.want)?;
+        let what = "INFO of a device that is gone";
+        let seen: Value = call.into();
+        self.finding.equal(what, NOWHERE, seen, Errno::NODEV)?;
+        let flags = self.device.info().map_or(0, |info| info.flags);
+        self.pristine(flags & FLAG_PRISTINE, 1)
+    }
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a second task does with the buffer, on a CPU of its own and by a mapping of its own, while
+//! the program itself has the buffer changed.
+//!
+//! A [`Job`] is done a look at a time, so that whoever does it decides how long to go on, and the
+//! tests do two of them by turns.
+//!
+//! # Ordering
+//!
+//! What a flag announces is stored before it with `STLR` and loaded after it with `LDAR`: both
+//! sides are CPUs, and for normal memory of either kind, cached or not, acquire and release hold
+//! between all of them. The kernel's side of these tests (`driver/litmus.rs`) does the same.
+//! Stronger barriers (`DSB`) would hide what is looked for, a mapping by which an ordering that the
+//! architecture promises does not hold.
+
+use faultline_uapi::{litmus_word, LITMUS_PATIENCE_MS, LITMUS_WORDS};
+
+use crate::device::{Fault, Mapping, Signal, System};
+use crate::errno::Errno;
+use crate::finding::{Value, NOWHERE};
+use crate::pattern::WORD;
+
+/// How often a job looks before others may run.
+const LOOKS: u32 = 256;
+
+/// How long nothing may happen, in milliseconds: longer than the kernel waits, whose word on it is
+/// the better one.
+pub const PATIENCE: u64 = if cfg!(test) {
+    20
+} else {
+    LITMUS_PATIENCE_MS as u64 + 1000
+};
+
+/// The most bytes that [`Job::poll`] looks at.
+pub const MOST_BYTES: usize = 64;
+
+/// What a task that is ready stores in the buffer's last word.
+pub const READY: u64 = 0x5e74_e4d7_0b5e_77e5;
+
+/// How a job ended: what was seen there, and what should have been.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// An offset in the buffer, or [`NOWHERE`].
+    pub at: u64,
+    /// What was seen,
+    pub seen: Value,
+    /// and what was wanted.
+    pub want: Value,
+}
+
+impl Tally {
+    /// Nothing was wrong.
+    pub const NONE: Self = Self {
+        at: NOWHERE,
+        seen: Value::ZERO,
+        want: Value::ZERO,
+    };
+}
+
+/// What came of a look.
+enum Look {
+    /// The job is done.
+    Done(Tally),
+    /// Something has happened.
+    Moved,
+    /// Nothing has.
+    Still,
+}
+
+/// One direction of a message-passing test, by offsets in the buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Channel {
+    /// Of [`LITMUS_WORDS`] words.
+    pub data: u64,
+    /// Of a word.
+    pub flag: u64,
+}
+
+/// See the [module](self).
+#[derive(Clone, Copy, Debug)]
+pub enum Job {
+    /// See [`Job::poll`].
+    Poll {
+        /// The offset of the bytes,
+        at: u64,
+        /// and of the word that says that they are looked at.
+        ready: u64,
+        /// How many,
+        length: usize,
+        /// what they are at last; at first they are the complement,
+        new: [u8; MOST_BYTES],
+        /// and which of them are already, by bits.
+        come: u64,
+    },
+    /// See [`Job::hold`].
+    Hold {
+        /// The offset of the word that says that it is mapped.
+        ready: u64,
+    },
+    /// See [`Job::pass`].
+    Pass {
+        /// Whether this side begins each round.
+        leads: bool,
+        /// What it writes,
+        mine: Channel,
+        /// and what it looks at.
+        other: Channel,
+        /// The round that is under way, from 1 on,
+        round: u64,
+        /// and the last one.
+        rounds: u64,
+        /// How many rounds had a wrong word, and the offset of the first one.
+        wrong: u64,
+        /// See above.
+        at: u64,
+    },
+}
+
+impl Job {
+    /// Looks at bytes until each has become what it is to become: none is ever anything but that
+    /// or its complement, which it is at first, and none goes back.
+    pub fn poll(at: u64, ready: u64, bytes: &[u8]) -> Self {
+        let mut new = [0; MOST_BYTES];
+        let length = bytes.len().min(MOST_BYTES);
+        new[..length].copy_from_slice(&bytes[..length]);
+        Self::Poll {
+            at,
+            ready,
+            length,
+            new,
+            come: 0,
+        }
+    }
+
+    /// Touches a mapping until that is answered by SIGBUS.
+    pub fn hold(ready: u64) -> Self {
+        Self::Hold { ready }
+    }
+
+    /// Passes messages back and forth: a round is a block of words and a flag that announces it,
+    /// in each direction. The side that leads writes the words of the round, the other answers by
+    /// those of its complement.
+    pub fn pass(leads: bool, mine: Channel, other: Channel, rounds: u64) -> Self {
+        Self::Pass {
+            leads,
+            mine,
+            other,
+            round: 0,
+            rounds,
+            wrong: 0,
+            at: NOWHERE,
+        }
+    }
+
+    /// Does all of it, as long as anything happens.
+    #[inline(never)]
+    pub fn run<S: System>(&mut self, system: &mut S, mapping: &mut S::Mapping) -> Tally {
+        let mut since = system.milliseconds();
+        loop {
+            let look = self.look(mapping);
+            let now = system.milliseconds();
+            match look {
+                Look::Done(tally) => return tally,
+                Look::Moved => since = now,
+                Look::Still if now - since > PATIENCE => return self.give_up(mapping),
+                Look::Still => {}
+            }
+        }
+    }
+
+    /// Looks a few times. Returns the outcome if that was all.
+    pub fn step<M: Mapping>(&mut self, mapping: &mut M) -> Option<Tally> {
+        match self.look(mapping) {
+            Look::Done(tally) => Some(tally),
+            _ => None,
+        }
+    }
+
+    fn look<M: Mapping>(&mut self, mapping: &mut M) -> Look {
+        match self.try_look(mapping) {
+            Ok(look) => look,
+            Err(fault) => Look::Done(Tally {
+                at: fault.address.wrapping_sub(mapping.address()),
+                seen: fault.signal.into(),
+                want: match self {
+                    Self::Hold { .. } => Signal::Bus.into(),
+                    _ => Value::NO_SIGNAL,
+                },
+            }),
+        }
+    }
+
+    fn try_look<M: Mapping>(&mut self, mapping: &mut M) -> Result<Look, Fault> {
+        match self {
+            Self::Poll {
+                at,
+                ready,
+                length,
+                new,
+                come,
+            } => {
+                let mut bytes = [0; MOST_BYTES];
+                let bytes = &mut bytes[..*length];
+                for look in 0..LOOKS {
+                    mapping.load(*at, bytes)?;
+                    for (index, (seen, new)) in bytes.iter().zip(new.iter()).enumerate() {
+                        let is_there = *come >> index & 1 != 0;
+                        if seen == new {
+                            *come |= 1 << index;
+                        } else if is_there || *seen != !new {
+                            return Ok(Look::Done(byte(*at, index, *seen, *new)));
+                        }
+                    }
+                    if *come == u64::MAX >> (MOST_BYTES - *length) {
+                        let last = *length - 1;
+                        return Ok(Look::Done(byte(*at, last, new[last], new[last])));
+                    }
+                    if look == 0 {
+                        mapping.store_release(*ready, READY)?;
+                    }
+                }
+                Ok(Look::Still)
+            }
+            Self::Hold { ready } => {
+                mapping.store_release(*ready, READY)?;
+                Ok(Look::Still)
+            }
+            Self::Pass {
+                leads,
+                mine,
+                other,
+                round,
+                rounds,
+                wrong,
+                at,
+            } => {
+                let mut look = Look::Still;
+                if *round == 0 {
+                    *round = 1;
+                    if *leads {
+                        put(mapping, *mine, 1, 1)?;
+                    }
+                }
+                for _ in 0..LOOKS {
+                    if mapping.load_acquire(other.flag)? != *round {
+                        continue;
+                    }
+                    let want = if *leads { !*round } else { *round };
+                    if let Some(index) = first_wrong(mapping, *other, want)? {
+                        if *wrong == 0 {
+                            *at = other.data + (index * WORD) as u64;
+                        }
+                        *wrong += 1;
+                    }
+                    look = Look::Moved;
+                    if !*leads {
+                        put(mapping, *mine, *round, !*round)?;
+                    }
+                    if *round == *rounds {
+                        return Ok(Look::Done(Tally {
+                            at: *at,
+                            seen: (*wrong).into(),
+                            want: Value::ZERO,
+                        }));
+                    }
+                    *round += 1;
+                    if *leads {
+                        put(mapping, *mine, *round, *round)?;
+                    }
+                }
+                Ok(look)
+            }
+        }
+    }
+
+    /// Nothing has happened for too long.
+    fn give_up<M: Mapping>(&self, mapping: &M) -> Tally {
+        match self {
+            Self::Poll { at, new, come, .. } => {
+                let index = come.trailing_ones() as usize % MOST_BYTES;
+                let seen = mapping.load_byte(at + index as u64).unwrap_or(!new[index]);
+                byte(*at, index, seen, new[index])
+            }
+            Self::Hold { .. } => Tally {
+                at: 0,
+                seen: Value::NO_SIGNAL,
+                want: Signal::Bus.into(),
+            },
+            Self::Pass { other, .. } => Tally {
+                at: other.flag,
+                seen: Errno::TIMEDOUT.into(),
+                want: Value::ZERO,
+            },
+        }
+    }
+}
+
+fn byte(at: u64, index: usize, seen: u8, want: u8) -> Tally {
+    Tally {
+        at: at + index as u64,
+        seen: u32::from(seen).into(),
+        want: u32::from(want).into(),
+    }
+}
+
+/// Writes the words of a number, then, with release, the round to the flag.
+fn put<M: Mapping>(
+    mapping: &mut M,
+    channel: Channel,
+    round: u64,
+    number: u64,
+) -> Result<(), Fault> {
+    let mut block = [0; LITMUS_WORDS * WORD];
+    for (index, word) in block.chunks_mut(WORD).enumerate() {
+        word.copy_from_slice(&litmus_word(number, index).to_ne_bytes());
+    }
+    mapping.store(channel.data, &block)?;
+    mapping.store_release(channel.flag, round)
+}
+
+/// Loads the words, once the flag is seen, and gives the first that is not one of the number.
+fn first_wrong<M: Mapping>(
+    mapping: &M,
+    channel: Channel,
+    number: u64,
+) -> Result<Option<usize>, Fault> {
+    let mut block = [0; LITMUS_WORDS * WORD];
+    mapping.load(channel.data, &mut block)?;
+    let mut words = block.chunks(WORD).enumerate();
+    let wrong = words.find(|(index, word)| *word != litmus_word(number, *index).to_ne_bytes());
+    Ok(wrong.map(|(index, _)| index))
+}
