@@ -201,8 +201,8 @@ endif
 $(PROGRAM) $(INIT) $(BENCH) $(STRESS): $(TOOLS) FORCE
 	@$(SETUP) cross build --locked --release --package $(@F)
 	@mkdir -p $(@D)
-	@. $(TOOLS); "llvm-objcopy$${LLVM#1}" --strip-sections $(RELEASE)/$(@F) $@.new
-	@if cmp --silent $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@. $(TOOLS); "llvm-objcopy$${LLVM#1}" --strip-sections $(RELEASE)/$(@F) $@.$$$$ && \
+		if cmp --silent $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
 
 .DEFAULT:
 	@echo "make: there is no target '$@'; 'make help' lists them" >&2; exit 2

@@ -395,6 +395,9 @@ impl Buffer {
     /// Copies the bytes of `range` in, as far as the source's memory is present; returns how
     /// many. Does not sleep.
     pub(crate) fn write(&self, range: Range<usize>, source: &mut IovIterSource<'_>) -> usize {
+        if range.is_empty() {
+            return 0;
+        }
         self.mark_used();
         self.transferred()
             .copy_from_iter(range.start, range.len(), source)

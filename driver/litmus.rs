@@ -61,6 +61,9 @@ const WORD: usize = size_of::<u64>();
 /// How often the flag is looked at before the buffer is let go and others may run.
 const LOOKS: usize = 256;
 
+/// How many rounds are played before others may run, if none has to be waited for.
+const ROUNDS_IN_A_ROW: u64 = 64;
+
 /// How long user space may take for a round.
 const PATIENCE: Delta = Delta::from_millis(uapi::LITMUS_PATIENCE_MS as i64);
 
@@ -71,7 +74,10 @@ pub(crate) fn run(shared: ArcBorrow<'_, SharedBuffer>, question: Litmus) -> Resu
     }
     let cpu = CpuId::from_u32(question.cpu).ok_or(EINVAL)?;
     let channels = Channels::new(&shared, question).ok_or(EINVAL)?;
-    shared.buffer()?.mark_used();
+    shared.buffer()?;
+    // The thread is nobody's but the kernel's: what keeps the caller from taking too much of a CPU
+    // does not hold for it. One for each buffer has to do.
+    let _tested = shared.begin_test()?;
 
     let test = Arc::pin_init(
         pin_init!(Test {
@@ -179,8 +185,17 @@ impl Test {
     /// Plays all rounds.
     fn play(&self, thread: &Running) -> Result<Count> {
         let mut count = Count::default();
+        self.shared.buffer()?.mark_used();
 
         for round in 1..=self.rounds {
+            // Whoever answers at once, round after round, must not keep the thread for ever.
+            if thread.should_stop() {
+                return Err(EINTR);
+            }
+            if round % ROUNDS_IN_A_ROW == 0 {
+                thread.give_way();
+            }
+
             let began = Instant::<Monotonic>::now();
             loop {
                 if let Some(is_right) = self.look(&*self.shared.buffer()?, round)? {

@@ -5,10 +5,11 @@
 //!
 //! # Locking
 //!
-//! There are two locks: the buffer's SRCU read side and, inside it, the address space's mutex,
-//! which an insertion of entries holds (`AddressSpace::lock_insertion()`). A fault takes them
-//! below the `mm`'s or the area's lock, and every other operation takes the first alone. While it
-//! is held nobody touches user memory (the copies of `read()` and `write()` run with page faults
+//! There is the buffer's SRCU read side and, inside it, one of two mutexes: the address space's,
+//! which an insertion of entries holds (`AddressSpace::lock_insertion()`), or the bus master's, for
+//! one request, which ends after a second at the latest. A fault takes the first two below the
+//! `mm`'s or the area's lock; every other operation takes the first alone. A message-passing test
+//! has a lock of its own for its outcome, outside of all these. While the read side is held nobody touches user memory (the copies of `read()` and `write()` run with page faults
 //! disabled), so that user space cannot stretch a critical section, and a copy from one mapping
 //! of the buffer to the buffer itself does not recurse.
 //!
@@ -49,6 +50,10 @@ use kernel::{
     platform,
     prelude::*,
     sync::{
+        atomic::{
+            AtomicFlag,
+            Relaxed, //
+        },
         Arc,
         ArcBorrow, //
     }, //
@@ -98,6 +103,8 @@ pub(crate) struct SharedBuffer {
     space: Arc<AddressSpace>,
     length: Length,
     style: Style,
+    /// Whether a message-passing test is under way.
+    is_tested: AtomicFlag,
     #[pin]
     buffer: SleepableRevocable<Buffer>,
 }
@@ -121,10 +128,23 @@ impl SharedBuffer {
                 space,
                 length,
                 style: Style::from_parameter(*crate::module_parameters::mapping.value_ref()),
+                is_tested: AtomicFlag::new(false),
                 buffer <- SleepableRevocable::new(buffer, new_srcu!("faultline_buffer")),
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Keeps others from testing the buffer as long as the guard lives.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if somebody does.
+    pub(crate) fn begin_test(&self) -> Result<Tested<'_>> {
+        if self.is_tested.xchg(true, Relaxed) {
+            return Err(EBUSY);
+        }
+        Ok(Tested(&self.is_tested))
     }
 
     /// Takes the buffer away from everybody and frees it. May sleep.
@@ -190,6 +210,15 @@ impl SharedBuffer {
             return buffer.map_all(area);
         }
         Ok(area.install(memory_type, Arc::from(this)))
+    }
+}
+
+/// The only test of a buffer.
+pub(crate) struct Tested<'a>(&'a AtomicFlag);
+
+impl Drop for Tested<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Relaxed);
     }
 }
 

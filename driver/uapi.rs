@@ -118,6 +118,8 @@ pub const FAULTLINE_IOC_COPY: u32 = 0x4020_7c85;
 ///
 /// - `EINVAL`: no such test; no such CPU, or it is offline; no rounds; a cell or a block is not
 ///   aligned to 8 bytes or reaches past the end of the buffer, or two of them overlap.
+/// - `EBUSY`: another test of this buffer is under way.
+/// - `ENOMEM`, `EAGAIN`: there is no room for another thread.
 /// - `ETIMEDOUT`: user space did not publish the next round within [`LITMUS_PATIENCE_MS`].
 /// - `EINTR`: a signal came.
 /// - `ENODEV`: the device was unbound, before the call or during it.

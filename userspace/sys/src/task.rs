@@ -117,29 +117,45 @@ pub fn yield_to_all(cpu: usize) -> Result<(), Errno> {
     set_policy(POLICY_IDLE, 0)
 }
 
-/// As long as it lives the calling process runs on one CPU, before all others that are not as
-/// urgent (`SCHED_FIFO`); then it goes on as it was.
-pub struct Urgent {
+/// As long as it lives the calling process runs on one CPU; then it goes on as it was.
+pub struct Pinned {
     cpus: CpuSet,
+}
+
+impl Pinned {
+    /// Stays on one CPU.
+    pub fn to_cpu(cpu: usize) -> Result<Self, Errno> {
+        let cpus = sched_getaffinity(None).map_err(errno)?;
+        stay_on_cpu(cpu)?;
+        Ok(Self { cpus })
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        // These are the CPUs that it had before.
+        let _ = sched_setaffinity(None, &self.cpus);
+    }
+}
+
+/// As [`Pinned`], and before all others that are not as urgent (`SCHED_FIFO`).
+pub struct Urgent {
+    _pinned: Pinned,
 }
 
 impl Urgent {
     /// Becomes urgent.
     pub fn on_cpu(cpu: usize) -> Result<Self, Errno> {
-        let urgent = Self {
-            cpus: sched_getaffinity(None).map_err(errno)?,
-        };
-        stay_on_cpu(cpu)?;
+        let pinned = Pinned::to_cpu(cpu)?;
         set_policy(POLICY_FIFO, 1)?;
-        Ok(urgent)
+        Ok(Self { _pinned: pinned })
     }
 }
 
 impl Drop for Urgent {
     fn drop(&mut self) {
-        // Neither fails for one's own process: it asks for less than it has.
+        // Who may become urgent may become normal.
         let _ = set_policy(POLICY_NORMAL, 0);
-        let _ = sched_setaffinity(None, &self.cpus);
     }
 }
 

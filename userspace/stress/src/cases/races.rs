@@ -17,17 +17,21 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use faultline_core::errno::Errno;
 use faultline_core::random::Random;
 use faultline_sys::arena::{Access, Arena, Sharing, DONT_NEED};
-use faultline_sys::task::{fork, map_again_and_again, yield_to_all, Child, Urgent};
+use faultline_sys::task::{fork, map_again_and_again, yield_to_all, Child, Pinned, Urgent};
 
 use super::{numbers, Context, W};
 use crate::report::Stop;
-use crate::world::{now_ms, sleep_ms, sleep_ns, tagged, write_file};
+use crate::world::{now_ms, read_file, sleep_ms, sleep_ns, tagged, write_file};
 
 /// How often the race is run for each cycle that is asked for.
 const ROUNDS_PER_CYCLE: u64 = 2;
 
-/// Where the victim and the freezer run.
-const CPU: usize = 0;
+/// Where the victim and the freezer run. Not on the first CPU: there the kernel ends the grace
+/// periods of SRCU (`get_boot_cpu_id()` in kernel/rcu/srcutree.c), which an unbinding waits for.
+const CPU: usize = 1;
+
+/// Where the case itself runs meanwhile.
+const OWN_CPU: usize = 0;
 
 /// The longest that the victim is left alone, and the longest that it is frozen.
 const LONGEST_FREEDOM_NS: u64 = 2_000_000;
@@ -158,19 +162,38 @@ fn touch_all(c: &mut Context<'_>, at: u64) -> Result<(), Stop> {
     Ok(())
 }
 
+/// What decides whether a fault may map a block.
+const RULE: &CStr = c"/sys/kernel/mm/transparent_hugepage/enabled";
+
+/// What one entry of a block maps.
+const BLOCK: u64 = 2 << 20;
+
 /// A fault that maps pages is stopped, and meanwhile another maps a block there. Faults in one
 /// block all come to the same conclusion, unless the administrator changes the rules meanwhile.
 pub(super) fn blocks_against_pages(c: &mut Context<'_>) -> Result<(), Stop> {
-    const RULE: &CStr = c"/sys/kernel/mm/transparent_hugepage/enabled";
-    const BLOCK: u64 = 2 << 20;
-    const ROUNDS_PER_CYCLE: u64 = 4;
-
     if c.size() < BLOCK || c.world.cpus < 2 {
         return Err(Stop::Skip("it takes a block, and two CPUs"));
     }
-    if write_file(RULE, b"never").is_err() {
+    let mut before = [0; 64];
+    let Ok(before) = read_file(RULE, &mut before) else {
         return Err(Stop::Skip("a kernel without transparent huge pages"));
-    }
+    };
+    // The one that is in force stands in brackets.
+    let mut words = before.split(|&byte| byte == b'[' || byte == b']');
+    let before = c
+        .found
+        .need("the rule for blocks", words.nth(1).ok_or(Errno::INVAL))?;
+    let result = blocks_under_changing_rules(c);
+    let restored = write_file(RULE, before);
+    c.same("the rule for blocks", restored, ())?;
+    result
+}
+
+fn blocks_under_changing_rules(c: &mut Context<'_>) -> Result<(), Stop> {
+    const ROUNDS_PER_CYCLE: u64 = 4;
+
+    let never = write_file(RULE, b"never");
+    c.same("the rule for blocks", never, ())?;
     let file = c.open()?;
     // The task may be stopped before it has mapped anything.
     c.map(W::A, &file)?;
@@ -208,8 +231,6 @@ pub(super) fn blocks_against_pages(c: &mut Context<'_>) -> Result<(), Stop> {
         },
     );
     race.over.store(1, SeqCst);
-    let restored = write_file(RULE, b"madvise");
-    c.same("the rule for blocks", restored, ())?;
     let met = c.found.need("a task that maps", met)?;
     c.same("stores beside it", met, ())?;
     c.ending("end of the process that takes the CPU", freezer)?;
@@ -287,6 +308,9 @@ fn freeze(race: &Race) -> i32 {
 }
 
 fn unbind_all_the_time(c: &mut Context<'_>, race: &Race) -> Result<(), Stop> {
+    let mut met = 0;
+    let pinned = Pinned::to_cpu(OWN_CPU);
+    let _pinned = c.found.need("sched_setaffinity()", pinned)?;
     for _ in 0..c.cycles * ROUNDS_PER_CYCLE {
         c.wait_for("a process that has mapped the buffer", race.ready, 1)?;
         // At once: before the victim is let go.
@@ -295,6 +319,7 @@ fn unbind_all_the_time(c: &mut Context<'_>, race: &Race) -> Result<(), Stop> {
             spin_loop();
         }
         let unbound = c.target.unbind();
+        met += race.frozen.load(SeqCst);
         race.unbound.store(1, SeqCst);
         c.same("unbind", unbound, ())?;
         while race.ready.load(SeqCst) != 0 && now_ms() < deadline {
@@ -309,5 +334,10 @@ fn unbind_all_the_time(c: &mut Context<'_>, race: &Race) -> Result<(), Stop> {
             break;
         }
     }
-    Ok(())
+    // Or all this was for nothing.
+    c.same(
+        "whether the victim was ever stopped meanwhile",
+        met.min(1),
+        1,
+    )
 }
