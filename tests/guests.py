@@ -31,7 +31,7 @@ class Run:
 
     def devices(self) -> dict[str, tuple[str, int, str]]:
         """What the driver's log says it has bound: node → (character device, bytes, coherency)."""
-        pattern = r"\] faultline ([\w.-]+): (/dev/\w+): (\d+) bytes, ([\w-]+)"
+        pattern = r"\] faultline (\S+): (/dev/\w+): (\d+) bytes, ([\w-]+)"
         bound = re.findall(pattern, self.console)
         return {node: (path, int(size), coherency) for node, path, size, coherency in bound}
 
