@@ -146,7 +146,7 @@ stress: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Ill-treat the driver: hostile 
 		--run "/bin/faultline-stress $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
 
 test: $(MODULE) $(EAGER) $(PROGRAM) $(INIT) $(BENCH) $(STRESS) ## Run everything that can fail: lint, unit tests, binding, boots
-	@if [[ $(WITH_DEBUG_KERNEL) ]]; then $(MAKE) module DEBUG=1; fi
+	$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1)
 	@$(SETUP) tests
 	@exec $(PYTEST) $(TESTS)
 

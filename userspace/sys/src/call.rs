@@ -17,11 +17,17 @@ pub(crate) const PWRITE: usize = 68;
 pub(crate) const VMSPLICE: usize = 75;
 pub(crate) const EXIT: usize = 93;
 pub(crate) const CLOCK_GETTIME: usize = 113;
+pub(crate) const SYSLOG: usize = 116;
 pub(crate) const SET_SCHEDULER: usize = 119;
 pub(crate) const CLONE: usize = 220;
 pub(crate) const MADVISE: usize = 233;
 pub(crate) const PROCESS_VM_READ: usize = 270;
 pub(crate) const PROCESS_VM_WRITE: usize = 271;
+
+/// Of `syslog()`: the action that sets which messages the console shows, and the first level that it
+/// then does not (include/linux/syslog.h, include/linux/kern_levels.h).
+pub(crate) const CONSOLE_LEVEL: usize = 8;
+pub(crate) const NOTICE: usize = 5;
 
 /// The numbers from which on a result is an error (`MAX_ERRNO`, include/linux/err.h).
 const FIRST_ERROR: isize = -4095;

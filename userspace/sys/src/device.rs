@@ -184,6 +184,10 @@ impl System for Machine {
         self.unbound = Line::new();
         self.unbound
             .write(name(&target[..length]).unwrap_or_default());
+        // What the driver says when it is bound again could come in the middle of a line of the
+        // report: from here on the console shows warnings alone. Only the first process does this.
+        // SAFETY: the call changes what is shown, and reads and writes no memory.
+        let _ = unsafe { call::call(call::SYSLOG, &[call::CONSOLE_LEVEL, 0, call::NOTICE]) };
         self.say_to_driver("unbind")
     }
 

@@ -18,7 +18,7 @@ const ENOUGH_ROUNDS: u64 = if cfg!(test) { 1 } else { 25_000 };
 
 /// In milliseconds, what they may take before there are no more. On a busy machine an emulator may
 /// take a thousand times as long for one as any board.
-const TIME: u64 = 250;
+const TIME: u64 = 120;
 
 impl<S: System> Context<'_, S> {
     /// Where another task says that it is ready.
