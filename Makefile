@@ -82,32 +82,36 @@ export $(VARIABLES)
 SETUP := board/common/setup
 # The program itself names what is stuck: this is for a guest that does not run at all.
 STRESS_TIMEOUT := 86400
+# What board.env says of what is built; run.py reads the rest.
+board = $(shell sed -n 's/^$1=//p' board/$(BOARD)/board.env)
+ARCH := $(call board,ARCH)
 # Of a kernel, and what is built against it, there are two; the rest is common to them.
 COMMON := build/$(BOARD)
 OUT := $(COMMON)$(if $(DEBUG),-debug)
 TOOLS := $(COMMON)/tools.env
 KERNEL := $(OUT)/kernel.env
-IMAGE := $(OUT)/linux/arch/arm64/boot/Image
+IMAGE := $(OUT)/linux/arch/$(ARCH)/boot/$(call board,IMAGE)
 MODULE_DIR := $(OUT)/driver$(if $(MUTANT),-$(MUTANT))
 MODULE := $(MODULE_DIR)/faultline.ko
 PROGRAM := $(COMMON)/faultline-verify
 INIT := $(COMMON)/faultline-init
 BENCH := $(COMMON)/faultline-bench
-RELEASE := $(COMMON)/userspace/aarch64-unknown-linux-gnu/release
+RELEASE := $(COMMON)/userspace/$(call board,RUST_TARGET)/release
 # In an overlay of the guest's root.
 STRESS := $(COMMON)/stress/bin/faultline-stress
 EAGER := $(OUT)/driver-eager/faultline.ko
 
-# $(BOOT): run.py with those of these that have a value.
+# $(BOOT): run.py with those of these that have a value. It needs a QEMU that knows the board.
 given = $${$1:+--$2 "$$$1"}
-BOOT = board/common/run.py --board $(BOARD) --kernel $(IMAGE) \
+WITH_QEMU = . $(TOOLS); [[ -z $$QEMU_WHY_NOT ]] || { echo "faultline: error: $$QEMU_WHY_NOT" >&2; exit 1; }
+BOOT = board/common/run.py --qemu "$$QEMU_BIN" --board $(BOARD) --kernel $(IMAGE) \
 	--module $(MODULE) --init $(PROGRAM) --runner $(INIT) $(call given,OVERLAY,overlay) $(call given,RUN,run) \
 	$(call given,DTS,dtso) $(call given,SMP,smp) $(call given,MEM,mem) $(call given,CPU,cpu) \
 	$(call given,TIMEOUT,timeout) $${APPEND:+--append="$$APPEND"} \
 	$${QEMU_ARGS:+--qemu-args="$$QEMU_ARGS"}
 
 # $(MEASURE): bench.py likewise; llvm-size is the one of the LLVM in use.
-MEASURE = . $(TOOLS); exec board/common/bench.py --board $(BOARD) --kernel $(IMAGE) \
+MEASURE = $(WITH_QEMU); exec board/common/bench.py --board $(BOARD) --kernel $(IMAGE) \
 	--module $(MODULE) --eager $(EAGER) --init $(PROGRAM) --runner $(INIT) --program $(BENCH) \
 	--output $(OUT)/bench --size-tool "llvm-size$${LLVM\#1}" $(call given,DTS,dtso) $(call given,MEM,mem) \
 	$(call given,CPU,cpu) $(call given,TIMEOUT,timeout) $(call given,PEER_KO,peer-ko) \
@@ -128,20 +132,20 @@ help: ## List targets and variables
 	@echo; sed -n 's/^## /  /p' Makefile
 
 run: $(MODULE) $(PROGRAM) $(INIT) ## Boot QEMU and have the driver verified; the verdict is make's status
-	@exec $(BOOT) $(if $(DEBUG),--timeout $${TIMEOUT:-240})
+	@$(WITH_QEMU); exec $(BOOT) $(if $(DEBUG),--timeout $${TIMEOUT:-240})
 
 shell: $(MODULE) $(PROGRAM) $(INIT) ## Boot to a busybox shell with the driver loaded
 	@$(SETUP) busybox $(COMMON)/shell
-	@exec $(BOOT) --overlay $(COMMON)/shell --run '/bin/sh -l' --interactive
+	@$(WITH_QEMU); exec $(BOOT) --overlay $(COMMON)/shell --run '/bin/sh -l' --interactive
 
 debug: $(MODULE) $(PROGRAM) $(INIT) ## Start QEMU stopped, for gdb; says how to attach
-	@exec $(BOOT) --gdb
+	@$(WITH_QEMU); exec $(BOOT) --gdb
 
 bench: $(MODULE) $(EAGER) $(PROGRAM) $(INIT) $(BENCH) ## Measure the driver's modes, and a peer: a table, build/BOARD/bench/
 	@$(MEASURE)
 
 stress: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Ill-treat the driver: hostile cases, then random operations
-	@APPEND="loglevel=5 $$APPEND"; exec $(BOOT) --smp $${SMP:-4} --dtso $${DTS:-dts/qemu-virt-stress.dtso} \
+	@$(WITH_QEMU); APPEND="loglevel=5 $$APPEND"; exec $(BOOT) --smp $${SMP:-4} --dtso $${DTS:-dts/qemu-virt-stress.dtso} \
 		--timeout $${TIMEOUT:-$(STRESS_TIMEOUT)} --overlay $(dir $(STRESS))/.. \
 		--run "/bin/faultline-stress $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
 
