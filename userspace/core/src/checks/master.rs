@@ -75,9 +75,9 @@ impl Nonce {
 /// A place: so many units of the master's alignment from the start, or from the end.
 type At = (Point, i8);
 
-/// A request that must be refused: COPY or FILL, where from, where to, how many units, what is in
-/// the reserved field, and why.
-type Refusal = (bool, At, At, i8, u8, Errno);
+/// A request that must be refused: COPY or FILL, where from, where to, how many units, and what is
+/// in the reserved field.
+type Refusal = (bool, At, At, i8, u8);
 
 /// One more than the master takes at once.
 const TOO_LONG: i8 = i8::MAX;
@@ -87,21 +87,21 @@ const START: At = (Point::Start, 0);
 #[rustfmt::skip] // A table.
 const REFUSALS: [Refusal; 13] = [
     // FILL: past the end, across it, around the end of all numbers, more than there is of anything.
-    (false, START,            (Point::End, 0),    1,  0, Errno::INVAL),
-    (false, START,            (Point::End, -1),   2,  0, Errno::INVAL),
-    (false, START,            (Point::Start, -1), 2,  0, Errno::INVAL),
-    (false, START,            START,              -1, 0, Errno::INVAL),
+    (false, START,            (Point::End, 0),    1,  0),
+    (false, START,            (Point::End, -1),   2,  0),
+    (false, START,            (Point::Start, -1), 2,  0),
+    (false, START,            START,              -1, 0),
     // Nothing; something that later versions may know.
-    (false, START,            START,              0,  0, Errno::INVAL),
-    (false, START,            START,              1,  1, Errno::INVAL),
+    (false, START,            START,              0,  0),
+    (false, START,            START,              1,  1),
     // COPY: the same of either end.
-    (true,  (Point::End, 0),  START,              1,  0, Errno::INVAL),
-    (true,  (Point::End, -1), START,              2,  0, Errno::INVAL),
-    (true,  START,            (Point::End, 0),    1,  0, Errno::INVAL),
-    (true,  START,            (Point::End, -1),   2,  0, Errno::INVAL),
-    (true,  START,            START,              0,  0, Errno::INVAL),
-    (true,  START,            (Point::Start, 1),  1,  1, Errno::INVAL),
-    (true,  START,            START,       TOO_LONG,  0, Errno::MSGSIZE),
+    (true,  (Point::End, 0),  START,              1,  0),
+    (true,  (Point::End, -1), START,              2,  0),
+    (true,  START,            (Point::End, 0),    1,  0),
+    (true,  START,            (Point::End, -1),   2,  0),
+    (true,  START,            START,              0,  0),
+    (true,  START,            (Point::Start, 1),  1,  1),
+    (true,  START,            START,       TOO_LONG,  0),
 ];
 
 impl<S: System> Context<'_, S> {
@@ -192,8 +192,9 @@ impl<S: System> Context<'_, S> {
     pub(super) fn filled(&mut self) -> Result<(), Stop> {
         let length = self.nonce.length as u64;
         let border = self.page.min(self.info.size / 2) - length / 2;
-        for (patch, at) in [0, border, self.info.size - length].into_iter().enumerate() {
-            let at = self.aligned(at);
+        let places = [0, border, self.info.size - length];
+        for (patch, at) in places.iter().enumerate() {
+            let at = self.aligned(*at);
             self.fill(at)?;
             self.patches[patch] = Patch {
                 at,
@@ -211,14 +212,12 @@ impl<S: System> Context<'_, S> {
         let most = self.described().max_copy.min(MOST_BYTES as u64);
         let length = self.aligned(most.min(size / 16));
         let border = self.page.min(size / 2) - length / 2;
-        for (pair, (from, at)) in [
+        let ways = [
             (0, border),
             (size - length, 2 * length),
             (4 * length, size - length),
-        ]
-        .into_iter()
-        .enumerate()
-        {
+        ];
+        for (pair, &(from, at)) in ways.iter().enumerate() {
             let (from, at) = (self.aligned(from), self.aligned(at));
             let mut data = [0; MOST_BYTES];
             let data = &mut data[..length as usize];
@@ -263,17 +262,17 @@ impl<S: System> Context<'_, S> {
                 .wrapping_add(from)
         };
         let size = self.info.size;
-        for (copies, source, destination, units, reserved, want) in &REFUSALS {
-            let length = match *units {
-                TOO_LONG => max_copy + unit,
-                units => place(0, &(Point::Start, units)),
+        for (copies, source, destination, units, reserved) in &REFUSALS {
+            let (length, want) = match *units {
+                TOO_LONG => (max_copy + unit, Errno::MSGSIZE),
+                units => (place(0, &(Point::Start, units)), Errno::INVAL),
             };
             let to = place(size, destination);
             let request = [place(size, source), to, length, (*reserved).into()];
-            self.refusal(abilities, *copies, request, *want)?;
+            self.refusal(abilities, *copies, request, want)?;
         }
         if unit > 1 {
-            for copies in [false, true] {
+            for &copies in &[false, true] {
                 self.refusal(abilities, copies, [1, 1, unit, 0], Errno::INVAL)?;
                 self.refusal(abilities, copies, [0, 0, unit + 1, 0], Errno::INVAL)?;
             }
@@ -315,10 +314,9 @@ impl<S: System> Context<'_, S> {
         }
         self.store(Way::First, at, &old[..length])?;
         let job = Job::poll(at, self.ready_at(), self.nonce.bytes());
-        let tally = self.beside(job, |this| {
-            this.wait_until_ready()?;
-            this.fill(at)
-        })?;
+        self.begin(job)?;
+        let filled = self.wait_until_ready().and_then(|()| self.fill(at));
+        let tally = self.end(filled)?;
         let what = "byte that another task polls while the bus master writes";
         self.finding.equal(what, tally.at, tally.seen, tally.want)
     }
