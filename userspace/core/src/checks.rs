@@ -66,7 +66,7 @@ mod attributes;
 mod master;
 mod together;
 
-use master::{Nonce, Patch, PATCHES};
+use master::{Data, Patch, PATCHES};
 
 /// How much is read, written, loaded or stored at a time. A page is a multiple of it.
 const CHUNK: usize = 4096;
@@ -515,7 +515,7 @@ pub struct Context<'s, S: System> {
     info: Info,
     page: u64,
     master: Result<Master, Errno>,
-    nonce: Nonce,
+    data: Data,
     /// What the bus master has written in this check.
     patches: [Patch; PATCHES],
     /// The memory type of user space's mappings and of the kernel's, as last seen.
@@ -564,7 +564,7 @@ impl<'s, S: System> Context<'s, S> {
             path,
             may_unbind,
             master: asked.map(|()| master),
-            nonce: Nonce::NONE,
+            data: Data::NONE,
             patches: [Patch::NONE; PATCHES],
             device,
             mappings: [None, None, None],

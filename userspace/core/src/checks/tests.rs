@@ -288,6 +288,7 @@ const LIES: &[(Lie, &[&str])] = &[
         &["master_fill", "master_copy", "master_polled"],
     ),
     (Lie::OtherNonce, &["master_fill", "master_polled"]),
+    (Lie::FirmwareErrs, &["master_fill"]),
     (Lie::FillSaysMore, &["master_fill", "master_polled"]),
     (Lie::FillOverruns, &["master_fill"]),
     (Lie::MasterOverruns, &["master_fill", "master_copy"]),
@@ -484,6 +485,7 @@ fn what_cannot_be_looked_at_is_skipped() {
         ),
         (Lie::MasterCannotFill, &["master_fill", "master_polled"]),
         (Lie::MasterCannotCopy, &["master_copy"]),
+        (Lie::MasterIsFirmware, &[]),
         (Lie::NoNonce, &["master_fill", "master_polled"]),
         (
             Lie::OneCpu,
