@@ -16,7 +16,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 ## BOARD=NAME        a folder of board/ (qemu-virt-arm64)
-BOARD := qemu-virt-arm64
+DEFAULT_BOARD := qemu-virt-arm64
+BOARD := $(DEFAULT_BOARD)
 ## KERNEL_SRC=DIR    Linux 7.3.y sources to build, instead of downloaded ones
 KERNEL_SRC ?=
 ## DEBUG=1           run, stress, kernel, …: the kernel that watches itself (debug.fragment);
@@ -56,19 +57,22 @@ OPS := 100000
 PROCS := 4
 ## TESTS='-k NAME'   test: arguments for pytest, such as a file of tests/
 TESTS :=
+## BOARDS='NAME…'    test: the boards to boot beside the default one (all the others)
+BOARDS = $(filter-out $(DEFAULT_BOARD),$(ALL_BOARDS))
 ## BUSYBOX=FILE      shell: a static arm64 busybox, instead of Debian's
 BUSYBOX :=
 ## CYCLES=N          stress: how often the cases unbind each device and bind it again (25)
 CYCLES := 25
 VARIABLES := BOARD KERNEL_SRC DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS \
-	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BUSYBOX
+	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BOARDS BUSYBOX
 
 # A mistyped variable would otherwise be ignored without a word.
 unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
 	$(if $(findstring command line,$(origin $v)),$v)))
 $(if $(unknown),$(error unknown variable: $(unknown). There are: $(VARIABLES)))
-$(if $(wildcard board/$(BOARD)/board.env),,$(error BOARD=$(BOARD): there is \
-	$(patsubst board/%/board.env,%,$(wildcard board/*/board.env))))
+ALL_BOARDS := $(patsubst board/%/board.env,%,$(wildcard board/*/board.env))
+$(if $(filter $(BOARD),$(ALL_BOARDS)),,$(error BOARD=$(BOARD): there is $(ALL_BOARDS)))
+$(foreach b,$(filter-out $(ALL_BOARDS),$(BOARDS)),$(error BOARDS=$b: there is $(ALL_BOARDS)))
 $(if $(filter-out 0 1,$(DEBUG)),$(error DEBUG=$(DEBUG): it is 0 or 1, or not set))
 WITH_DEBUG_KERNEL := $(if $(filter 0,$(DEBUG)),,1)
 override DEBUG := $(filter 1,$(DEBUG))
@@ -122,6 +126,7 @@ PYTEST = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL \
 	FAULTLINE_BOARD=$(BOARD) FAULTLINE_BUILD=$(CURDIR)/$(OUT) FAULTLINE_KERNEL=$(CURDIR)/$(IMAGE) \
 	FAULTLINE_MODULE=$(CURDIR)/$(MODULE) FAULTLINE_VERIFY=$(CURDIR)/$(PROGRAM) \
 	FAULTLINE_INIT=$(CURDIR)/$(INIT) \
+	FAULTLINE_BOARDS="$(BOARD) $(if $(IS_DEFAULT),$(BOARDS))" \
 	FAULTLINE_STRESS=$(CURDIR)/$(STRESS) FAULTLINE_DEBUG_BUILD=$(if $(WITH_DEBUG_KERNEL),$(CURDIR)/$(OUT)-debug) \
 	$(CURDIR)/$(COMMON)/venv/bin/python -m pytest
 ##
@@ -149,10 +154,13 @@ stress: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Ill-treat the driver: hostile 
 		--timeout $${TIMEOUT:-$(STRESS_TIMEOUT)} --overlay $(dir $(STRESS))/.. \
 		--run "/bin/faultline-stress $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
 
-test: $(MODULE) $(EAGER) $(PROGRAM) $(INIT) $(BENCH) $(STRESS) ## Run everything that can fail: lint, unit tests, binding, boots
-	$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1)
+# The whole of the tests is the default board's; any other one is booted.
+IS_DEFAULT := $(filter $(DEFAULT_BOARD),$(BOARD))
+test: $(MODULE) $(PROGRAM) $(INIT) $(if $(IS_DEFAULT),$(EAGER) $(BENCH) $(STRESS)) ## Run everything that can fail: lint, unit tests, binding, boots
+	$(if $(IS_DEFAULT),$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1))
+	$(if $(IS_DEFAULT),@for board in $(BOARDS); do $(MAKE) module verify BOARD=$$board; done)
 	@$(SETUP) tests
-	@exec $(PYTEST) $(TESTS)
+	@exec $(PYTEST) $(if $(IS_DEFAULT),,-m board) $(TESTS)
 
 lint: $(KERNEL) ## Check format, clippy on both sides, where unsafe may be, shell scripts
 	@$(SETUP) tests

@@ -16,7 +16,7 @@ TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "test", "lint", "
            "verify", "kernel", "doctor", "setup", "rust-analyzer", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
              "TIMEOUT", "KERNEL_SRC", "MUTANT", "PEER_KO", "PEER_DEV", "PEER_PARAMS",
-             "DEBUG", "SEED", "OPS", "PROCS", "CYCLES"}
+             "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("help",)], ids=["make", "make help"])
@@ -38,6 +38,7 @@ MISTAKES = {
     "variable": (("run", "SPM=4"), "SPM"),
     "variable in lower case": (("run", "smp=4"), "smp"),
     "board": (("run", "BOARD=qemu-vert"), "qemu-vert"),
+    "boards": (("test", "BOARDS=qemu-virt-arm pi"), "BOARDS=pi"),
     "mutant": (("module", "MUTANT=wrong-pag"), "wrong-pag"),
     "kernel": (("module", "KERNEL_SRC=/no/such"), "/no/such"),
     "debug": (("run", "DEBUG=2"), "DEBUG=2"),
