@@ -899,9 +899,11 @@ impl<'s, S: System> Context<'s, S> {
 
     fn no_map_past_end(&mut self) -> Result<(), Stop> {
         let (size, page) = (self.info.size, self.page);
-        // The first is far beyond.
+        // The first is far beyond, but no further than 32-bit kernels count bytes: they would
+        // refuse it without a word to the driver.
+        let far = (size << 8).min(1 << (usize::BITS - 1)).max(size);
         for &(offset, length) in &[
-            (size << 8, page),
+            (far, page),
             (size, page),
             (size - page, 2 * page),
             (0, size + page),
