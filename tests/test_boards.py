@@ -29,7 +29,7 @@ class Buffer:
 
 
 VIRT = {
-    "dma-buffer-0": Buffer("coherent", "none", MASTER),
+    "dma-buffer-0": Buffer("coherent", "-", MASTER),
     "9020000.dma-buffer": Buffer("non-coherent", "fw_cfg", frozenset()),
 }
 RASPBERRY_PI = {
