@@ -59,12 +59,14 @@ PROCS := 4
 TESTS :=
 ## BOARDS='NAME…'    test: the boards to boot beside the default one (all the others)
 BOARDS = $(filter-out $(DEFAULT_BOARD),$(ALL_BOARDS))
+## LG_ENV=FILE       test: on the board of this environment file of labgrid's (docs/farm.md)
+LG_ENV :=
 ## BUSYBOX=FILE      shell: a static arm64 busybox, instead of Debian's
 BUSYBOX :=
 ## CYCLES=N          stress: how often the cases unbind each device and bind it again (25)
 CYCLES := 25
 VARIABLES := BOARD KERNEL_SRC DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS \
-	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BOARDS BUSYBOX
+	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BOARDS LG_ENV BUSYBOX
 
 # A mistyped variable would otherwise be ignored without a word.
 unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
@@ -122,15 +124,16 @@ MEASURE = $(WITH_QEMU); exec board/common/bench.py --board $(BOARD) --kernel $(I
 	$${PEER_DEV:+--peer-dev="$$PEER_DEV"} $${PEER_PARAMS:+--peer-params="$$PEER_PARAMS"} \
 	$${APPEND:+--append="$$APPEND"}
 
-PYTEST = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL \
+IN_TESTS = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL --unset=LG_ENV \
 	FAULTLINE_BOARD=$(BOARD) FAULTLINE_BUILD=$(CURDIR)/$(OUT) FAULTLINE_KERNEL=$(CURDIR)/$(IMAGE) \
 	FAULTLINE_MODULE=$(CURDIR)/$(MODULE) FAULTLINE_VERIFY=$(CURDIR)/$(PROGRAM) \
 	FAULTLINE_INIT=$(CURDIR)/$(INIT) \
-	FAULTLINE_BOARDS="$(BOARD) $(if $(IS_DEFAULT),$(BOARDS))" \
+	FAULTLINE_BOARDS="$(BOARD) $(if $(IS_WHOLE),$(BOARDS))" \
 	FAULTLINE_STRESS=$(CURDIR)/$(STRESS) FAULTLINE_DEBUG_BUILD=$(if $(WITH_DEBUG_KERNEL),$(CURDIR)/$(OUT)-debug) \
-	$(CURDIR)/$(COMMON)/venv/bin/python -m pytest
+	$${LG_ENV:+LG_ENV="$$(realpath "$$LG_ENV")"} $(CURDIR)/$(COMMON)/venv/bin/python
+PYTEST = $(IN_TESTS) -m pytest $(if $(LG_ENV),test_board.py)
 ##
-.PHONY: help run shell debug bench stress test lint unit module verify kernel setup doctor \
+.PHONY: help run shell debug bench stress test farm lint unit module verify kernel setup doctor \
 	rust-analyzer clean distclean
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -154,13 +157,18 @@ stress: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Ill-treat the driver: hostile 
 		--timeout $${TIMEOUT:-$(STRESS_TIMEOUT)} --overlay $(dir $(STRESS))/.. \
 		--run "/bin/faultline-stress $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
 
-# The whole of the tests is the default board's; any other one is booted.
-IS_DEFAULT := $(filter $(DEFAULT_BOARD),$(BOARD))
-test: $(MODULE) $(PROGRAM) $(INIT) $(if $(IS_DEFAULT),$(EAGER) $(BENCH) $(STRESS)) ## Run everything that can fail: lint, unit tests, binding, boots
-	$(if $(IS_DEFAULT),$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1))
-	$(if $(IS_DEFAULT),@for board in $(BOARDS); do $(MAKE) module verify BOARD=$$board; done)
+# The whole of the tests is the default board's; any other one is booted. On a board there is what is
+# built for it, and no more to build.
+IS_WHOLE := $(if $(LG_ENV),,$(filter $(DEFAULT_BOARD),$(BOARD)))
+test: $(MODULE) $(PROGRAM) $(INIT) $(if $(IS_WHOLE),$(EAGER) $(BENCH) $(STRESS)) ## Run everything that can fail: lint, unit tests, binding, boots
+	$(if $(IS_WHOLE),$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1))
+	$(if $(IS_WHOLE),@for board in $(BOARDS); do $(MAKE) module verify BOARD=$$board; done)
 	@$(SETUP) tests
-	@exec $(PYTEST) $(if $(IS_DEFAULT),,-m board) $(TESTS)
+	@exec $(PYTEST) $(if $(IS_WHOLE)$(LG_ENV),,-m board) $(TESTS)
+
+farm: $(MODULE) $(PROGRAM) $(INIT) ## Start a board farm of QEMU on this machine, until Ctrl-C
+	@$(SETUP) tests
+	@exec $(IN_TESTS) labgrid/farm.py
 
 lint: $(KERNEL) ## Check format, clippy on both sides, where unsafe may be, shell scripts
 	@$(SETUP) tests

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -103,6 +106,17 @@ class Places:
         """Where cargo puts programs for the guest."""
         target = environment(TOP / "board" / self.board / "board.env")["RUST_TARGET"]
         return self.build / "userspace" / target / "release"
+
+
+def program(file: Path) -> ModuleType:
+    """A program of board/common/, as a module: what is in it, without running it."""
+    name = f"faultline_{file.stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec and spec.loader
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look there
+        spec.loader.exec_module(module)
+    return sys.modules[name]
 
 
 def environment(file: Path) -> dict[str, str]:
