@@ -16,7 +16,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 ## BOARD=NAME        a folder of board/ (qemu-virt-arm64)
-BOARD := qemu-virt-arm64
+DEFAULT_BOARD := qemu-virt-arm64
+BOARD := $(DEFAULT_BOARD)
 ## KERNEL_SRC=DIR    Linux 7.3.y sources to build, instead of downloaded ones
 KERNEL_SRC ?=
 ## DEBUG=1           run, stress, kernel, …: the kernel that watches itself (debug.fragment);
@@ -56,6 +57,8 @@ OPS := 100000
 PROCS := 4
 ## TESTS='-k NAME'   test: arguments for pytest, such as a file of tests/
 TESTS :=
+## BOARDS='NAME…'    test: the boards to boot beside the default one (all the others)
+BOARDS = $(filter-out $(DEFAULT_BOARD),$(ALL_BOARDS))
 ## LG_ENV=FILE       test: on the board of this environment file of labgrid's (docs/farm.md)
 LG_ENV :=
 ## DEV=/dev/NAME     flash: the SD card to overwrite
@@ -71,15 +74,16 @@ BUSYBOX :=
 ## CYCLES=N          stress: how often the cases unbind each device and bind it again (25)
 CYCLES := 25
 VARIABLES := BOARD KERNEL_SRC DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS \
-	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BUSYBOX \
-	LG_ENV DEV IMAGE_FILE YES FORCE_LOOP
+	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BOARDS LG_ENV BUSYBOX \
+	DEV IMAGE_FILE YES FORCE_LOOP
 
 # A mistyped variable would otherwise be ignored without a word.
 unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
 	$(if $(findstring command line,$(origin $v)),$v)))
 $(if $(unknown),$(error unknown variable: $(unknown). There are: $(VARIABLES)))
-$(if $(wildcard board/$(BOARD)/board.env),,$(error BOARD=$(BOARD): there is \
-	$(patsubst board/%/board.env,%,$(wildcard board/*/board.env))))
+ALL_BOARDS := $(patsubst board/%/board.env,%,$(wildcard board/*/board.env))
+$(if $(filter $(BOARD),$(ALL_BOARDS)),,$(error BOARD=$(BOARD): there is $(ALL_BOARDS)))
+$(foreach b,$(filter-out $(ALL_BOARDS),$(BOARDS)),$(error BOARDS=$b: there is $(ALL_BOARDS)))
 $(foreach v,DEBUG YES FORCE_LOOP,$(if $(filter-out 0 1,$($v)),$(error $v=$($v): it is 0 or 1, or not set)))
 WITH_DEBUG_KERNEL := $(if $(filter 0,$(DEBUG)),,1)
 override DEBUG := $(filter 1,$(DEBUG))
@@ -93,32 +97,36 @@ export $(VARIABLES)
 SETUP := board/common/setup
 # The program itself names what is stuck: this is for a guest that does not run at all.
 STRESS_TIMEOUT := 86400
+# What board.env says of what is built; run.py reads the rest.
+board = $(shell sed -n 's/^$1=//p' board/$(BOARD)/board.env)
+ARCH := $(call board,ARCH)
 # Of a kernel, and what is built against it, there are two; the rest is common to them.
 COMMON := build/$(BOARD)
 OUT := $(COMMON)$(if $(DEBUG),-debug)
 TOOLS := $(COMMON)/tools.env
 KERNEL := $(OUT)/kernel.env
-IMAGE := $(OUT)/linux/arch/arm64/boot/Image
+IMAGE := $(OUT)/linux/arch/$(ARCH)/boot/$(call board,IMAGE)
 MODULE_DIR := $(OUT)/driver$(if $(MUTANT),-$(MUTANT))
 MODULE := $(MODULE_DIR)/faultline.ko
 PROGRAM := $(COMMON)/faultline-verify
 INIT := $(COMMON)/faultline-init
 BENCH := $(COMMON)/faultline-bench
-RELEASE := $(COMMON)/userspace/aarch64-unknown-linux-gnu/release
+RELEASE := $(COMMON)/userspace/$(call board,RUST_TARGET)/release
 # In an overlay of the guest's root.
 STRESS := $(COMMON)/stress/bin/faultline-stress
 EAGER := $(OUT)/driver-eager/faultline.ko
 
-# $(BOOT): run.py with those of these that have a value.
+# $(BOOT): run.py with those of these that have a value. It needs a QEMU that knows the board.
 given = $${$1:+--$2 "$$$1"}
-BOOT = board/common/run.py --board $(BOARD) --kernel $(IMAGE) \
+WITH_QEMU = . $(TOOLS); [[ -z $$QEMU_WHY_NOT ]] || { echo "faultline: error: $$QEMU_WHY_NOT" >&2; exit 1; }
+BOOT = board/common/run.py --qemu "$$QEMU_BIN" --board $(BOARD) --kernel $(IMAGE) \
 	--module $(MODULE) --init $(PROGRAM) --runner $(INIT) $(call given,OVERLAY,overlay) $(call given,RUN,run) \
 	$(call given,DTS,dtso) $(call given,SMP,smp) $(call given,MEM,mem) $(call given,CPU,cpu) \
 	$(call given,TIMEOUT,timeout) $${APPEND:+--append="$$APPEND"} \
 	$${QEMU_ARGS:+--qemu-args="$$QEMU_ARGS"}
 
 # $(MEASURE): bench.py likewise; llvm-size is the one of the LLVM in use.
-MEASURE = . $(TOOLS); exec board/common/bench.py --board $(BOARD) --kernel $(IMAGE) \
+MEASURE = $(WITH_QEMU); exec board/common/bench.py --board $(BOARD) --kernel $(IMAGE) \
 	--module $(MODULE) --eager $(EAGER) --init $(PROGRAM) --runner $(INIT) --program $(BENCH) \
 	--output $(OUT)/bench --size-tool "llvm-size$${LLVM\#1}" $(call given,DTS,dtso) $(call given,MEM,mem) \
 	$(call given,CPU,cpu) $(call given,TIMEOUT,timeout) $(call given,PEER_KO,peer-ko) \
@@ -129,6 +137,7 @@ IN_TESTS = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL 
 	FAULTLINE_BOARD=$(BOARD) FAULTLINE_BUILD=$(CURDIR)/$(OUT) FAULTLINE_KERNEL=$(CURDIR)/$(IMAGE) \
 	FAULTLINE_MODULE=$(CURDIR)/$(MODULE) FAULTLINE_VERIFY=$(CURDIR)/$(PROGRAM) \
 	FAULTLINE_INIT=$(CURDIR)/$(INIT) \
+	FAULTLINE_BOARDS="$(BOARD) $(if $(IS_WHOLE),$(BOARDS))" \
 	FAULTLINE_STRESS=$(CURDIR)/$(STRESS) FAULTLINE_DEBUG_BUILD=$(if $(WITH_DEBUG_KERNEL),$(CURDIR)/$(OUT)-debug) \
 	$${LG_ENV:+LG_ENV="$$(realpath "$$LG_ENV")"} $(CURDIR)/$(COMMON)/venv/bin/python
 PYTEST = $(IN_TESTS) -m pytest $(if $(LG_ENV),test_board.py)
@@ -140,28 +149,31 @@ help: ## List targets and variables
 	@echo; sed -n 's/^## /  /p' Makefile
 
 run: $(MODULE) $(PROGRAM) $(INIT) ## Boot QEMU and have the driver verified; the verdict is make's status
-	@exec $(BOOT) $(if $(DEBUG),--timeout $${TIMEOUT:-240})
+	@$(WITH_QEMU); exec $(BOOT) $(if $(DEBUG),--timeout $${TIMEOUT:-240})
 
 shell: $(MODULE) $(PROGRAM) $(INIT) ## Boot to a busybox shell with the driver loaded
 	@$(SETUP) busybox $(COMMON)/shell
-	@exec $(BOOT) --overlay $(COMMON)/shell --run '/bin/sh -l' --interactive
+	@$(WITH_QEMU); exec $(BOOT) --overlay $(COMMON)/shell --run '/bin/sh -l' --interactive
 
 debug: $(MODULE) $(PROGRAM) $(INIT) ## Start QEMU stopped, for gdb; says how to attach
-	@exec $(BOOT) --gdb
+	@$(WITH_QEMU); exec $(BOOT) --gdb
 
 bench: $(MODULE) $(EAGER) $(PROGRAM) $(INIT) $(BENCH) ## Measure the driver's modes, and a peer: a table, build/BOARD/bench/
 	@$(MEASURE)
 
 stress: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Ill-treat the driver: hostile cases, then random operations
-	@APPEND="loglevel=5 $$APPEND"; exec $(BOOT) --smp $${SMP:-4} --dtso $${DTS:-dts/qemu-virt-stress.dtso} \
+	@$(WITH_QEMU); APPEND="loglevel=5 $$APPEND"; exec $(BOOT) --smp $${SMP:-4} --dtso $${DTS:-dts/qemu-virt-stress.dtso} \
 		--timeout $${TIMEOUT:-$(STRESS_TIMEOUT)} --overlay $(dir $(STRESS))/.. \
 		--run "/bin/faultline-stress $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
 
-# On a board there is what is built for it, and no more to build.
-test: $(MODULE) $(PROGRAM) $(INIT) $(if $(LG_ENV),,$(EAGER) $(BENCH) $(STRESS)) ## Run everything that can fail: lint, unit tests, binding, boots
-	$(if $(WITH_DEBUG_KERNEL),$(if $(LG_ENV),,@$(MAKE) module DEBUG=1))
+# The whole of the tests is the default board's; any other one is booted. On a board there is what is
+# built for it, and no more to build.
+IS_WHOLE := $(if $(LG_ENV),,$(filter $(DEFAULT_BOARD),$(BOARD)))
+test: $(MODULE) $(PROGRAM) $(INIT) $(if $(IS_WHOLE),$(EAGER) $(BENCH) $(STRESS)) ## Run everything that can fail: lint, unit tests, binding, boots
+	$(if $(IS_WHOLE),$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1))
+	$(if $(IS_WHOLE),@for board in $(BOARDS); do $(MAKE) module verify BOARD=$$board; done)
 	@$(SETUP) tests
-	@exec $(PYTEST) $(TESTS)
+	@exec $(PYTEST) $(if $(IS_WHOLE)$(LG_ENV),,-m board) $(TESTS)
 
 flash: ## Write the board's SD card: checks that DEV is one, shows it, asks, reads it back
 	@exec board/common/flash.py --board $(BOARD) --device "$$DEV" $(call given,IMAGE_FILE,image) \

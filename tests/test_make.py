@@ -17,8 +17,8 @@ TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "test", "lint", "
            "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
              "TIMEOUT", "KERNEL_SRC", "MUTANT", "PEER_KO", "PEER_DEV", "PEER_PARAMS",
-             "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "LG_ENV", "DEV",
-             "IMAGE_FILE", "YES", "FORCE_LOOP"}
+             "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "LG_ENV", "DEV", "IMAGE_FILE",
+             "YES", "FORCE_LOOP"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("help",)], ids=["make", "make help"])
@@ -40,6 +40,7 @@ MISTAKES = {
     "variable": (("run", "SPM=4"), "SPM"),
     "variable in lower case": (("run", "smp=4"), "smp"),
     "board": (("run", "BOARD=qemu-vert"), "qemu-vert"),
+    "boards": (("test", "BOARDS=qemu-virt-arm pi"), "BOARDS=pi"),
     "mutant": (("module", "MUTANT=wrong-pag"), "wrong-pag"),
     "kernel": (("module", "KERNEL_SRC=/no/such"), "/no/such"),
     "debug": (("run", "DEBUG=2"), "DEBUG=2"),

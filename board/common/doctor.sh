@@ -59,8 +59,14 @@ doctor() {
 	else
 		row LACK python3 "$PYTHON_VERSION is first in PATH, $PYTHON_MIN or later is needed"
 	fi
-	if command -v "$QEMU" >/dev/null; then
-		row ok QEMU "$("$QEMU" --version | sed -n '1s/.*version //p'), $(command -v "$QEMU")"
+	if find_qemu; then
+		row ok QEMU "$QEMU_VERSION, $QEMU_BIN"
+	elif grep -qx VERSION_CODENAME=bookworm /etc/os-release; then
+		row get QEMU "$QEMU_NEWER, Debian's backport unpacked into the cache: $BOARD needs $QEMU_MIN"
+	elif ! command -v "$QEMU" >/dev/null; then
+		row get QEMU "with the packages"
+	else
+		row LACK QEMU "$BOARD needs $QEMU_MIN or later"
 	fi
 
 	if [[ -n ${KERNEL_SRC:-} ]]; then

@@ -8,11 +8,12 @@ KERNEL_RECIPE=1
 
 # setup_kernel: KERNEL_DIR (sources), KERNEL_OUT (the build), KERNEL_VERSION, KERNEL_FROM.
 setup_kernel() {
-	local fragments=("board/$BOARD/linux.fragment") name=$BOARD identity
-	if [[ ${DEBUG:-} ]]; then
-		fragments+=("board/$BOARD/debug.fragment")
-		name+=-debug
-	fi
+	local names=$FRAGMENTS${DEBUG:+ debug} name fragment fragments=() dtbs identity
+	for fragment in $names; do
+		fragments+=("board/common/linux/$fragment.fragment")
+	done
+	name=$ARCH-${names// /-}
+	mapfile -t dtbs < <(kernel_dtbs)
 	if [[ -n ${KERNEL_SRC:-} ]]; then
 		kernel_source_given
 		identity=given
@@ -20,14 +21,24 @@ setup_kernel() {
 		kernel_source_cached
 		identity=$KERNEL_FROM
 	fi
-	KERNEL_OUT=$CACHE/linux-$name-$(key "$KERNEL_DIR" "$identity" "$(cat "${fragments[@]}")" "$ARCH" \
-		"$(tool_versions)" "$KERNEL_RECIPE")
+	KERNEL_OUT=$CACHE/linux-$name-$(key "$KERNEL_DIR" "$identity" "$(kernel_lines "${fragments[@]}")" \
+		"${dtbs[*]}" "$ARCH" "$(tool_versions)" "$KERNEL_RECIPE")
 	# A tree that the user works on: what has changed in it since the build?
 	if [[ $identity == given && -e $KERNEL_OUT/.entry/complete ]] && [[ -n $(find "$KERNEL_DIR" \
 		-name .git -prune -o -cnewer "$KERNEL_OUT/.entry/complete" -print -quit) ]]; then
 		entry_stale "$KERNEL_OUT"
 	fi
 	entry "${KERNEL_OUT##*/}" "Linux $KERNEL_VERSION for $name" make_kernel "${fragments[@]}"
+}
+
+# kernel_lines FRAGMENT…: what they say to Kconfig. Comments and order make no other kernel.
+kernel_lines() {
+	grep -hE '^(# )?CONFIG_' "$@" | LC_ALL=C sort
+}
+
+# kernel_dtbs: the device trees of all boards that this kernel is for.
+kernel_dtbs() {
+	grep -lxF "FRAGMENTS=$FRAGMENTS" board/*/board.env | xargs sed -n 's/^DTB=//p' | LC_ALL=C sort
 }
 
 tool_versions() {
@@ -84,7 +95,7 @@ Unpack linux-$KERNEL_RELEASE.tar.xz somewhere and say: make KERNEL_SRC=/that/dir
 }
 
 make_kernel() { # FRAGMENT…
-	local fragment cpus minutes=18
+	local fragment dtbs cpus minutes=22
 	cpus=$(nproc)
 	[[ ! ${DEBUG:-} ]] || minutes=24
 	say KERNEL "building Linux $KERNEL_VERSION ($KERNEL_FROM), about $((minutes / cpus + 1)) minutes with $cpus CPUs"
@@ -93,10 +104,12 @@ make_kernel() { # FRAGMENT…
 	for fragment; do
 		kernel_check_config "$fragment" "$KERNEL_OUT/.config"
 	done
-	run_logged kernel kbuild "$IMAGE" modules
+	mapfile -t dtbs < <(kernel_dtbs)
+	run_logged kernel kbuild "$IMAGE" modules "${dtbs[@]}"
+	dtbs=("${dtbs[@]/#/arch/$ARCH/boot/dts/}")
 	ENTRY_PATHS=(.config Module.symvers vmlinux "arch/$ARCH/boot/$IMAGE" include scripts rust
-		"arch/$ARCH/include")
-	ENTRY_HASHED=(.config Module.symvers vmlinux "arch/$ARCH/boot/$IMAGE" rust/libkernel.rmeta)
+		"arch/$ARCH/include" "${dtbs[@]}")
+	ENTRY_HASHED=(.config Module.symvers vmlinux "arch/$ARCH/boot/$IMAGE" rust/libkernel.rmeta "${dtbs[@]}")
 }
 
 # Kconfig drops a line without a word when something that it depends on is not set.

@@ -216,7 +216,10 @@ setup_busybox() {
 		busybox=$ENTRY/busybox
 	fi
 	machine=$(od --address-radix=n --skip-bytes=18 --read-bytes=2 --format=x2 "$busybox" 2>/dev/null) || true
-	[[ $machine == " 00b7" ]] || die "BUSYBOX=$busybox is not a program for arm64"
+	case $ARCH$machine in
+	"arm64 00b7" | "arm 0028") ;;
+	*) die "BUSYBOX=$busybox is not a program for $ARCH" ;;
+	esac
 	rm -rf "$1"
 	mkdir -p "$1/bin" "$1/etc"
 	cp "$busybox" "$1/bin/busybox"
@@ -225,7 +228,7 @@ setup_busybox() {
 }
 
 make_busybox() {
-	deb_unpack "$ENTRY" "$ARCH" 1:1 busybox-static ||
+	deb_unpack "$ENTRY" "${ARCH/%arm/armhf}" 1:1 busybox-static ||
 		die "no busybox for $ARCH: $DEB_WHY_NOT. Give a static one: make shell BUSYBOX=/path/to/busybox"
 	# /bin/busybox in one release of Debian, /usr/bin/busybox in the next.
 	find "$ENTRY" -path '*/bin/busybox' -type f -exec mv {} "$ENTRY/busybox" \;

@@ -96,13 +96,17 @@ class Board:
 
     qemu: str
     machine: str
-    cpu: str
+    cpu: str | None
     smp: int
     mem: str
     devices: Sequence[str]
     nonce: str | None
     console: str
+    serial: int
+    dtb: str | None
     dtso: Path | None
+    qemu_dtso: Path | None
+    append: str
     timeout: int
 
     @classmethod
@@ -117,13 +121,17 @@ class Board:
             return cls(
                 qemu=env["QEMU"],
                 machine=env["MACHINE"],
-                cpu=env["CPU"],
+                cpu=env.get("CPU"),
                 smp=positive(env["SMP"]),
                 mem=memory(env["MEM"]),
                 devices=env.get("DEVICES", "").split(),
                 nonce=env.get("NONCE"),
                 console=env["CONSOLE"],
+                serial=int(env.get("SERIAL", "0")),
+                dtb=env.get("DTB"),
                 dtso=TOP / env["DTSO"] if env.get("DTSO") else None,
+                qemu_dtso=TOP / env["QEMU_DTSO"] if env.get("QEMU_DTSO") else None,
+                append=env.get("APPEND", ""),
                 timeout=positive(env["TIMEOUT"]),
             )
         except KeyError as missing:
@@ -150,7 +158,8 @@ class Guest:
     interactive: bool
     gdb: bool
     # Told to the guest on two ways that have nothing in common, if the machine has the second: on
-    # the command line, and by a device that writes it to memory. If they agree, that did.
+    # the command line, which is in the device tree, and by a device that writes it to memory (fw_cfg;
+    # the firmware of a Raspberry Pi, which knows the command line). If they agree, that did.
     nonce: str = field(default_factory=lambda: secrets.token_hex(16))
 
     def machine(self, **properties: str) -> list[str]:
@@ -163,7 +172,7 @@ class Guest:
         return [
             board.qemu,
             *("-machine", board.machine + given),
-            *("-cpu", board.cpu),
+            *(("-cpu", board.cpu) if board.cpu else ()),
             *("-smp", str(board.smp)),
             *("-m", board.mem),
             *(word for device in board.devices for word in ("-device", device)),
@@ -191,6 +200,7 @@ class Guest:
         return [
             *self.loaded(initramfs, dtb),
             *("-chardev", f"stdio,id=console,mux={mux},signal=off"),
+            *("-serial", "null") * self.board.serial,
             *("-serial", "chardev:console"),
             *monitor,
             *(["-gdb", "tcp:localhost:1234", "-S"] if self.gdb else []),
@@ -199,8 +209,7 @@ class Guest:
     def command_line(self) -> str:
         """The kernel's: a panic resets at once, which ends QEMU by `-no-reboot`."""
         words = [f"console={self.board.console}", "printk.time=1", "panic=-1"]
-        if self.board.nonce:
-            words.append(f"faultline.nonce={self.nonce}")
+        words += [f"faultline.nonce={self.nonce}", *self.board.append.split()]
         if self.gdb:
             words.append("nokaslr")  # or gdb's symbols lie elsewhere than the kernel
         return " ".join([*words, *self.append.split()])
@@ -311,6 +320,7 @@ def parser() -> Parser:
     p.add_argument("--smp", type=positive, metavar="N", help="CPUs")
     p.add_argument("--mem", type=memory, metavar="SIZE", help="RAM, such as 512M")
     p.add_argument("--cpu", metavar="NAME", help="a CPU model of QEMU's")
+    p.add_argument("--qemu", metavar="PROG", help="instead of the board's QEMU in PATH")
     p.add_argument("--append", default="", metavar="STR", help="add to the kernel command line")
     p.add_argument("--qemu-args", default=[], type=words, metavar="STR", help="add to QEMU's")
     p.add_argument("--timeout", type=positive, metavar="SEC",
@@ -326,7 +336,7 @@ def guest(args: argparse.Namespace) -> Guest:
     if args.run and not args.runner:
         raise SetupError("--run without --runner: who is to run it?")
     board = Board.load(args.board)
-    asked = {key: getattr(args, key) for key in ("cpu", "smp", "mem") if getattr(args, key)}
+    asked = {key: getattr(args, key) for key in ("qemu", "cpu", "smp", "mem") if getattr(args, key)}
     attended = args.interactive or args.gdb
     return Guest(
         board=replace(board, **asked),
@@ -435,14 +445,22 @@ def initramfs(guest: Guest, work: Path) -> Path:
 
 
 def device_tree(guest: Guest, work: Path) -> Path:
-    """The tree of the very machine that will be booted, with the overlay applied."""
-    dumped, overlay, merged = work / "machine.dtb", work / "overlay.dtbo", work / "guest.dtb"
-    tool(*guest.machine(dumpdtb=str(dumped)))
-    if not guest.dtso:
-        return dumped
-    if warning := tool("dtc", "-@", "-I", "dts", "-O", "dtb", f"-o{overlay}", str(guest.dtso)):
-        raise SetupError(f"dtc warns: {warning}")
-    tool("fdtoverlay", f"-i{dumped}", f"-o{merged}", str(overlay))
+    """The board's tree, or that of the very machine that will be booted, with overlays applied."""
+    base, merged = work / "machine.dtb", work / "guest.dtb"
+    if guest.board.dtb:
+        # Beside the image, in the kernel's output.
+        base = guest.kernel.resolve().parent / "dts" / guest.board.dtb
+    else:
+        tool(*guest.machine(dumpdtb=str(base)))
+    overlays = []
+    for number, source in enumerate(filter(None, (guest.dtso, guest.board.qemu_dtso))):
+        overlay = work / f"overlay{number}.dtbo"
+        if warning := tool("dtc", "-@", "-I", "dts", "-O", "dtb", f"-o{overlay}", str(source)):
+            raise SetupError(f"dtc warns: {warning}")
+        overlays.append(str(overlay))
+    if not overlays:
+        return base
+    tool("fdtoverlay", f"-i{base}", f"-o{merged}", *overlays)
     return merged
 
 

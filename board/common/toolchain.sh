@@ -71,6 +71,19 @@ find_bindgen() {
 	return 1
 }
 
+# find_qemu: QEMU_BIN, the first in PATH that has the board's machine, or the one in the cache.
+find_qemu() {
+	while read -r QEMU_BIN; do
+		! qemu_will_do "$QEMU_BIN" || return 0
+	done < <(type -ap "$QEMU" || true; echo "$CACHE/qemu-$QEMU_NEWER/usr/bin/$QEMU")
+	return 1
+}
+
+qemu_will_do() { # PROGRAM
+	[[ -x $1 ]] && QEMU_VERSION=$("$1" --version 2>/dev/null | sed -n '1s/.*version \([0-9.]*\).*/\1/p') &&
+		[[ $QEMU_VERSION ]] && at_least "${QEMU_MIN:-0}" "$QEMU_VERSION"
+}
+
 # find_python: PYTHON_VERSION of the python3 in PATH, which runs run.py.
 find_python() {
 	PYTHON_VERSION=$(python3 -c 'import platform; print(platform.python_version())' 2>/dev/null) &&
@@ -100,6 +113,31 @@ setup_tools() {
 	entry "rust-sysroot-$(key "$RUST_TARGET" "$("$RUST_BIN/rustc" -vV)" "$CORE_MANIFEST" "$(declare -f make_sysroot build_core)")" \
 		"Rust's core library for $RUST_TARGET" make_sysroot
 	RUST_TARGET_SYSROOT=$ENTRY
+	setup_qemu
+}
+
+# setup_qemu: QEMU_BIN. Where the distribution's is too old for the board, Debian has a newer one that
+# works with the same libraries. To be without one is no reason not to build: QEMU_WHY_NOT is said
+# when it is to be run.
+setup_qemu() {
+	local codename
+	QEMU_WHY_NOT=
+	! find_qemu || [[ $QEMU_BIN == "$CACHE"/* ]] || return 0
+	codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+	QEMU_WHY_NOT="$BOARD needs QEMU $QEMU_MIN or later, and $codename has an older one, if any. Put a newer $QEMU into PATH"
+	QEMU_BIN=
+	if [[ $codename == bookworm || -d $CACHE/qemu-$QEMU_NEWER ]]; then
+		entry "qemu-$QEMU_NEWER" "QEMU $QEMU_NEWER" make_qemu "$codename-backports"
+		if find_qemu; then
+			QEMU_WHY_NOT=
+		fi
+	fi
+}
+
+make_qemu() { # SUITE
+	DEBIAN_SUITES=$1 deb_unpack "$ENTRY" amd64 "1:$QEMU_NEWER" qemu-system-arm ||
+		die "$QEMU_WHY_NOT ($DEB_WHY_NOT)"
+	ENTRY_HASHED=(usr/bin/qemu-system-{arm,aarch64})
 }
 
 setup_rust_src() {
