@@ -13,10 +13,12 @@ from places import TOP, Places
 pytestmark = pytest.mark.frontdoor
 
 TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "test", "lint", "unit", "module",
-           "verify", "kernel", "doctor", "setup", "farm", "rust-analyzer", "clean", "distclean"}
+           "verify", "kernel", "doctor", "setup", "farm", "flash", "rust-analyzer", "clean",
+           "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
              "TIMEOUT", "KERNEL_SRC", "MUTANT", "PEER_KO", "PEER_DEV", "PEER_PARAMS",
-             "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "LG_ENV"}
+             "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "LG_ENV", "DEV", "IMAGE_FILE",
+             "YES", "FORCE_LOOP"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("help",)], ids=["make", "make help"])
@@ -53,6 +55,8 @@ MISTAKES = {
     "overlay": (("run", "OVERLAY=/no/such"), "/no/such"),
     "device tree": (("run", "DTS=/no/such.dtso"), "/no/such.dtso"),
     "board on the desk": (("test", "LG_ENV=/no/such.yaml"), "/no/such.yaml"),
+    "answer": (("flash", "YES=yes"), "YES=yes"),
+    "card": (("flash", "DEV=/no/such", "IMAGE_FILE=Makefile"), "/no/such: No such file"),
     "peer": (("bench", "PEER_KO=/no/such.ko"), "/no/such.ko"),
     "peer's devices": (("bench", "PEER_DEV=/dev/x"), "give both"),
     "time limit": (("run", "TIMEOUT=soon"), "soon"),

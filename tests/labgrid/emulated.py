@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""labgrid's QEMU with the guest that `make run` boots. For the tests: `make test` says what to boot.
-"""
+"""labgrid's QEMU with the guest that `make run` boots; `make test` says in the environment which."""
 
 from __future__ import annotations
 
