@@ -59,6 +59,8 @@ PROCS := 4
 TESTS :=
 ## BOARDS='NAME…'    test: the boards to boot beside the default one (all the others)
 BOARDS = $(filter-out $(DEFAULT_BOARD),$(ALL_BOARDS))
+## BOOTS=N           soak: how many guests to boot (100)
+BOOTS := 100
 ## LG_ENV=FILE       test: on the board of this environment file of labgrid's (docs/farm.md)
 LG_ENV :=
 ## DEV=/dev/NAME     flash: the SD card to overwrite
@@ -74,7 +76,7 @@ BUSYBOX :=
 ## CYCLES=N          stress: how often the cases unbind each device and bind it again (25)
 CYCLES := 25
 VARIABLES := BOARD KERNEL_SRC DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS \
-	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BOARDS LG_ENV BUSYBOX \
+	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BOARDS BOOTS LG_ENV BUSYBOX \
 	DEV IMAGE_FILE YES FORCE_LOOP
 
 # A mistyped variable would otherwise be ignored without a word.
@@ -87,7 +89,7 @@ $(foreach b,$(filter-out $(ALL_BOARDS),$(BOARDS)),$(error BOARDS=$b: there is $(
 $(foreach v,DEBUG YES FORCE_LOOP,$(if $(filter-out 0 1,$($v)),$(error $v=$($v): it is 0 or 1, or not set)))
 WITH_DEBUG_KERNEL := $(if $(filter 0,$(DEBUG)),,1)
 override DEBUG := $(filter 1,$(DEBUG))
-$(if $(DEBUG),$(if $(filter test lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests boot both kernels)))
+$(if $(DEBUG),$(if $(filter test soak lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests boot both kernels)))
 
 # Recipes take the values from their environment, where neither make nor the shell reads more into
 # them than was given.
@@ -142,7 +144,7 @@ IN_TESTS = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL 
 	$${LG_ENV:+LG_ENV="$$(realpath "$$LG_ENV")"} $(CURDIR)/$(COMMON)/venv/bin/python
 PYTEST = $(IN_TESTS) -m pytest $(if $(LG_ENV),test_board.py)
 ##
-.PHONY: help run shell debug bench stress test farm flash lint unit module verify kernel setup doctor \
+.PHONY: help run shell debug bench stress soak test farm flash lint unit module verify kernel setup doctor \
 	rust-analyzer clean distclean
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -165,6 +167,11 @@ stress: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Ill-treat the driver: hostile 
 	@$(WITH_QEMU); APPEND="loglevel=5 $$APPEND"; exec $(BOOT) --smp $${SMP:-4} --dtso $${DTS:-dts/qemu-virt-stress.dtso} \
 		--timeout $${TIMEOUT:-$(STRESS_TIMEOUT)} --overlay $(dir $(STRESS))/.. \
 		--run "/bin/faultline-stress $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
+
+soak: $(MODULE) $(PROGRAM) $(INIT) ## Boot every kind of machine in turn: the true driver must pass on each
+	$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1)
+	@$(SETUP) tests
+	@export FAULTLINE_BOOTS=$$BOOTS; exec $(PYTEST) -m soak
 
 # The whole of the tests is the default board's; any other one is booted. On a board there is what is
 # built for it, and no more to build.

@@ -62,9 +62,14 @@ def test_userspace_clippy_host() -> None:
 
 
 @pytest.mark.parametrize("workspace", [USERSPACE, GUEST], ids=["userspace", "tests/guest"])
-def test_userspace_clippy_guest(workspace: Path) -> None:
+def test_userspace_clippy_guest(places: Places, workspace: Path) -> None:
+    """Once for each target, of which some boards have the same."""
     manifest = f"--manifest-path={workspace / 'Cargo.toml'}"
-    call(SETUP, "cross", "clippy", "--locked", "--workspace", manifest, "--", "--deny=warnings")
+    targets = {places.of_board(board).target: board for board in places.boards}
+    assert places.target in targets
+    for board in targets.values():
+        call("env", f"BOARD={board}", SETUP, "cross", "clippy", "--locked", "--workspace", manifest,
+             "--", "--deny=warnings")
 
 
 SNIPPETS = [

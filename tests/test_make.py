@@ -12,12 +12,12 @@ from places import TOP, Places
 
 pytestmark = pytest.mark.frontdoor
 
-TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "test", "lint", "unit", "module",
+TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "soak", "test", "lint", "unit", "module",
            "verify", "kernel", "doctor", "setup", "farm", "flash", "rust-analyzer", "clean",
            "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
              "TIMEOUT", "KERNEL_SRC", "MUTANT", "PEER_KO", "PEER_DEV", "PEER_PARAMS",
-             "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "LG_ENV", "DEV", "IMAGE_FILE",
+             "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "BOOTS", "LG_ENV", "DEV", "IMAGE_FILE",
              "YES", "FORCE_LOOP"}
 
 
@@ -41,6 +41,7 @@ MISTAKES = {
     "variable in lower case": (("run", "smp=4"), "smp"),
     "board": (("run", "BOARD=qemu-vert"), "qemu-vert"),
     "boards": (("test", "BOARDS=qemu-virt-arm pi"), "BOARDS=pi"),
+    "boots": (("soak", "BOOTS=all"), "BOOTS=all"),
     "mutant": (("module", "MUTANT=wrong-pag"), "wrong-pag"),
     "kernel": (("module", "KERNEL_SRC=/no/such"), "/no/such"),
     "debug": (("run", "DEBUG=2"), "DEBUG=2"),
