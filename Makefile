@@ -17,6 +17,7 @@ SHELL := /bin/bash
 
 ## BOARD=NAME        a folder of board/ (qemu-virt-arm64)
 DEFAULT_BOARD := qemu-virt-arm64
+ALL_BOARDS := $(patsubst board/%/board.env,%,$(wildcard board/*/board.env))
 BOARD := $(DEFAULT_BOARD)
 ## KERNEL_SRC=DIR    Linux 7.3.y sources to build, instead of downloaded ones
 KERNEL_SRC ?=
@@ -58,7 +59,7 @@ PROCS := 4
 ## TESTS='-k NAME'   test: arguments for pytest, such as a file of tests/
 TESTS :=
 ## BOARDS='NAME…'    test: the boards to boot beside the default one (all the others)
-BOARDS = $(filter-out $(DEFAULT_BOARD),$(ALL_BOARDS))
+BOARDS := $(filter-out $(DEFAULT_BOARD),$(ALL_BOARDS))
 ## BOOTS=N           soak: how many guests to boot (100)
 BOOTS := 100
 ## LG_ENV=FILE       test: on the board of this environment file of labgrid's (docs/farm.md)
@@ -83,7 +84,6 @@ VARIABLES := BOARD KERNEL_SRC DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO P
 unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
 	$(if $(findstring command line,$(origin $v)),$v)))
 $(if $(unknown),$(error unknown variable: $(unknown). There are: $(VARIABLES)))
-ALL_BOARDS := $(patsubst board/%/board.env,%,$(wildcard board/*/board.env))
 $(if $(filter $(BOARD),$(ALL_BOARDS)),,$(error BOARD=$(BOARD): there is $(ALL_BOARDS)))
 $(foreach b,$(filter-out $(ALL_BOARDS),$(BOARDS)),$(error BOARDS=$b: there is $(ALL_BOARDS)))
 $(foreach v,DEBUG YES FORCE_LOOP,$(if $(filter-out 0 1,$($v)),$(error $v=$($v): it is 0 or 1, or not set)))
