@@ -60,7 +60,13 @@ TESTS :=
 BUSYBOX :=
 ## CYCLES=N          stress: how often the cases unbind each device and bind it again (25)
 CYCLES := 25
-VARIABLES := BOARD KERNEL_SRC DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS \
+## BUILDROOT=DIR     image: a source tree of Buildroot, instead of the release downloaded
+BUILDROOT :=
+## BUILDROOT_CONFIG=FILE  image: lines laid over the board's configuration of Buildroot
+BUILDROOT_CONFIG :=
+## FAULTLINE_HOST_RUST=y  image: with this machine's Rust, bindgen and libclang
+FAULTLINE_HOST_RUST :=
+VARIABLES := BOARD KERNEL_SRC BUILDROOT BUILDROOT_CONFIG FAULTLINE_HOST_RUST DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS \
 	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BUSYBOX
 
 # A mistyped variable would otherwise be ignored without a word.
@@ -125,7 +131,7 @@ PYTEST = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL \
 	FAULTLINE_STRESS=$(CURDIR)/$(STRESS) FAULTLINE_DEBUG_BUILD=$(if $(WITH_DEBUG_KERNEL),$(CURDIR)/$(OUT)-debug) \
 	$(CURDIR)/$(COMMON)/venv/bin/python -m pytest
 ##
-.PHONY: help run shell debug bench stress test lint unit module verify kernel setup doctor \
+.PHONY: help run shell debug bench stress test lint unit module verify image defconfigs kernel setup doctor \
 	rust-analyzer clean distclean
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -164,6 +170,12 @@ unit: $(TOOLS) ## Run the host unit tests of userspace/
 module: $(MODULE) ## Build the driver: build/BOARD/driver/faultline.ko
 
 verify: $(PROGRAM) ## Build the guest's program: build/BOARD/faultline-verify
+
+image: $(TOOLS) ## Build an image with Buildroot: build/BOARD/image/
+	@$(SETUP) image
+
+defconfigs: ## Write buildroot/configs/ anew, from its fragments and board.env
+	@$(SETUP) defconfigs buildroot/configs
 
 kernel: $(KERNEL) ## Build the kernel, unless it is in the cache
 

@@ -73,8 +73,6 @@ make_image() {
 	mkdir -p "$output"
 	image_defconfig "$BOARD" >"$output/defconfig.new"
 	image_local_config >>"$output/defconfig.new"
-	# The kernel's sources are those of `make run`, wherever they are from.
-	echo "LINUX_OVERRIDE_SRCDIR = $KERNEL_DIR" >"$output/local.mk"
 	if ! cmp --silent "$output/defconfig.new" "$output/defconfig" || [[ ! -e $output/.config ]]; then
 		# What Buildroot has built does not follow a changed toolchain or kernel; begin anew.
 		[[ ! -e $output/defconfig ]] || run_logged image-clean buildroot clean
@@ -108,10 +106,12 @@ image_local_config() {
 	[[ -z ${BUILDROOT_CONFIG:-} ]] || cat "$BUILDROOT_CONFIG"
 }
 
-# buildroot ARG…: Buildroot's make, with nothing of the user's environment that is not for it.
+# buildroot ARG…: Buildroot's make, with nothing of the user's environment that is not for it. The
+# kernel's sources are those of `make run`, wherever they are from.
 buildroot() {
 	env --ignore-environment PATH="$PATH" HOME="$HOME" TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
 		${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
 		${BR2_DL_DIR:+BR2_DL_DIR="$BR2_DL_DIR"} \
-		make --no-print-directory -C "$BR" O="$TOP/$BUILD/buildroot" BR2_EXTERNAL="$TOP/buildroot" "$@"
+		make --no-print-directory -C "$BR" O="$TOP/$BUILD/buildroot" BR2_EXTERNAL="$TOP/buildroot" \
+		LINUX_OVERRIDE_SRCDIR="$KERNEL_DIR" "$@"
 }
