@@ -16,7 +16,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
 ## BOARD=NAME        a folder of board/ (qemu-virt-arm64)
-BOARD := qemu-virt-arm64
+DEFAULT_BOARD := qemu-virt-arm64
+BOARD := $(DEFAULT_BOARD)
 ## KERNEL_SRC=DIR    Linux 7.3.y sources to build, instead of downloaded ones
 KERNEL_SRC ?=
 ## DEBUG=1           run, stress, kernel, …: the kernel that watches itself (debug.fragment);
@@ -56,6 +57,10 @@ OPS := 100000
 PROCS := 4
 ## TESTS='-k NAME'   test: arguments for pytest, such as a file of tests/
 TESTS :=
+## BOARDS='NAME…'    test: the boards to boot beside the default one (all the others)
+BOARDS = $(filter-out $(DEFAULT_BOARD),$(ALL_BOARDS))
+## LG_ENV=FILE       test: on the board of this environment file of labgrid's (docs/farm.md)
+LG_ENV :=
 ## BUSYBOX=FILE      shell: a static arm64 busybox, instead of Debian's
 BUSYBOX :=
 ## CYCLES=N          stress: how often the cases unbind each device and bind it again (25)
@@ -66,15 +71,17 @@ BUILDROOT :=
 BUILDROOT_CONFIG :=
 ## FAULTLINE_HOST_RUST=y  image: with this machine's Rust, bindgen and libclang
 FAULTLINE_HOST_RUST :=
-VARIABLES := BOARD KERNEL_SRC BUILDROOT BUILDROOT_CONFIG FAULTLINE_HOST_RUST DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS \
-	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BUSYBOX
+VARIABLES := BOARD KERNEL_SRC DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS \
+	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BOARDS LG_ENV BUSYBOX BUILDROOT BUILDROOT_CONFIG \
+	FAULTLINE_HOST_RUST
 
 # A mistyped variable would otherwise be ignored without a word.
 unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
 	$(if $(findstring command line,$(origin $v)),$v)))
 $(if $(unknown),$(error unknown variable: $(unknown). There are: $(VARIABLES)))
-$(if $(wildcard board/$(BOARD)/board.env),,$(error BOARD=$(BOARD): there is \
-	$(patsubst board/%/board.env,%,$(wildcard board/*/board.env))))
+ALL_BOARDS := $(patsubst board/%/board.env,%,$(wildcard board/*/board.env))
+$(if $(filter $(BOARD),$(ALL_BOARDS)),,$(error BOARD=$(BOARD): there is $(ALL_BOARDS)))
+$(foreach b,$(filter-out $(ALL_BOARDS),$(BOARDS)),$(error BOARDS=$b: there is $(ALL_BOARDS)))
 $(if $(filter-out 0 1,$(DEBUG)),$(error DEBUG=$(DEBUG): it is 0 or 1, or not set))
 WITH_DEBUG_KERNEL := $(if $(filter 0,$(DEBUG)),,1)
 override DEBUG := $(filter 1,$(DEBUG))
@@ -124,15 +131,17 @@ MEASURE = $(WITH_QEMU); exec board/common/bench.py --board $(BOARD) --kernel $(I
 	$${PEER_DEV:+--peer-dev="$$PEER_DEV"} $${PEER_PARAMS:+--peer-params="$$PEER_PARAMS"} \
 	$${APPEND:+--append="$$APPEND"}
 
-PYTEST = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL \
+IN_TESTS = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL --unset=LG_ENV \
 	FAULTLINE_BOARD=$(BOARD) FAULTLINE_BUILD=$(CURDIR)/$(OUT) FAULTLINE_KERNEL=$(CURDIR)/$(IMAGE) \
 	FAULTLINE_MODULE=$(CURDIR)/$(MODULE) FAULTLINE_VERIFY=$(CURDIR)/$(PROGRAM) \
 	FAULTLINE_INIT=$(CURDIR)/$(INIT) \
+	FAULTLINE_BOARDS="$(BOARD) $(if $(IS_WHOLE),$(BOARDS))" \
 	FAULTLINE_STRESS=$(CURDIR)/$(STRESS) FAULTLINE_DEBUG_BUILD=$(if $(WITH_DEBUG_KERNEL),$(CURDIR)/$(OUT)-debug) \
-	$(CURDIR)/$(COMMON)/venv/bin/python -m pytest
+	$${LG_ENV:+LG_ENV="$$(realpath "$$LG_ENV")"} $(CURDIR)/$(COMMON)/venv/bin/python
+PYTEST = $(IN_TESTS) -m pytest $(if $(LG_ENV),test_board.py)
 ##
-.PHONY: help run shell debug bench stress test lint unit module verify image defconfigs kernel setup doctor \
-	rust-analyzer clean distclean
+.PHONY: help run shell debug bench stress test farm lint unit module verify image run-image defconfigs kernel \
+	setup doctor rust-analyzer clean distclean
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo; sed -n 's/^## /  /p' Makefile
@@ -155,10 +164,18 @@ stress: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Ill-treat the driver: hostile 
 		--timeout $${TIMEOUT:-$(STRESS_TIMEOUT)} --overlay $(dir $(STRESS))/.. \
 		--run "/bin/faultline-stress $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
 
-test: $(MODULE) $(EAGER) $(PROGRAM) $(INIT) $(BENCH) $(STRESS) ## Run everything that can fail: lint, unit tests, binding, boots
-	$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1)
+# The whole of the tests is the default board's; any other one is booted. On a board there is what is
+# built for it, and no more to build.
+IS_WHOLE := $(if $(LG_ENV),,$(filter $(DEFAULT_BOARD),$(BOARD)))
+test: $(MODULE) $(PROGRAM) $(INIT) $(if $(IS_WHOLE),$(EAGER) $(BENCH) $(STRESS)) ## Run everything that can fail: lint, unit tests, binding, boots
+	$(if $(IS_WHOLE),$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1))
+	$(if $(IS_WHOLE),@for board in $(BOARDS); do $(MAKE) module verify BOARD=$$board; done)
 	@$(SETUP) tests
-	@exec $(PYTEST) $(TESTS)
+	@exec $(PYTEST) $(if $(IS_WHOLE)$(LG_ENV),,-m board) $(TESTS)
+
+farm: $(MODULE) $(PROGRAM) $(INIT) ## Start a board farm of QEMU on this machine, until Ctrl-C
+	@$(SETUP) tests
+	@exec $(IN_TESTS) labgrid/farm.py
 
 lint: $(KERNEL) ## Check format, clippy on both sides, where unsafe may be, shell scripts
 	@$(SETUP) tests

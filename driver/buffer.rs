@@ -11,6 +11,7 @@ use crate::{
     ext::{
         address_space::AddressSpace,
         coherent::{
+            set_dma_mask,
             MappableCoherent,
             Run, //
         },
@@ -32,7 +33,11 @@ use core::{
     ops::Range, //
 };
 use kernel::{
-    device::Core,
+    device::{
+        Bound,
+        Core,
+        Device, //
+    },
     dma::DmaAddress,
     fmt,
     iov::{
@@ -193,14 +198,14 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    /// Allocates a buffer for `pdev` that can be mapped through the files of `space`, and takes hold
-    /// of the bus master that `pdev` is.
+    /// Takes hold of the bus master that `pdev` is or has, and allocates a buffer for it, or for
+    /// `pdev` itself, that can be mapped through the files of `space`.
     ///
     /// # Errors
     ///
     /// The log has the reason.
     ///
-    /// - As [`MappableCoherent::zeroed`].
+    /// - As [`set_dma_mask`] and [`MappableCoherent::zeroed`].
     /// - As `attach`.
     pub(crate) fn allocate(
         pdev: &platform::Device<Core<'_>>,
@@ -208,10 +213,15 @@ impl Buffer {
         space: Arc<AddressSpace>,
         attach: Option<Attach>,
     ) -> Result<Self> {
-        #[cfg(faultline_mutant = "bounce")]
-        let bounce = MappableCoherent::zeroed(pdev, length.pages(), space.clone())?;
+        set_dma_mask(pdev)?;
+        let master = attach.map(|attach| attach(pdev)).transpose()?;
 
-        let memory = MappableCoherent::zeroed(pdev, length.pages(), space).inspect_err(|_| {
+        let this: &Device<Bound> = pdev.as_ref();
+        let dev = master.as_deref().and_then(Master::device).unwrap_or(this);
+        #[cfg(faultline_mutant = "bounce")]
+        let bounce = MappableCoherent::zeroed(dev, length.pages(), space.clone())?;
+
+        let memory = MappableCoherent::zeroed(dev, length.pages(), space).inspect_err(|_| {
             dev_err!(
                 pdev,
                 "size: cannot allocate {} bytes of DMA memory\n",
@@ -226,8 +236,7 @@ impl Buffer {
         Ok(Self {
             #[cfg(faultline_mutant = "bounce")]
             bounce,
-            // After the memory, for that sets the device's DMA mask.
-            master: attach.map(|attach| attach(pdev)).transpose()?,
+            master,
             memory,
             length,
             was_used: AtomicFlag::new(false),
@@ -273,17 +282,28 @@ impl Buffer {
     ///
     /// - `ENODATA`, `EOPNOTSUPP`: there is no bus master, or it cannot.
     /// - `EINVAL`: the bytes are not all in the buffer, not aligned, or none.
+    /// - `EMSGSIZE`: they are less than what the bus master must write at once.
+    /// - `EPERM`: the bus master would do whatever somebody else may write there meanwhile, and the
+    ///   caller lacks `CAP_SYS_RAWIO`.
     /// - As [`Master::fill`].
     pub(crate) fn fill(&self, offset: u64, length: u64) -> Result<usize> {
         let master = self.master()?;
         let description = master.describe();
+        let request = master.request();
+        if !request.is_empty() && !memory::may_do_raw_io() {
+            return Err(EPERM);
+        }
 
         let range = self.accessible(description, description.max_fill, offset, length)?;
         let length = range.len().min(description.max_fill);
+        if length < request.len() {
+            return Err(EMSGSIZE);
+        }
         let target = range.start..range.start + length;
 
         self.mark_used();
         if !mutant::MASTER_SILENT {
+            self.memory.write(target.start, request);
             let target = mutant::target(target, self.length);
             master.fill(self.memory.span(target).ok_or(EINVAL)?)?;
         }

@@ -20,6 +20,7 @@ use crate::{
     },
     litmus,
     mapping::SharedBuffer,
+    master::Data,
     mutant,
     uapi::{
         self,
@@ -352,6 +353,10 @@ fn describe_master(shared: &SharedBuffer) -> Result<Master> {
         // CAST: `usize` is no wider than `u64`.
         max_fill: master.max_fill as u64,
         max_copy: master.max_copy as u64,
+        data: match master.data {
+            Data::Nonce => uapi::MASTER_DATA_NONCE,
+            Data::CommandLine => uapi::MASTER_DATA_COMMAND_LINE,
+        },
         reserved: 0,
     })
 }

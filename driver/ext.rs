@@ -7,6 +7,7 @@
 
 pub(crate) mod address_space;
 pub(crate) mod coherent;
+pub(crate) mod dmaengine;
 mod ffi;
 pub(crate) mod kthread;
 pub(crate) mod memory;

@@ -8,6 +8,7 @@
 #include <linux/anon_inodes.h>
 #include <linux/cpumask.h>
 #include <linux/dma-map-ops.h>
+#include <linux/dmaengine.h>
 #include <linux/err.h>
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -64,6 +65,13 @@ static void faultline_set_pte_at(struct mm_struct *mm, unsigned long addr, pte_t
 	 */
 	page_table_check_ptes_set(mm, addr, pte, entry, 1);
 	__set_pte(pte, entry);
+#elif defined(CONFIG_ARM)
+	/*
+	 * Here set_pte_at() is a function that modules do not have. It does this, having made the
+	 * instruction cache forget what ordinary pages had; this entry is special.
+	 */
+	page_table_check_ptes_set(mm, addr, pte, entry, 1);
+	set_pte_ext(pte, entry, PTE_EXT_NG);
 #else
 	set_pte_at(mm, addr, pte, entry);
 #endif
@@ -147,6 +155,60 @@ void faultline_pagefault_disable(void)
 void faultline_pagefault_enable(void)
 {
 	pagefault_enable();
+}
+
+struct dma_chan *faultline_dma_request(struct device *dev, const char *name)
+{
+	return dma_request_chan(dev, name);
+}
+
+void faultline_dma_release(struct dma_chan *chan)
+{
+	dma_release_channel(chan);
+}
+
+/* The device that a channel's addresses are for. */
+struct device *faultline_dma_device(struct dma_chan *chan)
+{
+	return dmaengine_get_dma_device(chan);
+}
+
+bool faultline_dma_can_copy(struct dma_chan *chan)
+{
+	return dma_has_cap(DMA_MEMCPY, chan->device->cap_mask) &&
+	       chan->device->device_prep_dma_memcpy;
+}
+
+size_t faultline_dma_copy_alignment(struct dma_chan *chan)
+{
+	return 1UL << chan->device->copy_align;
+}
+
+/* Starts to copy; the cookie is the copy's, or an error number. */
+dma_cookie_t faultline_dma_start_copy(struct dma_chan *chan, dma_addr_t destination,
+				      dma_addr_t source, size_t length)
+{
+	struct dma_async_tx_descriptor *tx;
+	dma_cookie_t cookie;
+
+	tx = dmaengine_prep_dma_memcpy(chan, destination, source, length,
+				       DMA_PREP_INTERRUPT | DMA_CTRL_ACK);
+	if (!tx)
+		return -ENOMEM;
+	cookie = dmaengine_submit(tx);
+	if (!dma_submit_error(cookie))
+		dma_async_issue_pending(chan);
+	return cookie;
+}
+
+enum dma_status faultline_dma_status(struct dma_chan *chan, dma_cookie_t cookie)
+{
+	return dma_async_is_tx_complete(chan, cookie, NULL, NULL);
+}
+
+int faultline_dma_stop(struct dma_chan *chan)
+{
+	return dmaengine_terminate_sync(chan);
 }
 
 bool faultline_cpu_is_online(unsigned int cpu)

@@ -12,24 +12,24 @@
 //! A bus master is one file in this folder with a function of type [`Attach`], and one line in the
 //! table of `platform.rs`. What it needs to know:
 //!
-//! - *A channel of a DMA engine* (`dmas` and `dma-names` in the node): `attach` requests the channel
-//!   and remembers its limits, `copy` is one `DMA_MEMCPY` descriptor, `max_copy` the engine's
-//!   maximum length and `alignment` its `copy_align`; `fill` is a descriptor of a mode in which the
-//!   engine makes up data (`DMA_MEMSET`), or zero. It is the *channel's* device that accesses
-//!   memory: the buffer has to be allocated for that one, or mapped for it, and its DMA address is
-//!   the one that goes into descriptors. Time runs out: `dmaengine_terminate_sync()` is its
-//!   `settle`.
-//! - *The mailbox of a Raspberry Pi* (`mboxes`): the firmware reads a request from memory and writes
-//!   its answer there, both at once in place. `fill` puts a request for the board's serial number
-//!   at the target, whose answer is known from elsewhere (the device tree); `max_copy` is zero, and
-//!   `alignment` 16 bytes, for the address takes the place of four bits of the channel's number. It
-//!   is the firmware's view of memory that counts, which `dma-ranges` of the node describe.
+//! - whose view of memory counts. [`fw_cfg`] and [`mailbox`] are the device of the node, and its
+//!   `dma-ranges` and `dma-coherent` describe them; a [channel](dmaengine) is another device's, and
+//!   the buffer is allocated for that one;
+//! - what else the device accesses, such as the request that fw_cfg reads: memory of the driver's own;
+//! - when it is done, and how to be sure that it will not write any more once it has run out of time;
+//! - where its data comes from, and how user space can know what it must be by another way.
 
+pub(crate) mod dmaengine;
 pub(crate) mod fw_cfg;
+pub(crate) mod mailbox;
 
 use crate::ext::coherent::DmaSpan;
 use kernel::{
-    device::Core,
+    device::{
+        Bound,
+        Core,
+        Device, //
+    },
     platform,
     prelude::*,
     sync::Arc, //
@@ -43,6 +43,17 @@ use kernel::{
 pub(crate) trait Master: Send + Sync {
     /// Says what the device is and can do. The answer never changes.
     fn describe(&self) -> Description;
+
+    /// Returns the device that accesses memory, if it is not the one that was attached to.
+    fn device(&self) -> Option<&Device<Bound>> {
+        None
+    }
+
+    /// Returns what the CPU has to write to the target before [`fill`](Self::fill): the request of a
+    /// device that answers in its place.
+    fn request(&self) -> &[u8] {
+        &[]
+    }
 
     /// Has the device write data of its own to all of `target`, from the data's beginning.
     ///
@@ -67,11 +78,22 @@ pub(crate) trait Master: Send + Sync {
     fn settle(&self) -> Result;
 }
 
+/// Where what a bus master fills with is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Data {
+    /// The host of an emulator has made it up.
+    Nonce,
+    /// It is the answer of a Raspberry Pi's firmware to the question for the kernel's command line.
+    CommandLine,
+}
+
 /// What a bus master is and can do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Description {
     /// What it is: at most 16 bytes.
     pub(crate) name: &'static str,
+    /// Where what it fills with is from.
+    pub(crate) data: Data,
     /// What offsets and lengths must be multiples of, in bytes.
     pub(crate) alignment: usize,
     /// How much it has to fill with, in bytes: a multiple of the alignment; zero if it cannot.
@@ -80,6 +102,6 @@ pub(crate) struct Description {
     pub(crate) max_copy: usize,
 }
 
-/// Takes hold of the bus master that a device is, whose DMA mask is set. Says in the log what is
+/// Takes hold of the bus master that a device is or has, whose DMA mask is set. Says in the log what is
 /// wrong with it. Only one owner has it: an `Arc` is what can hold something pinned of any type.
 pub(crate) type Attach = fn(&platform::Device<Core<'_>>) -> Result<Arc<dyn Master>>;

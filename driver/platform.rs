@@ -33,6 +33,10 @@ kernel::of_device_table!(
             of::DeviceId::new(c"faultline,fw-cfg-buffer"),
             Some(master::fw_cfg::attach)
         ),
+        (
+            of::DeviceId::new(c"faultline,bcm2835-mbox-buffer"),
+            Some(master::mailbox::attach)
+        ),
     ]
 );
 
@@ -46,7 +50,7 @@ pub(crate) struct CoherentBufferDriver {
 }
 
 impl platform::Driver for CoherentBufferDriver {
-    /// How to take hold of the bus master that the node is, if it is one.
+    /// How to take hold of the bus master that the node is, if its compatible says that it is one.
     type IdInfo = Option<Attach>;
     type Data<'bound> = Self;
     const OF_ID_TABLE: Option<of::IdTable<Self::IdInfo>> = Some(&OF_TABLE);
@@ -63,7 +67,8 @@ impl platform::Driver for CoherentBufferDriver {
             }
 
             let length = buffer_length(dev)?;
-            let shared = SharedBuffer::new(pdev, length, attach.copied().flatten())?;
+            let attach = attach.copied().flatten().or_else(|| channel(dev));
+            let shared = SharedBuffer::new(pdev, length, attach)?;
 
             let coherency = if shared.buffer()?.device_is_coherent() {
                 "coherent"
@@ -101,6 +106,13 @@ impl platform::Driver for CoherentBufferDriver {
     fn unbind(_pdev: &platform::Device<Core<'_>>, this: Pin<&Self>) {
         this.shared.revoke();
     }
+}
+
+/// How to take hold of the channel of a DMA engine that the node has, if it has one.
+fn channel(dev: &Device) -> Option<Attach> {
+    dev.fwnode()
+        .filter(|node| node.property_present(c"dmas"))
+        .map(|_| master::dmaengine::attach as Attach)
 }
 
 /// Reads the property `size`, in bytes: one cell or two, and one page if it is not there.

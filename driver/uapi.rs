@@ -16,7 +16,7 @@
 pub const IOC_TYPE: u32 = b'|' as u32;
 
 /// The version of this interface, in [`Info::version`]. A later one only adds.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The sequence number of [`FAULTLINE_IOC_INFO`].
 pub const NR_INFO: u32 = 0x80;
@@ -93,6 +93,10 @@ pub const FAULTLINE_IOC_MASTER: u32 = 0x8030_7c83;
 /// - `EOPNOTSUPP`: the master cannot do this, as [`Master::abilities`] says.
 /// - `EINVAL`: the length is zero; a range reaches past the end of the buffer; an offset or the
 ///   length is not a multiple of [`Master::alignment`].
+/// - `EMSGSIZE`: the length is below [`Master::max_fill`], and the master writes all or nothing
+///   ([`MASTER_DATA_COMMAND_LINE`]).
+/// - `EPERM`: such a master finds its orders in the buffer, where whoever has it mapped could change
+///   them: the caller needs `CAP_SYS_RAWIO`.
 /// - `ETIMEDOUT`: the master did not answer in time. It may still do what it was asked to, and
 ///   until it has, it is not asked anything else: each call gets this answer.
 /// - `EIO`: the master reported an error.
@@ -212,6 +216,21 @@ pub const MASTER_FILL: u32 = 1 << 0;
 /// [`Master::abilities`]: [`FAULTLINE_IOC_COPY`].
 pub const MASTER_COPY: u32 = 1 << 1;
 
+/// [`Master::data`]: an emulator's host has made the data up; `faultline.nonce=` on the kernel's command
+/// line tells what it is.
+pub const MASTER_DATA_NONCE: u32 = 0;
+
+/// [`Master::data`]: the data is a message of a Raspberry Pi's mailbox, the firmware's answer to the
+/// question for the kernel's command line, in little-endian words:
+///
+/// 1. the length of the message in bytes, [`Master::max_fill`];
+/// 2. `0x8000_0000`, the firmware's mark for success;
+/// 3. `0x0005_0001`, the question;
+/// 4. the room for the answer in bytes: the command line's length, rounded up to whole words;
+/// 5. the command line's length, with the highest bit set: the firmware's mark for an answer;
+/// 6. the command line, filled up to its room with zeroes; and then zeroes to the end.
+pub const MASTER_DATA_COMMAND_LINE: u32 = 1;
+
 /// The answer to [`FAULTLINE_IOC_MASTER`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -226,8 +245,10 @@ pub struct Master {
     pub max_fill: u64,
     /// How much it copies at once, in bytes; zero if it cannot.
     pub max_copy: u64,
+    /// Where what it fills with is from: [`MASTER_DATA_NONCE`] or [`MASTER_DATA_COMMAND_LINE`].
+    pub data: u32,
     /// Zero.
-    pub reserved: u64,
+    pub reserved: u32,
 }
 
 /// The question and the answer of [`FAULTLINE_IOC_FILL`].

@@ -54,6 +54,7 @@ class Boot:
         return [
             str(RUNNER),
             f"--board={here.board}",
+            f"--qemu={here.qemu}",
             f"--work={self.work}",
             *(f"--{name}={path}" for name, path in given.items()),
             *options,

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shlex
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -27,6 +30,7 @@ class Places:
     verify: Path  # the static program
     init: Path  # the one that runs another
     stress: Path  # the one that ill-treats the driver
+    boards: tuple[str, ...]  # those to boot beside this one
     build: Path  # outputs for the board
     kernel_build: Path  # those that depend on the kernel
     debug_build: Path | None  # the same for the other kernel; None: it is not to be used
@@ -40,6 +44,7 @@ class Places:
             verify=Path(os.environ["FAULTLINE_VERIFY"]),
             init=Path(os.environ["FAULTLINE_INIT"]),
             stress=Path(os.environ["FAULTLINE_STRESS"]),
+            boards=tuple(os.environ["FAULTLINE_BOARDS"].split()),
             build=Path(os.environ["FAULTLINE_BUILD"]),
             kernel_build=Path(os.environ["FAULTLINE_BUILD"]),
             debug_build=Path(debug) if (debug := os.environ["FAULTLINE_DEBUG_BUILD"]) else None,
@@ -56,6 +61,30 @@ class Places:
             module=there / self.module.relative_to(self.kernel_build),
             kernel_build=there,
         )
+
+    def of_board(self, name: str) -> Places:
+        """The same for another board."""
+        env = environment(TOP / "board" / name / "board.env")
+        there = self.build.parent / name
+        return replace(
+            self,
+            board=name,
+            kernel=there / "linux/arch" / env["ARCH"] / "boot" / env["IMAGE"],
+            module=there / "driver" / self.module.name,
+            verify=there / self.verify.name,
+            init=there / self.init.name,
+            build=there,
+            kernel_build=there,
+            debug_build=None,
+        )
+
+    @property
+    def qemu(self) -> str:
+        """The QEMU that knows the board; where set-up has found none, this skips."""
+        tools = environment(self.build / "tools.env")
+        if why_not := tools["QEMU_WHY_NOT"]:
+            pytest.skip(why_not)
+        return tools["QEMU_BIN"]
 
     def need_debug_kernel(self) -> None:
         """Skip what takes it, aloud, where it was not built."""
@@ -79,7 +108,18 @@ class Places:
         return self.build / "userspace" / target / "release"
 
 
+def program(file: Path) -> ModuleType:
+    """A program of board/common/, as a module: what is in it, without running it."""
+    name = f"faultline_{file.stem}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec and spec.loader
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)  # dataclasses look there
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
 def environment(file: Path) -> dict[str, str]:
     """The values of a file of KEY=value lines, quoted for the shell."""
     assignments = re.findall(r"^(\w+)=(.*)$", file.read_text(), re.MULTILINE)
-    return {key: "".join(shlex.split(value)) for key, value in assignments}
+    return {key: " ".join(shlex.split(value)) for key, value in assignments}

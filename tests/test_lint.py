@@ -147,7 +147,7 @@ def test_shellcheck(sources: list[Path]) -> None:
 
 LICENCES = {"GPL-2.0", "GPL-2.0-only", "GPL-2.0 WITH Linux-syscall-note",
             "GPL-2.0-only OR BSD-2-Clause"}
-SPDX = re.compile(r"(?:#|//|/\*|<!--|%) SPDX-License-Identifier: (.+?)(?: \*/| -->)?")
+SPDX = re.compile(r"(?:##?|//|/\*|<!--|%) SPDX-License-Identifier: (.+?)(?: \*/| -->)?")
 
 
 def licence(path: Path) -> str | None:

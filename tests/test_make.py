@@ -13,10 +13,10 @@ from places import TOP, Places
 pytestmark = pytest.mark.frontdoor
 
 TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "test", "lint", "unit", "module",
-           "verify", "kernel", "doctor", "setup", "rust-analyzer", "clean", "distclean"}
+           "verify", "kernel", "doctor", "setup", "farm", "rust-analyzer", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
              "TIMEOUT", "KERNEL_SRC", "MUTANT", "PEER_KO", "PEER_DEV", "PEER_PARAMS",
-             "DEBUG", "SEED", "OPS", "PROCS", "CYCLES"}
+             "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "LG_ENV"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("help",)], ids=["make", "make help"])
@@ -38,6 +38,7 @@ MISTAKES = {
     "variable": (("run", "SPM=4"), "SPM"),
     "variable in lower case": (("run", "smp=4"), "smp"),
     "board": (("run", "BOARD=qemu-vert"), "qemu-vert"),
+    "boards": (("test", "BOARDS=qemu-virt-arm pi"), "BOARDS=pi"),
     "mutant": (("module", "MUTANT=wrong-pag"), "wrong-pag"),
     "kernel": (("module", "KERNEL_SRC=/no/such"), "/no/such"),
     "debug": (("run", "DEBUG=2"), "DEBUG=2"),
@@ -51,6 +52,7 @@ MISTAKES = {
     "CPU": (("run", "CPU=z80"), "z80"),
     "overlay": (("run", "OVERLAY=/no/such"), "/no/such"),
     "device tree": (("run", "DTS=/no/such.dtso"), "/no/such.dtso"),
+    "board on the desk": (("test", "LG_ENV=/no/such.yaml"), "/no/such.yaml"),
     "peer": (("bench", "PEER_KO=/no/such.ko"), "/no/such.ko"),
     "peer's devices": (("bench", "PEER_DEV=/dev/x"), "give both"),
     "time limit": (("run", "TIMEOUT=soon"), "soon"),

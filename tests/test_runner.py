@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import io
 import os
 import select
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,17 +18,12 @@ from types import ModuleType
 import pytest
 
 from guests import Boot
-from places import RUNNER
+from places import RUNNER, program
 
 
 @pytest.fixture(scope="module")
 def runner() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("faultline_run", RUNNER)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return program(RUNNER)
 
 
 def scan(runner: ModuleType, text: str):

@@ -183,16 +183,22 @@ class Guest:
             *self.qemu_args,
         ]
 
-    def boot(self, initramfs: Path, dtb: Path) -> list[str]:
-        """The machine with software in it and its console on standard input and output."""
-        monitor = ["-mon", "chardev=console"] if self.interactive else ["-monitor", "none"]
-        mux = "on" if self.interactive else "off"
+    def loaded(self, initramfs: Path, dtb: Path) -> list[str]:
+        """The machine with software in it, and no console yet."""
         return [
             *self.machine(),
             *("-kernel", str(self.kernel)),
             *("-initrd", str(initramfs)),
             *("-dtb", str(dtb)),
             *("-append", self.command_line()),
+        ]
+
+    def boot(self, initramfs: Path, dtb: Path) -> list[str]:
+        """The same with its console on standard input and output."""
+        monitor = ["-mon", "chardev=console"] if self.interactive else ["-monitor", "none"]
+        mux = "on" if self.interactive else "off"
+        return [
+            *self.loaded(initramfs, dtb),
             *("-chardev", f"stdio,id=console,mux={mux},signal=off"),
             *("-serial", "null") * self.board.serial,
             *("-serial", "chardev:console"),
@@ -550,18 +556,27 @@ def watch(qemu: subprocess.Popen[bytes], console: Console, timeout: int | None) 
 
 
 def judge(console: Console, qemu_status: int, ended_by: int | None, guest: Guest) -> Outcome:
-    """What the run comes to. A kernel fault outweighs all else: nothing after it can be trusted."""
+    """What the run comes to: what its console does, unless QEMU has failed, or a user was at work."""
+    if not console.fault and ended_by is None:
+        if qemu_status:
+            return Outcome(STATUS_SETUP, f"{guest.board.qemu} failed with status {qemu_status}")
+        if console.verdict is None and guest.interactive:
+            return Outcome(0)
+    return judge_console(console, ended_by, guest.timeout)
+
+
+def judge_console(console: Console, ended_by: int | None, limit: int | None) -> Outcome:
+    """What a console says, whosever it is. A kernel fault outweighs all else: nothing after it can
+    be trusted."""
     if console.fault:
         return Outcome(STATUS_FAULT, f"the kernel reported: {console.fault}")
     if ended_by == signal.SIGALRM:
-        return Outcome(STATUS_TIMEOUT, f"the time limit of {guest.timeout} s ended the guest")
+        return Outcome(STATUS_TIMEOUT, f"the time limit of {limit} s ended the guest")
     if ended_by is not None:
         return Outcome(128 + ended_by, f"{signal.Signals(ended_by).name} ended the run")
-    if qemu_status:
-        return Outcome(STATUS_SETUP, f"{guest.board.qemu} failed with status {qemu_status}")
     if console.verdict:
         return Outcome(console.verdict, f"the guest's exit status is {console.verdict}")
-    if console.verdict is None and not guest.interactive:
+    if console.verdict is None:
         return Outcome(STATUS_FAULT, "the guest ended without a verdict")
     return Outcome(0)
 

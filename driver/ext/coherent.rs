@@ -60,6 +60,18 @@ use kernel::{
     }, //
 };
 
+/// Sets a device's DMA mask, to 64 bits: where a bus reaches less, its `dma-ranges` in the device tree
+/// says so, and the DMA layer obeys.
+///
+/// # Errors
+///
+/// `EIO`: the device cannot do DMA.
+pub(crate) fn set_dma_mask(pdev: &platform::Device<Core<'_>>) -> Result {
+    // SAFETY: `Core` means that a bus callback has the device locked, so that no other callback runs;
+    // the driver allocates DMA memory for the device only when it has done this.
+    unsafe { pdev.dma_set_mask_and_coherent(DmaMask::new::<64>()) }
+}
+
 /// Zeroed memory from `dma_alloc_coherent()`, a whole number of pages, whose pages can be mapped
 /// into user space.
 pub(crate) struct MappableCoherent {
@@ -75,30 +87,20 @@ pub(crate) struct MappableCoherent {
 }
 
 impl MappableCoherent {
-    /// Sets the device's DMA mask and allocates `pages` pages for it, mappable through the files
-    /// of `space`.
+    /// Allocates `pages` pages for `dev`, whose DMA mask is set, mappable through the files of
+    /// `space`.
     ///
-    /// The mask is 64 bits: where a bus reaches less, its `dma-ranges` in the device tree says so,
-    /// and the DMA layer obeys. A failed allocation is not reported to the log: the caller can
-    /// say more.
+    /// A failed allocation is not reported to the log: the caller can say more.
     ///
     /// # Errors
     ///
-    /// - `EIO`: the device cannot do DMA.
-    /// - `ENOMEM`: no contiguous memory of that size, or the size overflows.
+    /// `ENOMEM`: no contiguous memory of that size, or the size overflows.
     pub(crate) fn zeroed(
-        pdev: &platform::Device<Core<'_>>,
+        dev: &Device<Bound>,
         pages: usize,
         space: Arc<AddressSpace>,
     ) -> Result<Self> {
         let size = pages.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
-
-        // SAFETY: `Core` means that a bus callback has the device locked, so that no other
-        // callback runs; and a driver reaches the DMA layer for this device only through the
-        // allocation below, which comes after.
-        unsafe { pdev.dma_set_mask_and_coherent(DmaMask::new::<64>())? };
-
-        let dev: &Device<Bound> = pdev.as_ref();
         let memory =
             Coherent::zeroed_slice_with_attrs(dev, size, GFP_KERNEL, attrs::DMA_ATTR_NO_WARN)?;
 
@@ -352,16 +354,26 @@ impl Drop for MappableCoherent {
     }
 }
 
-/// A part of a [`MappableCoherent`] as its device addresses it: at least one byte, all of them
-/// allocated as long as this value lives.
+/// A part of memory that was allocated for DMA, as its device addresses it: at least one byte, all
+/// of them allocated as long as this value lives.
 #[derive(Clone, Copy)]
 pub(crate) struct DmaSpan<'memory> {
     address: DmaAddress,
     length: usize,
-    _memory: PhantomData<&'memory MappableCoherent>,
+    _memory: PhantomData<&'memory ()>,
 }
 
-impl DmaSpan<'_> {
+impl<'memory> DmaSpan<'memory> {
+    /// Returns the first `length` bytes of memory that is not for user space, or `None` if there are
+    /// none or they reach past the end.
+    pub(crate) fn of(memory: &'memory Coherent<[u8]>, length: usize) -> Option<Self> {
+        (1..=memory.size()).contains(&length).then(|| Self {
+            address: memory.dma_address(),
+            length,
+            _memory: PhantomData,
+        })
+    }
+
     /// Returns the address of the first byte, for the device that the memory was allocated for.
     pub(crate) fn address(self) -> DmaAddress {
         self.address

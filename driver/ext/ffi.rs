@@ -36,6 +36,18 @@ pub(super) struct Walk {
     pub(super) entry_size: u64,
 }
 
+/// `struct dma_chan`, `include/linux/dmaengine.h`: only pointed at.
+#[repr(C)]
+pub(super) struct DmaChan {
+    _private: [u8; 0],
+}
+
+/// `DMA_COMPLETE` of `enum dma_status`, `include/linux/dmaengine.h`.
+pub(super) const DMA_COMPLETE: c_uint = 0;
+
+/// `DMA_IN_PROGRESS` of `enum dma_status`.
+pub(super) const DMA_IN_PROGRESS: c_uint = 1;
+
 // Which structures have no members, and so look strange to the lint, depends on the kernel's
 // configuration (`lockdep_map` without CONFIG_LOCKDEP). They are only pointed at.
 #[allow(improper_ctypes)]
@@ -82,6 +94,39 @@ extern "C" {
 
     /// `pagefault_enable()`, `include/linux/uaccess.h`.
     pub(super) fn faultline_pagefault_enable();
+
+    /// `dma_request_chan()`, `drivers/dma/dmaengine.c`: a channel, or an error pointer; that is
+    /// `-ENODEV` without `CONFIG_DMA_ENGINE`.
+    pub(super) fn faultline_dma_request(
+        dev: *mut bindings::device,
+        name: *const c_char,
+    ) -> *mut DmaChan;
+
+    /// `dma_release_channel()`, `drivers/dma/dmaengine.c`.
+    pub(super) fn faultline_dma_release(chan: *mut DmaChan);
+
+    /// `dmaengine_get_dma_device()`, `include/linux/dmaengine.h`.
+    pub(super) fn faultline_dma_device(chan: *mut DmaChan) -> *mut bindings::device;
+
+    /// Whether the engine copies from memory to memory.
+    pub(super) fn faultline_dma_can_copy(chan: *mut DmaChan) -> bool;
+
+    /// What addresses and lengths of copies must be multiples of.
+    pub(super) fn faultline_dma_copy_alignment(chan: *mut DmaChan) -> usize;
+
+    /// Has the channel begin to copy; returns what to ask for its state by, or an error number.
+    pub(super) fn faultline_dma_start_copy(
+        chan: *mut DmaChan,
+        destination: bindings::dma_addr_t,
+        source: bindings::dma_addr_t,
+        length: usize,
+    ) -> c_int;
+
+    /// `dma_async_is_tx_complete()`, `include/linux/dmaengine.h`.
+    pub(super) fn faultline_dma_status(chan: *mut DmaChan, cookie: c_int) -> c_uint;
+
+    /// `dmaengine_terminate_sync()`, `include/linux/dmaengine.h`.
+    pub(super) fn faultline_dma_stop(chan: *mut DmaChan) -> c_int;
 
     /// `cpu_online()`, `include/linux/cpumask.h`, for the number of a CPU.
     pub(super) fn faultline_cpu_is_online(cpu: c_uint) -> bool;

@@ -326,13 +326,16 @@ impl<T: Instance> Operations<T> {
 }
 
 /// Runs a transfer at a file's position, and moves the position on.
+///
+/// A position that is no `usize`, which 32 bits have, is past the end of every object.
 fn transfer(
     file_position: &mut bindings::loff_t,
     run: impl FnOnce(usize) -> Result<usize>,
 ) -> isize {
-    let transferred = usize::try_from(*file_position)
-        .map_err(|_| EINVAL)
-        .and_then(run);
+    let transferred = match *file_position {
+        ..0 => Err(EINVAL),
+        position => run(usize::try_from(position).unwrap_or(usize::MAX)),
+    };
 
     match transferred {
         Ok(length) => {

@@ -83,7 +83,8 @@ crosses!(Master, out, {
     alignment: 4,
     max_fill: 8,
     max_copy: 8,
-    reserved: 8,
+    data: 4,
+    reserved: 4,
 });
 
 crosses!(Fill, in and out, {

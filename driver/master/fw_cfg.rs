@@ -15,6 +15,7 @@
 //! [`include/uapi/linux/qemu_fw_cfg.h`](srctree/include/uapi/linux/qemu_fw_cfg.h)
 
 use super::{
+    Data,
     Description,
     Master, //
 };
@@ -153,6 +154,7 @@ impl Master for FwCfg {
 
         Description {
             name: "fw_cfg",
+            data: Data::Nonce,
             alignment: 1,
             max_fill: size(self.nonce),
             max_copy: size(self.note),

@@ -49,7 +49,7 @@ use faultline_uapi::{Info, Master, FLAG_PRISTINE, MASTER_COPY, MASTER_FILL, VERS
 use crate::device::{Call, Device, Fault, Mapping, Signal, System, Unmapped};
 use crate::errno::Errno;
 use crate::finding::{Finding, Stop, Value, NOWHERE};
-use crate::kmsg::complaint;
+use crate::kmsg::{complaint, cut};
 use crate::pattern::{Pattern, WORD};
 use crate::text::{Line, Out};
 
@@ -66,7 +66,7 @@ mod attributes;
 mod master;
 mod together;
 
-use master::{Nonce, Patch, PATCHES};
+use master::{Data, Patch, PATCHES};
 
 /// How much is read, written, loaded or stored at a time. A page is a multiple of it.
 const CHUNK: usize = 4096;
@@ -95,9 +95,16 @@ const COPIED: Pattern = Pattern::new(10);
 const REFUSED: Pattern = Pattern::new(11);
 const REVOKED: Pattern = Pattern::new(12);
 
-/// A check: its name, what its failure means on a board and where to look, and its steps, which are
-/// done up to the first that fails.
-pub struct Check(pub &'static str, pub &'static str, &'static [Step]);
+/// A check: its name, a colon, what its failure means on a board and where to look; and its steps,
+/// which are done up to the first that fails.
+pub struct Check(pub &'static str, &'static [Step]);
+
+impl Check {
+    /// Its name.
+    pub fn name(&self) -> &'static [u8] {
+        cut(self.0.as_bytes(), b':').map_or(&[], |(name, _)| name)
+    }
+}
 
 /// The checks, in the order in which they are made.
 #[rustfmt::skip] // A step a line.
@@ -105,7 +112,7 @@ pub const CHECKS: [Check; 23] = [
     // A buffer that nobody has touched since the driver was bound reads as zeroes; and now that it
     // is mapped the driver no longer says that nobody touched it. First, while nothing has been
     // written.
-    Check("zeroed", "old data leaks: zero the memory first", &[
+    Check("zeroed: old data leaks: zero the memory first", &[
         Pristine,
         Map(First),
         Map(Second),
@@ -114,7 +121,7 @@ pub const CHECKS: [Check; 23] = [
         Get(First, All, ZERO),
     ]),
     // Both mappings are there, and do not overlap.
-    Check("two_mappings", "no area of its own: mmap()", &[
+    Check("two_mappings: no area of its own: mmap()", &[
         Map(First),
         Map(Second),
         Apart,
@@ -122,7 +129,7 @@ pub const CHECKS: [Check; 23] = [
     // What is stored through one mapping is loaded through the other, in every page and in both
     // directions. A page is mapped as a whole: its ends tell. All pages are written before the
     // first is looked at: pages that share a frame then hold the last one's data.
-    Check("alias_write", "copies, or one frame twice: mmap(), MAP_PRIVATE", &[
+    Check("alias_write: copies, or one frame twice: mmap(), MAP_PRIVATE", &[
         Map(First),
         Map(Second),
         Put(First, PageEnds, ALIAS_THERE),
@@ -131,21 +138,21 @@ pub const CHECKS: [Check; 23] = [
         Get(First, PageEnds, ALIAS_BACK),
     ]),
     // Both mappings show the same frame in every page, by `/proc/self/pagemap`.
-    Check("pagemap_same", "frames differ: the fault handler", &[
+    Check("pagemap_same: frames differ: the fault handler", &[
         Map(First),
         Map(Second),
         Frames(Pagemap(Second), Pagemap(First)),
     ]),
     // The frames of a mapping are the buffer's, as the driver knows it from the kernel's own
     // mapping.
-    Check("pagemap_kernel", "wrong frames: how an address becomes a frame", &[
+    Check("pagemap_kernel: wrong frames: how an address becomes a frame", &[
         Map(First),
         Map(Second),
         Frames(Pagemap(First), Driver),
     ]),
     // What is stored through a mapping, `read()` returns: all of it, and pieces that start and end
     // anywhere.
-    Check("store_read", "other memory, or less of it: read()", &[
+    Check("store_read: other memory, or less of it: read()", &[
         Map(First),
         Map(Second),
         Put(First, All, STORE_READ),
@@ -156,7 +163,7 @@ pub const CHECKS: [Check; 23] = [
     ]),
     // What `write()` takes, both mappings show: all of it, and a piece that lies across the border
     // of two pages, without its neighbours. No byte of the piece is what stood there.
-    Check("write_load", "other memory, or less of it: write()", &[
+    Check("write_load: other memory, or less of it: write()", &[
         Map(First),
         Map(Second),
         Put(File, All, WRITE_LOAD),
@@ -169,7 +176,7 @@ pub const CHECKS: [Check; 23] = [
     ]),
     // The last byte is the buffer's: stored, it is loaded through another mapping; written, it is
     // read; and what would go beyond it is cut off there.
-    Check("last_byte", "ends too early: comparisons with the size", &[
+    Check("last_byte: ends too early: comparisons with the size", &[
         Map(First),
         Map(Second),
         Put(First, Last, LAST_STORED),
@@ -182,7 +189,7 @@ pub const CHECKS: [Check; 23] = [
     // Nothing can be reached past the end: `mmap` refuses with `EINVAL` whatever reaches there, or
     // a touch there is answered by SIGBUS; `read()` gives nothing, `write()` `ENOSPC`, FRAME
     // `EINVAL`. That a SIGBUS would be caught is shown first.
-    Check("past_end", "memory of others: comparisons with the size", &[
+    Check("past_end: memory of others: comparisons with the size", &[
         Sigbus,
         NoFramePastEnd,
         Get(File, PastEnd, ZERO),
@@ -191,12 +198,12 @@ pub const CHECKS: [Check; 23] = [
     ]),
     // TRANSLATE tells the truth where the truth is known: of memory of the program's own. A driver
     // that always says what would be right is not believed in what follows.
-    Check("translate_known", "cannot be trusted: TRANSLATE", &[
+    Check("translate_known: cannot be trusted: TRANSLATE", &[
         KnownMemory,
     ]),
     // The CPU translates user space's mappings to the memory type that the device's coherency
     // demands: in the first and the last page, for loads and for stores.
-    Check("attribute_user", "stale data: vm_page_prot, dma-coherent", &[
+    Check("attribute_user: stale data: vm_page_prot, dma-coherent", &[
         Map(First),
         Map(Second),
         Attributes(First),
@@ -204,16 +211,16 @@ pub const CHECKS: [Check; 23] = [
     ]),
     // So it does with the kernel's own mapping: otherwise one frame is accessed by two types, and
     // one of the two may miss what the other stores.
-    Check("attribute_kernel", "stale data: dma-coherent in the tree", &[
+    Check("attribute_kernel: stale data: dma-coherent in the tree", &[
         Attributes(Kernel),
     ]),
     // A mapping that was made to be read cannot be written to, by the CPU's word.
-    Check("read_only", "unwanted stores: vm_page_prot", &[
+    Check("read_only: unwanted stores: vm_page_prot", &[
         ReadOnly,
     ]),
     // Each page is where it is said to be: both mappings as pagemap says, the kernel's as FRAME
     // says. That pagemap and FRAME agree, `pagemap_kernel` looks at.
-    Check("walk_frames", "frames differ: TLB invalidation, FRAME", &[
+    Check("walk_frames: frames differ: TLB invalidation, FRAME", &[
         Map(First),
         Map(Second),
         Frames(Walk(First), Pagemap(First)),
@@ -223,8 +230,8 @@ pub const CHECKS: [Check; 23] = [
     // A bus master writes a number that its own side has chosen, and both mappings show it, with
     // no other call; and nothing but it: at the first page, across a border of two, up to the last
     // byte.
-    Check("master_fill", "stale data: dma-coherent, dma-ranges, IOMMU", &[
-        Able(MASTER_FILL),
+    Check("master_fill: stale data: dma-coherent, dma-ranges, IOMMU", &[
+        Able(MASTER_FILL as u8),
         Map(First),
         Map(Second),
         Put(First, All, FILLED),
@@ -233,8 +240,8 @@ pub const CHECKS: [Check; 23] = [
         Get(Second, All, FILLED),
     ]),
     // It reads what was stored, and writes the same elsewhere.
-    Check("master_copy", "stale data: dma-coherent, dma-ranges, IOMMU", &[
-        Able(MASTER_COPY),
+    Check("master_copy: stale data: dma-coherent, dma-ranges, IOMMU", &[
+        Able(MASTER_COPY as u8),
         Map(First),
         Map(Second),
         Put(First, All, COPIED),
@@ -243,7 +250,7 @@ pub const CHECKS: [Check; 23] = [
         Get(Second, All, COPIED),
     ]),
     // What makes no sense is refused, and nothing is written then.
-    Check("master_refuses", "wild writes: range checks of requests", &[
+    Check("master_refuses: wild writes: range checks of requests", &[
         Able(0),
         Map(First),
         Map(Second),
@@ -253,28 +260,28 @@ pub const CHECKS: [Check; 23] = [
     ]),
     // A task on another CPU that looks all the time sees each byte as it was or as it is written,
     // never anything else, and soon the latter.
-    Check("master_polled", "late or torn data: memory type, interconnect", &[
-        Able(MASTER_FILL),
+    Check("master_polled: late or torn data: memory type, interconnect", &[
+        Able(MASTER_FILL as u8),
         Map(First),
         Map(Second),
         Polled,
     ]),
     // What a task stores before a flag, the kernel finds there when it sees the flag, on another
     // CPU and by its own mapping; and the other way round.
-    Check("litmus_kernel", "order is lost: memory types of both sides", &[
+    Check("litmus_kernel: order is lost: memory types of both sides", &[
         Map(First),
         Map(Second),
         Messages(true),
     ]),
     // So do two tasks, each by a mapping of its own.
-    Check("litmus_user", "order is lost: memory type, shareability", &[
+    Check("litmus_user: order is lost: memory type, shareability", &[
         Map(First),
         Map(Second),
         Messages(false),
     ]),
     // After `munmap` the addresses are gone, and all else stays: another mapping, the data, and
     // the device's readiness to be mapped anew.
-    Check("munmap", "areas stay or take others along: reference counts", &[
+    Check("munmap: areas stay or take others along: reference counts", &[
         Map(First),
         Map(Second),
         Map(Third),
@@ -286,7 +293,7 @@ pub const CHECKS: [Check; 23] = [
     ]),
     // When the device is unbound nobody keeps a mapping, in this process or in another one; bound
     // again, it has nothing of what was stored.
-    Check("revoked", "use after free: unmap_mapping_range() at unbind", &[
+    Check("revoked: use after free: unmap_mapping_range() at unbind", &[
         Map(First),
         Map(Second),
         Put(First, All, REVOKED),
@@ -297,7 +304,7 @@ pub const CHECKS: [Check; 23] = [
     // The kernel has logged no warning, nor worse, since the program started or, of a later
     // device, since this check of the one before. Last, so that it has the effects of all others
     // before it.
-    Check("kernel_log", "the kernel complains: its log", &[
+    Check("kernel_log: the kernel complains: its log", &[
         NoComplaint,
     ]),
 ];
@@ -326,7 +333,7 @@ enum Step {
     /// A mapping to be read is not writable.
     ReadOnly,
     /// There is a bus master with these abilities; else the check is skipped.
-    Able(u32),
+    Able(u8),
     /// It writes the nonce to some places, or data from some places to others: [`Get`] then looks
     /// for that, too.
     Filled,
@@ -508,7 +515,7 @@ pub struct Context<'s, S: System> {
     info: Info,
     page: u64,
     master: Result<Master, Errno>,
-    nonce: Nonce,
+    data: Data,
     /// What the bus master has written in this check.
     patches: [Patch; PATCHES],
     /// The memory type of user space's mappings and of the kernel's, as last seen.
@@ -557,7 +564,7 @@ impl<'s, S: System> Context<'s, S> {
             path,
             may_unbind,
             master: asked.map(|()| master),
-            nonce: Nonce::NONE,
+            data: Data::NONE,
             patches: [Patch::NONE; PATCHES],
             device,
             mappings: [None, None, None],
@@ -590,7 +597,7 @@ impl<'s, S: System> Context<'s, S> {
 
     /// Makes a check.
     pub fn run(&mut self, check: &Check) -> Result<(), Stop> {
-        let result = check.2.iter().try_for_each(|step| self.step(*step));
+        let result = check.1.iter().try_for_each(|step| self.step(*step));
         self.mappings = [None, None, None];
         self.patches = [Patch::NONE; PATCHES];
         result
@@ -612,7 +619,7 @@ impl<'s, S: System> Context<'s, S> {
             KnownMemory => self.known_memory(),
             Attributes(way) => self.attributes(way),
             ReadOnly => self.read_only(),
-            Able(abilities) => self.able(abilities),
+            Able(abilities) => self.able(abilities.into()),
             Filled => self.filled(),
             Copied => self.copied(),
             Refused => self.refused(),
@@ -655,8 +662,8 @@ impl<'s, S: System> Context<'s, S> {
     }
 
     fn apart(&mut self) -> Result<(), Stop> {
-        for way in [First, Second] {
-            self.load(way, 0, &mut [0])?;
+        for way in &[First, Second] {
+            self.load(*way, 0, &mut [0])?;
         }
         let (one, other) = (
             self.mapping(First).address(),
@@ -860,10 +867,10 @@ impl<'s, S: System> Context<'s, S> {
             .unmap()
             .map_err(|errno| self.finding.refused("munmap", errno))?;
         // While nothing has been mapped in its place.
-        for at in [0, self.info.size - 1] {
-            let touch = gone.load(at, &mut [0]);
+        for at in &[0, self.info.size - 1] {
+            let touch = gone.load(*at, &mut [0]);
             self.finding
-                .equal("load after munmap", at, touch, Signal::Segv)?;
+                .equal("load after munmap", *at, touch, Signal::Segv)?;
         }
         Ok(())
     }
@@ -892,9 +899,11 @@ impl<'s, S: System> Context<'s, S> {
 
     fn no_map_past_end(&mut self) -> Result<(), Stop> {
         let (size, page) = (self.info.size, self.page);
-        // The first is far beyond.
-        for (offset, length) in [
-            (size << 8, page),
+        // The first is far beyond, but no further than 32-bit kernels count bytes: they would
+        // refuse it without a word to the driver.
+        let far = (size << 8).min(1 << (usize::BITS - 1)).max(size);
+        for &(offset, length) in &[
+            (far, page),
             (size, page),
             (size - page, 2 * page),
             (0, size + page),

@@ -192,6 +192,10 @@ pub(crate) enum Lie {
     NoMaster,
     MasterCannotFill,
     MasterCannotCopy,
+    /// No lie: it answers like the firmware of a Raspberry Pi.
+    MasterIsFirmware,
+    /// Such an answer has another code.
+    FirmwareErrs,
     /// Asking for it fails.
     MasterFails(Errno),
     /// Its alignment is no power of two.
@@ -326,8 +330,9 @@ impl State {
             name: *b"fake\0\0\0\0\0\0\0\0\0\0\0\0",
             abilities: MASTER_FILL | MASTER_COPY,
             alignment: 4,
-            max_fill: NONCE.len() as u64,
+            max_fill: self.data().len() as u64,
             max_copy: MOST_COPIED,
+            data: u32::from(self.is_firmware()),
             reserved: 0,
         };
         match self.lie {
@@ -347,6 +352,43 @@ impl State {
         Ok(master)
     }
 
+    /// Whether the bus master is the firmware of a Raspberry Pi.
+    fn is_firmware(&self) -> bool {
+        self.lies(Lie::MasterIsFirmware) || self.lies(Lie::FirmwareErrs)
+    }
+
+    /// What the bus master writes.
+    fn data(&self) -> Vec<u8> {
+        if !self.is_firmware() {
+            return NONCE.to_vec();
+        }
+        let (line, code) = match self.lie {
+            Some(Lie::FirmwareErrs) => (self.command_line(), 1 << 31 | 1),
+            _ => (self.command_line(), 1 << 31),
+        };
+        let room = line.len().next_multiple_of(4);
+        let whole = (24 + room).next_multiple_of(16);
+        let words = [whole, code, 0x5_0001, room, 1 << 31 | line.len()];
+        let mut data: Vec<u8> = words
+            .iter()
+            .flat_map(|word| (*word as u32).to_le_bytes())
+            .chain(line)
+            .collect();
+        data.resize(whole, 0);
+        data
+    }
+
+    /// The kernel's.
+    fn command_line(&self) -> Vec<u8> {
+        let mut line = b"quiet faultline.nonce=".to_vec();
+        match self.lie {
+            Some(Lie::NoNonce) => line.clear(),
+            Some(Lie::OtherNonce) => line.extend(NONCE.iter().rev()),
+            _ => line.extend(NONCE),
+        }
+        line
+    }
+
     /// Whether a part of the buffer can be asked for.
     fn judge_part(&self, at: u64, length: u64) -> Result<(), Errno> {
         let inside = at.checked_add(length).is_some_and(|end| end <= self.size);
@@ -361,22 +403,22 @@ impl State {
     fn judge_fill(&self, fill: &Fill) -> Result<u64, Errno> {
         match self.lie {
             Some(Lie::NoMaster) => return Err(Errno::NODATA),
-            Some(Lie::MasterCannotFill) => return Err(Errno::OPNOTSUPP),
             Some(Lie::MasterTakesAll | Lie::MasterTriesAll) => {}
             _ if fill.reserved != 0 => return Err(Errno::INVAL),
+            Some(Lie::MasterCannotFill) => return Err(Errno::OPNOTSUPP),
             _ => {}
         }
         self.judge_part(fill.offset, fill.length)?;
         let more = u64::from(self.lies(Lie::FillSaysMore));
-        Ok(fill.length.min(NONCE.len() as u64) + more)
+        Ok(fill.length.min(self.data().len() as u64) + more)
     }
 
     fn judge_copy(&self, copy: &Copy) -> Result<(), Errno> {
         match self.lie {
             Some(Lie::NoMaster) => return Err(Errno::NODATA),
-            Some(Lie::MasterCannotCopy) => return Err(Errno::OPNOTSUPP),
             Some(Lie::MasterTakesAll | Lie::MasterTriesAll) => {}
             _ if copy.reserved != 0 => return Err(Errno::INVAL),
+            Some(Lie::MasterCannotCopy) => return Err(Errno::OPNOTSUPP),
             _ => {}
         }
         self.judge_part(copy.source, copy.length)?;
@@ -397,7 +439,7 @@ impl State {
             Some(Lie::MasterElsewhere) => at = (at + PAGE) % (self.size - length),
             _ => {}
         }
-        let fill_overruns = self.lies(Lie::FillOverruns) && data == NONCE;
+        let fill_overruns = self.lies(Lie::FillOverruns) && data == self.data();
         let overruns = fill_overruns || self.lies(Lie::MasterOverruns);
         let to = &mut self.memory[..self.size as usize];
         let places = to.iter_mut().skip(at as usize);
@@ -586,12 +628,7 @@ impl System for Machine {
     }
 
     fn command_line(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let mut line = b"quiet faultline.nonce=".to_vec();
-        match self.state.borrow().lie {
-            Some(Lie::NoNonce) => line.clear(),
-            Some(Lie::OtherNonce) => line.extend(NONCE.iter().rev()),
-            _ => line.extend(NONCE),
-        }
+        let line = self.state.borrow().command_line();
         buffer[..line.len()].copy_from_slice(&line);
         Ok(line.len())
     }
@@ -818,7 +855,8 @@ impl Device for File {
                     step_task(&self.state);
                     state = self.state.borrow_mut();
                 }
-                state.put(fill.offset, NONCE, fill.length);
+                let data = state.data();
+                state.put(fill.offset, &data, fill.length);
                 Ok(())
             }
             Call::Copy(copy) => {

@@ -88,7 +88,9 @@ pub enum Job {
         ready: u64,
         /// How many,
         length: usize,
-        /// what they are at last; at first they are the complement,
+        /// what they are at first,
+        old: [u8; MOST_BYTES],
+        /// what they are at last, each another,
         new: [u8; MOST_BYTES],
         /// and which of them are already, by bits.
         come: u64,
@@ -119,15 +121,17 @@ pub enum Job {
 
 impl Job {
     /// Looks at bytes until each has become what it is to become: none is ever anything but that
-    /// or its complement, which it is at first, and none goes back.
-    pub fn poll(at: u64, ready: u64, bytes: &[u8]) -> Self {
-        let mut new = [0; MOST_BYTES];
-        let length = bytes.len().min(MOST_BYTES);
-        new[..length].copy_from_slice(&bytes[..length]);
+    /// or what it is at first, and none goes back.
+    pub fn poll(at: u64, ready: u64, was: &[u8], becomes: &[u8]) -> Self {
+        let (mut old, mut new) = ([0; MOST_BYTES], [0; MOST_BYTES]);
+        let length = becomes.len().min(was.len()).min(MOST_BYTES);
+        old[..length].copy_from_slice(&was[..length]);
+        new[..length].copy_from_slice(&becomes[..length]);
         Self::Poll {
             at,
             ready,
             length,
+            old,
             new,
             come: 0,
         }
@@ -197,6 +201,7 @@ impl Job {
                 at,
                 ready,
                 length,
+                old,
                 new,
                 come,
             } => {
@@ -204,12 +209,12 @@ impl Job {
                 let bytes = &mut bytes[..*length];
                 for look in 0..LOOKS {
                     mapping.load(*at, bytes)?;
-                    for (index, (seen, new)) in bytes.iter().zip(new.iter()).enumerate() {
+                    for (index, seen) in bytes.iter().enumerate() {
                         let is_there = *come >> index & 1 != 0;
-                        if seen == new {
+                        if *seen == new[index] {
                             *come |= 1 << index;
-                        } else if is_there || *seen != !new {
-                            return Ok(Look::Done(byte(*at, index, *seen, *new)));
+                        } else if is_there || *seen != old[index] {
+                            return Ok(Look::Done(byte(*at, index, *seen, new[index])));
                         }
                     }
                     if *come == u64::MAX >> (MOST_BYTES - *length) {
@@ -279,7 +284,7 @@ impl Job {
         match self {
             Self::Poll { at, new, come, .. } => {
                 let index = come.trailing_ones() as usize % MOST_BYTES;
-                let seen = mapping.load_byte(at + index as u64).unwrap_or(!new[index]);
+                let seen = mapping.load_byte(at + index as u64).unwrap_or(0);
                 byte(*at, index, seen, new[index])
             }
             Self::Hold { .. } => Tally {

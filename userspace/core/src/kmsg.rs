@@ -36,7 +36,7 @@ pub fn complaint(record: &[u8]) -> Option<&[u8]> {
 }
 
 /// What is before the first of these bytes, and what is after it.
-fn cut(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+pub(crate) fn cut(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
     let index = bytes.iter().position(|byte| *byte == at)?;
     Some((&bytes[..index], &bytes[index + 1..]))
 }

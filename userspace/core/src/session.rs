@@ -75,10 +75,10 @@ impl<'a, S: System> Session<'a, S> {
                 };
                 counts.0[outcome as usize] += 1;
                 if outcome == Outcome::Fail {
-                    self.failures.add(name, check.0);
+                    self.failures.add(name, check.name());
                     self.failed |= 1 << number;
                 }
-                conclude(&mut group, outcome, check.0.as_bytes(), context.finding());
+                conclude(&mut group, outcome, check.name(), context.finding());
             }
             let info = context.info();
             let [user, kernel] = context.types();
@@ -99,7 +99,7 @@ impl<'a, S: System> Session<'a, S> {
         } else {
             // It cannot be opened, or is none: one check, which failed.
             counts.0[Outcome::Fail as usize] = 1;
-            self.failures.add(name, "open");
+            self.failures.add(name, b"open");
             conclude(&mut self.report, Outcome::Fail, name, &finding);
         }
         for (total, count) in self.counts.0.iter_mut().zip(&counts.0) {
@@ -115,8 +115,7 @@ impl<'a, S: System> Session<'a, S> {
         out.text(HEADING).show(&self.table);
         for (number, check) in CHECKS.iter().enumerate() {
             if self.failed >> number & 1 != 0 {
-                out.text("# ").text(check.0).text(": ").text(check.1);
-                out.text("\n");
+                out.text("# ").text(check.0).text("\n");
             }
         }
         let out = self.report.out().form(
@@ -179,7 +178,7 @@ struct Failures {
 }
 
 impl Failures {
-    fn add(&mut self, device: &[u8], check: &str) {
+    fn add(&mut self, device: &[u8], check: &[u8]) {
         // A name is shown in as many bytes as it has.
         let length = device.len() + check.len() + ", : ".len();
         if self.unnamed > 0 || length > self.names.room() {
@@ -192,7 +191,7 @@ impl Failures {
             .text(separator)
             .printable(device)
             .text(": ")
-            .text(check);
+            .printable(check);
     }
 
     /// Ends a line with them.

@@ -248,15 +248,21 @@ fn out_of_range(c: &mut Context<'_>) -> Result<(), Stop> {
 
     let file = c.open()?;
     let (size, page) = (c.target.size, c.page());
-    // The last page that a file's offset, 64 bits of bytes, can name.
-    let last = u64::MAX - (page - 1);
+    // The last page of a device that mmap() lets a driver know of: it counts bytes in a `usize`.
+    let last = usize::MAX as u64 - (page - 1);
+    let half = 1 << (usize::BITS - 1);
+    let beyond_32_bits = if last >> 32 == 0 {
+        OVERFLOW
+    } else {
+        Errno::INVAL
+    };
     for (offset, length, want) in [
         (size, page, Errno::INVAL),
         (size - page, 2 * page, Errno::INVAL),
         (0, size + page, Errno::INVAL),
-        (1 << 32, page, Errno::INVAL),
-        (1 << 44, page, Errno::INVAL),
-        (1 << 63, page, Errno::INVAL),
+        (1 << 32, page, beyond_32_bits),
+        (1 << 43, page, beyond_32_bits),
+        (half, page, Errno::INVAL),
         (last - page, page, Errno::INVAL),
         (last - size, size, Errno::INVAL),
         // mmap() itself sees that these go round.
@@ -557,11 +563,12 @@ fn debugger(c: &mut Context<'_>) -> Result<(), Stop> {
         }
         let word = tagged(number).to_ne_bytes();
         let written = rustix::io::pwrite(&memory, &word, address + offset);
-        c.same(
-            "write to /proc/PID/mem",
-            written.map(|n| n as u64).map_err(crate::world::errno),
-            8,
-        )?;
+        let written = written.map(|n| n as u64).map_err(crate::world::errno);
+        // The one architecture here without HAVE_IOREMAP_PROT, by which the kernel asks drivers.
+        if cfg!(target_arch = "arm") && written == Err(Errno::IO) {
+            return Err(Stop::Skip("debuggers do not see such memory on ARM"));
+        }
+        c.same("write to /proc/PID/mem", written, 8)?;
         c.read_word(&mut file, offset, tagged(number))?;
         let written = file.write_at(offset, &tagged(number + 10).to_ne_bytes());
         c.same("write()", written, 8)?;

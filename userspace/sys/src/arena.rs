@@ -16,6 +16,7 @@ use rustix::mm::{self, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 
 use crate::call::{self, call};
 use crate::fault::Watch;
+use crate::memory::map_file;
 use crate::{arch, errno};
 
 /// What an area may be used for: any of these, joined by `|`.
@@ -76,7 +77,7 @@ pub enum Nowhere {
     Null,
     /// The last one there is.
     Last,
-    /// The lowest one of the kernel's half.
+    /// One of the kernel's.
     Kernel,
 }
 
@@ -167,8 +168,7 @@ impl Arena {
                 Sharing::Populated => MapFlags::SHARED | MapFlags::POPULATE,
             };
         // SAFETY: by the invariant nothing but what this value has put there is in the range.
-        let mapped = unsafe { mm::mmap(pointer, length as usize, protection, flags, file, offset) };
-        mapped.map(drop).map_err(errno)
+        unsafe { map_file(pointer, length as usize, protection, flags, file, offset) }.map(drop)
     }
 
     /// Maps memory that is nothing but memory.
@@ -311,18 +311,19 @@ impl Arena {
 
     fn transfer(
         &self,
-        number: usize,
+        number: u32,
         at: u64,
         length: u64,
         file: impl AsFd,
         offset: u64,
     ) -> Result<u64, Errno> {
         let (file, pointer) = (file.as_fd().as_raw_fd() as usize, self.pointer(at, length));
+        let [first, second, third] = arch::file_offset(offset);
         // SAFETY: the calls read or write the range, in which there is no Rust object.
         let length = unsafe {
             call(
                 number,
-                &[file, pointer.addr(), length as usize, offset as usize],
+                &[file, pointer.addr(), length as usize, first, second, third],
             )
         };
         length.map(|length| length as u64)

@@ -1,28 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! System calls that take addresses as they come, where a safe wrapper would want references.
-//!
-//! The numbers are those of include/uapi/asm-generic/unistd.h, which arm64 and every architecture
-//! since have in common.
 
 use faultline_core::errno::Errno;
 
 use crate::{arch, errno};
 
-pub(crate) const IOCTL: usize = 29;
-pub(crate) const READ: usize = 63;
-pub(crate) const WRITE: usize = 64;
-pub(crate) const PREAD: usize = 67;
-pub(crate) const PWRITE: usize = 68;
-pub(crate) const VMSPLICE: usize = 75;
-pub(crate) const EXIT: usize = 93;
-pub(crate) const CLOCK_GETTIME: usize = 113;
-pub(crate) const SYSLOG: usize = 116;
-pub(crate) const SET_SCHEDULER: usize = 119;
-pub(crate) const CLONE: usize = 220;
-pub(crate) const MADVISE: usize = 233;
-pub(crate) const PROCESS_VM_READ: usize = 270;
-pub(crate) const PROCESS_VM_WRITE: usize = 271;
+pub(crate) use crate::arch::CLOCK_GETTIME;
+pub(crate) use linux_raw_sys::general::{
+    __NR_ioctl as IOCTL, __NR_madvise as MADVISE, __NR_pread64 as PREAD,
+    __NR_process_vm_readv as PROCESS_VM_READ, __NR_process_vm_writev as PROCESS_VM_WRITE,
+    __NR_pwrite64 as PWRITE, __NR_read as READ, __NR_sched_setscheduler as SET_SCHEDULER,
+    __NR_syslog as SYSLOG, __NR_vmsplice as VMSPLICE, __NR_write as WRITE,
+};
 
 /// Of `syslog()`: the action that sets which messages the console shows, and the first level that it
 /// then does not (include/linux/syslog.h, include/linux/kern_levels.h).
@@ -43,7 +33,7 @@ pub(crate) fn of_result(result: isize) -> Errno {
 /// # Safety
 ///
 /// As for [`arch::system_call`].
-pub(crate) unsafe fn call(number: usize, given: &[usize]) -> Result<usize, Errno> {
+pub(crate) unsafe fn call(number: u32, given: &[usize]) -> Result<usize, Errno> {
     let mut arguments = [0; 6];
     arguments[..given.len()].copy_from_slice(given);
     // SAFETY: as the caller vouches.

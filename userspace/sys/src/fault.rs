@@ -10,8 +10,10 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 
 use faultline_core::device::{Fault, Signal};
-use origin::signal::{sigaction, Sigaction, SigactionFlags, Sighandler, Siginfo, SIG_DFL};
-use rustix::runtime::KernelSigSet;
+use rustix::runtime::{
+    kernel_sigaction, KernelSigSet, KernelSigaction, KernelSigactionFlags, KernelSighandler,
+    Siginfo, Signal as Number, KERNEL_SIG_DFL,
+};
 
 use crate::arch;
 
@@ -23,8 +25,8 @@ static LENGTH: AtomicUsize = AtomicUsize::new(0);
 static SIGNAL: AtomicU8 = AtomicU8::new(0);
 static ADDRESS: AtomicUsize = AtomicUsize::new(0);
 
-const SIGBUS: u8 = origin::signal::Signal::BUS.as_raw() as u8;
-const SIGSEGV: u8 = origin::signal::Signal::SEGV.as_raw() as u8;
+const SIGBUS: u8 = Number::BUS.as_raw() as u8;
+const SIGSEGV: u8 = Number::SEGV.as_raw() as u8;
 
 /// Takes charge of SIGBUS and SIGSEGV.
 pub fn install() {
@@ -47,16 +49,18 @@ pub fn install() {
 ///
 /// It must be right to call the handler whenever such a signal comes.
 #[inline(never)]
-unsafe fn answer_by(handler: Sighandler) {
-    for signal in &[origin::signal::Signal::BUS, origin::signal::Signal::SEGV] {
-        let action = Sigaction {
+unsafe fn answer_by(handler: KernelSighandler) {
+    for signal in &[Number::BUS, Number::SEGV] {
+        let action = KernelSigaction {
             sa_handler_kernel: handler,
-            sa_flags: SigactionFlags::SIGINFO,
+            sa_flags: KernelSigactionFlags::SIGINFO,
+            // The kernel has its own way to return from a handler (the vDSO, on ARM its page of
+            // trampolines).
             sa_restorer: None,
             sa_mask: KernelSigSet::empty(),
         };
         // SAFETY: as the caller vouches.
-        let done = unsafe { sigaction(*signal, Some(action)) };
+        let done = unsafe { kernel_sigaction(*signal, Some(action)) };
         debug_assert!(done.is_ok(), "the signals exist and can be caught");
     }
 }
@@ -121,7 +125,7 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut Siginfo, context: *mut c
         // Not ours. The default action is set and the instruction runs again: this time the
         // signal kills, and says where.
         // SAFETY: the default action runs no code of this program.
-        unsafe { answer_by(SIG_DFL) };
+        unsafe { answer_by(KERNEL_SIG_DFL) };
         return;
     }
     if SIGNAL.load(Relaxed) == 0 {

@@ -12,6 +12,7 @@
 #![warn(unreachable_pub)]
 
 #[cfg_attr(target_arch = "aarch64", path = "arch/aarch64.rs")]
+#[cfg_attr(target_arch = "arm", path = "arch/arm.rs")]
 mod arch;
 
 pub mod arena;

@@ -9,7 +9,7 @@ use core::slice;
 
 use faultline_core::device::{Fault, Mapping, Unmapped};
 use faultline_core::errno::Errno;
-use rustix::fd::BorrowedFd;
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::mm::{mmap, mmap_anonymous, munmap, MapFlags, ProtFlags};
 
 use crate::arch;
@@ -79,6 +79,31 @@ impl Range {
     }
 }
 
+/// `mmap()` of a file.
+///
+/// Where there is `mmap2()` instead, which counts the offset in units, rustix drops what is left over
+/// and maps another place than the one that was asked for. Here that is refused, as it is elsewhere.
+///
+/// # Safety
+///
+/// As for [`mmap`].
+pub(crate) unsafe fn map_file(
+    start: *mut c_void,
+    length: usize,
+    protection: ProtFlags,
+    flags: MapFlags,
+    file: impl AsFd,
+    offset: u64,
+) -> Result<*mut c_void, Errno> {
+    const UNIT: u64 = 4096;
+
+    if cfg!(target_pointer_width = "32") && offset % UNIT != 0 {
+        return Err(Errno::INVAL);
+    }
+    // SAFETY: as the caller vouches.
+    unsafe { mmap(start, length, protection, flags, file, offset) }.map_err(errno)
+}
+
 /// How many of some bytes are accessed at once: a word's, where one begins and ends among them.
 fn access(pointer: *mut u8, length: usize) -> usize {
     if pointer.cast::<u64>().is_aligned() && length >= WORD {
@@ -100,8 +125,8 @@ impl Area {
         let length = usize::try_from(length).map_err(|_| Errno::NOMEM)?;
         // SAFETY: the kernel is free to choose the address (there is no `MAP_FIXED` and no hint),
         // and so takes one where nothing is.
-        let start = unsafe { mmap(null_mut(), length, protection, flags, file, offset) };
-        let start = start.map_err(errno)?.cast();
+        let start = unsafe { map_file(null_mut(), length, protection, flags, file, offset) }?;
+        let start = start.cast();
         // INVARIANT: `mmap` gave this range, and only this value knows of it.
         Ok(Self {
             area: Range { start, length },

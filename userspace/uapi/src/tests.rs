@@ -93,7 +93,8 @@ layout!(master_has_the_same_layout_on_every_abi: Master, 48, {
     alignment: 20,
     max_fill: 24,
     max_copy: 32,
-    reserved: 40,
+    data: 40,
+    reserved: 44,
 });
 
 layout!(fill_has_the_same_layout_on_every_abi: Fill, 24, {

@@ -114,7 +114,7 @@ impl<S: System> Context<'_, S> {
     pub(super) fn known_memory(&mut self) -> Result<(), Stop> {
         let known = self.system.known_memory();
         let addresses = [known.variable, known.constant, known.nothing];
-        for ((whats, flags), address) in KNOWN.iter().zip(addresses) {
+        for ((whats, flags), &address) in KNOWN.iter().zip(&addresses) {
             for (request, flags) in REQUESTS.iter().zip(flags) {
                 let answer = self.translate(NOWHERE, address, *request)?;
                 self.judge_type(whats, NOWHERE, &answer, *flags, Value::WRITE_BACK)?;
@@ -132,8 +132,8 @@ impl<S: System> Context<'_, S> {
 
     pub(super) fn attributes(&mut self, way: Way) -> Result<(), Stop> {
         let whats = &MAPPINGS[(way as usize).min(MAPPINGS.len() - 1)];
-        for at in [0, self.info.size - self.page] {
-            for request in REQUESTS {
+        for &at in &[0, self.info.size - self.page] {
+            for &request in &REQUESTS {
                 let answer = if way == Way::Kernel {
                     self.translate(at, at, request | TRANSLATE_KERNEL)?
                 } else {
@@ -173,7 +173,7 @@ impl<S: System> Context<'_, S> {
         let touch = mapping.load(last, &mut [0]);
         self.finding
             .equal("load by it", last, touch, Value::NO_SIGNAL)?;
-        for (request, flags) in REQUESTS.into_iter().zip([READABLE, NOTHING]) {
+        for (&request, &flags) in REQUESTS.iter().zip(&[READABLE, NOTHING]) {
             let answer = self.translate(last, mapping.address() + last, request)?;
             let what = "TRANSLATE of a read-only mapping: flags";
             self.finding.equal(what, last, answer.flags, flags)?;

@@ -3,10 +3,12 @@
 //! Data that a bus master moves: FAULTLINE_IOC_FILL and FAULTLINE_IOC_COPY.
 //!
 //! What the master writes is chosen by its own side: a number that is another one in each boot, and
-//! that the kernel's command line tells, which has nothing to do with the buffer. Finding it in a
-//! mapping takes the master, the right address, and memory in which the CPU sees what it writes.
+//! that the kernel's command line tells; or the command line itself, as the firmware of a Raspberry Pi
+//! knows it. The kernel has it from the device tree, which has nothing to do with the buffer. Finding
+//! it in a mapping takes the master, the right address, and memory in which the CPU sees what it
+//! writes.
 
-use faultline_uapi::{Copy, Fill, Master, MASTER_COPY, MASTER_FILL};
+use faultline_uapi::{Copy, Fill, Master, MASTER_COPY, MASTER_DATA_COMMAND_LINE, MASTER_FILL};
 
 use super::{Context, Pattern, Point, Way};
 use crate::device::{Call, Device, System};
@@ -26,7 +28,13 @@ const DATA: Pattern = Pattern::new(15);
 /// How many places there are, each with a source, that differ from the rest of the buffer.
 pub(super) const PATCHES: usize = 6;
 
-/// What is in such a place: bytes of the nonce, or of what is copied.
+/// The most that a bus master is expected to write: a firmware's answer with a long command line.
+const MOST_DATA: usize = 1024;
+
+/// Where the text is in a firmware's answer, which has five words in front of it.
+const TEXT: usize = 20;
+
+/// What is in such a place: bytes of the master's data, or of what is copied.
 #[derive(Clone, Copy)]
 pub(super) struct Patch {
     at: u64,
@@ -43,28 +51,44 @@ impl Patch {
     };
 }
 
-/// The number that the bus master writes, as text.
-pub(super) struct Nonce {
-    bytes: [u8; MOST_BYTES],
+/// What the bus master writes.
+pub(super) struct Data {
+    bytes: [u8; MOST_DATA],
     length: usize,
 }
 
-impl Nonce {
+impl Data {
     pub(super) const NONE: Self = Self {
-        bytes: [0; MOST_BYTES],
+        bytes: [0; MOST_DATA],
         length: 0,
     };
 
-    /// Finds it among the words of a command line.
-    fn find(&mut self, line: &[u8]) -> bool {
+    /// Finds a nonce among the words of a command line.
+    fn nonce(&mut self, line: &[u8]) {
         let words = line.split(|byte| byte.is_ascii_whitespace());
         for nonce in words.filter_map(|word| word.strip_prefix(NONCE)) {
-            if let Some(bytes) = self.bytes.get_mut(..nonce.len()) {
-                bytes.copy_from_slice(nonce);
+            if nonce.len() <= MOST_BYTES {
+                self.bytes[..nonce.len()].copy_from_slice(nonce);
                 self.length = nonce.len();
             }
         }
-        self.length > 0
+    }
+
+    /// Makes a firmware's answer of a command line; see [`MASTER_DATA_COMMAND_LINE`].
+    fn answer(&mut self, line: &[u8]) {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let room = line.len().next_multiple_of(4);
+        let whole = (TEXT + room + 4).next_multiple_of(16);
+        let Some(bytes) = self.bytes.get_mut(..whole) else {
+            return;
+        };
+        let marked = 1 << 31 | line.len() as u32;
+        let words = [whole as u32, 1 << 31, 0x0005_0001, room as u32, marked];
+        for (to, from) in bytes.chunks_mut(4).zip(words) {
+            to.copy_from_slice(&from.to_le_bytes());
+        }
+        bytes[TEXT..][..line.len()].copy_from_slice(line);
+        self.length = whole;
     }
 
     fn bytes(&self) -> &[u8] {
@@ -75,9 +99,9 @@ impl Nonce {
 /// A place: so many units of the master's alignment from the start, or from the end.
 type At = (Point, i8);
 
-/// A request that must be refused: COPY or FILL, where from, where to, how many units, what is in
-/// the reserved field, and why.
-type Refusal = (bool, At, At, i8, u8, Errno);
+/// A request that must be refused: COPY or FILL, where from, where to, how many units, and what is
+/// in the reserved field.
+type Refusal = (bool, At, At, i8, u8);
 
 /// One more than the master takes at once.
 const TOO_LONG: i8 = i8::MAX;
@@ -87,21 +111,21 @@ const START: At = (Point::Start, 0);
 #[rustfmt::skip] // A table.
 const REFUSALS: [Refusal; 13] = [
     // FILL: past the end, across it, around the end of all numbers, more than there is of anything.
-    (false, START,            (Point::End, 0),    1,  0, Errno::INVAL),
-    (false, START,            (Point::End, -1),   2,  0, Errno::INVAL),
-    (false, START,            (Point::Start, -1), 2,  0, Errno::INVAL),
-    (false, START,            START,              -1, 0, Errno::INVAL),
+    (false, START,            (Point::End, 0),    1,  0),
+    (false, START,            (Point::End, -1),   2,  0),
+    (false, START,            (Point::Start, -1), 2,  0),
+    (false, START,            START,              -1, 0),
     // Nothing; something that later versions may know.
-    (false, START,            START,              0,  0, Errno::INVAL),
-    (false, START,            START,              1,  1, Errno::INVAL),
+    (false, START,            START,              0,  0),
+    (false, START,            START,              1,  1),
     // COPY: the same of either end.
-    (true,  (Point::End, 0),  START,              1,  0, Errno::INVAL),
-    (true,  (Point::End, -1), START,              2,  0, Errno::INVAL),
-    (true,  START,            (Point::End, 0),    1,  0, Errno::INVAL),
-    (true,  START,            (Point::End, -1),   2,  0, Errno::INVAL),
-    (true,  START,            START,              0,  0, Errno::INVAL),
-    (true,  START,            (Point::Start, 1),  1,  1, Errno::INVAL),
-    (true,  START,            START,       TOO_LONG,  0, Errno::MSGSIZE),
+    (true,  (Point::End, 0),  START,              1,  0),
+    (true,  (Point::End, -1), START,              2,  0),
+    (true,  START,            (Point::End, 0),    1,  0),
+    (true,  START,            (Point::End, -1),   2,  0),
+    (true,  START,            START,              0,  0),
+    (true,  START,            (Point::Start, 1),  1,  1),
+    (true,  START,            START,       TOO_LONG,  0),
 ];
 
 impl<S: System> Context<'_, S> {
@@ -134,13 +158,20 @@ impl<S: System> Context<'_, S> {
         let mut line = [0; COMMAND_LINE];
         let length = self.system.command_line(&mut line);
         let length = length.map_err(|errno| self.finding.refused("/proc/cmdline", errno))?;
-        let found = u64::from(self.nonce.find(&line[..length]));
-        let what = "faultline.nonce= on the kernel's command line";
+        let line = &line[..length];
+        let what = if master.data == MASTER_DATA_COMMAND_LINE {
+            self.data.answer(line);
+            "a kernel's command line of less than 1000 bytes"
+        } else {
+            self.data.nonce(line);
+            "faultline.nonce= on the kernel's command line"
+        };
+        let found = u64::from(self.data.length > 0);
         self.finding
             .equal(what, NOWHERE, found, 1_u64)
             .or(Err(Stop::Skip))?;
-        let length = self.nonce.length as u64;
-        let what = "bytes that the bus master has, and the nonce";
+        let length = self.data.length as u64;
+        let what = "bytes that the bus master has, and what the command line says";
         self.finding.equal(what, NOWHERE, master.max_fill, length)
     }
 
@@ -153,10 +184,10 @@ impl<S: System> Context<'_, S> {
         at & u64::from(self.described().alignment).wrapping_neg()
     }
 
-    /// Has the master write the nonce.
+    /// Has the master write its data.
     #[inline(never)]
     fn fill(&mut self, at: u64) -> Result<(), Stop> {
-        let length = self.nonce.length as u64;
+        let length = self.data.length as u64;
         let answer = self.ask(false, [0, at, length, 0]);
         self.finding
             .equal("FILL: bytes written", at, answer, length)
@@ -190,10 +221,11 @@ impl<S: System> Context<'_, S> {
 
     /// At the first page, across a border of pages, up to the last byte.
     pub(super) fn filled(&mut self) -> Result<(), Stop> {
-        let length = self.nonce.length as u64;
+        let length = self.data.length as u64;
         let border = self.page.min(self.info.size / 2) - length / 2;
-        for (patch, at) in [0, border, self.info.size - length].into_iter().enumerate() {
-            let at = self.aligned(at);
+        let places = [0, border, self.info.size - length];
+        for (patch, at) in places.iter().enumerate() {
+            let at = self.aligned(*at);
             self.fill(at)?;
             self.patches[patch] = Patch {
                 at,
@@ -211,14 +243,12 @@ impl<S: System> Context<'_, S> {
         let most = self.described().max_copy.min(MOST_BYTES as u64);
         let length = self.aligned(most.min(size / 16));
         let border = self.page.min(size / 2) - length / 2;
-        for (pair, (from, at)) in [
+        let ways = [
             (0, border),
             (size - length, 2 * length),
             (4 * length, size - length),
-        ]
-        .into_iter()
-        .enumerate()
-        {
+        ];
+        for (pair, &(from, at)) in ways.iter().enumerate() {
             let (from, at) = (self.aligned(from), self.aligned(at));
             let mut data = [0; MOST_BYTES];
             let data = &mut data[..length as usize];
@@ -239,8 +269,8 @@ impl<S: System> Context<'_, S> {
             for index in 0..patch.length {
                 let within = (patch.at + index).wrapping_sub(at);
                 if let Some(byte) = bytes.get_mut(within as usize) {
-                    match self.nonce.bytes().get(index as usize) {
-                        Some(nonce) if patch.from == NOWHERE => *byte = *nonce,
+                    match self.data.bytes().get(index as usize) {
+                        Some(data) if patch.from == NOWHERE => *byte = *data,
                         _ => DATA.fill(patch.from + index, core::slice::from_mut(byte)),
                     }
                 }
@@ -263,17 +293,17 @@ impl<S: System> Context<'_, S> {
                 .wrapping_add(from)
         };
         let size = self.info.size;
-        for (copies, source, destination, units, reserved, want) in &REFUSALS {
-            let length = match *units {
-                TOO_LONG => max_copy + unit,
-                units => place(0, &(Point::Start, units)),
+        for (copies, source, destination, units, reserved) in &REFUSALS {
+            let (length, want) = match *units {
+                TOO_LONG => (max_copy + unit, Errno::MSGSIZE),
+                units => (place(0, &(Point::Start, units)), Errno::INVAL),
             };
             let to = place(size, destination);
             let request = [place(size, source), to, length, (*reserved).into()];
-            self.refusal(abilities, *copies, request, *want)?;
+            self.refusal(abilities, *copies, request, want)?;
         }
         if unit > 1 {
-            for copies in [false, true] {
+            for &copies in &[false, true] {
                 self.refusal(abilities, copies, [1, 1, unit, 0], Errno::INVAL)?;
                 self.refusal(abilities, copies, [0, 0, unit + 1, 0], Errno::INVAL)?;
             }
@@ -294,7 +324,7 @@ impl<S: System> Context<'_, S> {
         } else {
             (MASTER_FILL, "FILL that must be refused")
         };
-        let want = if abilities & ability == 0 {
+        let want = if abilities & ability == 0 && request[3] == 0 {
             Errno::OPNOTSUPP
         } else {
             want
@@ -306,19 +336,25 @@ impl<S: System> Context<'_, S> {
 
     /// Has the master write to what another task is looking at.
     pub(super) fn polled(&mut self) -> Result<(), Stop> {
-        let length = self.nonce.length;
+        let length = self.data.length;
         let border = self.page.min(self.info.size / 2) - length as u64 / 2;
         let at = self.aligned(border);
+        // Before the firmware's answer there is nothing: the request has zeroes for it.
+        let answers = self.described().data == MASTER_DATA_COMMAND_LINE;
+        let skipped = if answers { TEXT } else { 0 };
+        let new = &self.data.bytes()[skipped..];
+        let new = &new[..new.len().min(MOST_BYTES)];
         let mut old = [0; MOST_BYTES];
-        for (old, new) in old.iter_mut().zip(self.nonce.bytes()) {
-            *old = !new;
+        for (old, new) in old.iter_mut().zip(new) {
+            *old = if answers { 0 } else { !new };
         }
-        self.store(Way::First, at, &old[..length])?;
-        let job = Job::poll(at, self.ready_at(), self.nonce.bytes());
-        let tally = self.beside(job, |this| {
-            this.wait_until_ready()?;
-            this.fill(at)
-        })?;
+        let old = &old[..new.len()];
+        let looked_at = at + skipped as u64;
+        let job = Job::poll(looked_at, self.ready_at(), old, new);
+        self.store(Way::First, looked_at, old)?;
+        self.begin(job)?;
+        let filled = self.wait_until_ready().and_then(|()| self.fill(at));
+        let tally = self.end(filled)?;
         let what = "byte that another task polls while the bus master writes";
         self.finding.equal(what, tally.at, tally.seen, tally.want)
     }
@@ -329,10 +365,23 @@ mod tests {
     use super::*;
 
     fn nonce(line: &str) -> Option<String> {
-        let mut nonce = Nonce::NONE;
-        nonce
-            .find(line.as_bytes())
-            .then(|| String::from_utf8(nonce.bytes().to_vec()).unwrap())
+        let mut data = Data::NONE;
+        data.nonce(line.as_bytes());
+        (data.length > 0).then(|| String::from_utf8(data.bytes().to_vec()).unwrap())
+    }
+
+    #[test]
+    fn an_answer_is_a_message_around_the_command_line() {
+        let mut data = Data::NONE;
+        data.answer(b"quiet ro\n");
+        let words = [32_u32, 1 << 31, 0x5_0001, 8, 1 << 31 | 8];
+        let mut want = words.map(u32::to_le_bytes).concat();
+        want.extend(b"quiet ro\0\0\0\0");
+        assert_eq!(data.bytes(), want);
+
+        data = Data::NONE;
+        data.answer(&[b'x'; MOST_DATA]);
+        assert_eq!(data.bytes(), []);
     }
 
     #[test]

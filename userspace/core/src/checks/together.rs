@@ -36,13 +36,10 @@ impl<S: System> Context<'_, S> {
         })
     }
 
-    /// Does some work on one CPU while another task does a job on another. Where there is one CPU
-    /// only it skips what takes two.
-    pub(super) fn beside(
-        &mut self,
-        mut job: Job,
-        work: impl FnOnce(&mut Self) -> Result<(), Stop>,
-    ) -> Result<Tally, Stop> {
+    /// Has another task do a job on another CPU, and stays on one until [`Self::end`]. Where there is
+    /// one CPU only it skips what takes two.
+    #[inline(never)]
+    pub(super) fn begin(&mut self, mut job: Job) -> Result<(), Stop> {
         let [mine, other] = self.system.two_cpus();
         if mine == other && !matches!(job, Job::Hold { .. }) {
             let _ = self.finding.equal("CPUs", NOWHERE, 1_u64, 2_u64);
@@ -54,7 +51,12 @@ impl<S: System> Context<'_, S> {
             .start(self.path, self.info.size, other, &mut job);
         started.map_err(|errno| self.finding.refused("fork", errno))?;
         self.system.stay_on(Some(mine));
-        let worked = work(self);
+        Ok(())
+    }
+
+    /// Waits for the other task, once this one's own work is done, and gives what that came to.
+    #[inline(never)]
+    pub(super) fn end(&mut self, worked: Result<(), Stop>) -> Result<Tally, Stop> {
         self.system.stay_on(None);
         let tally = self.system.finish();
         worked?;
@@ -104,29 +106,24 @@ impl<S: System> Context<'_, S> {
         }
         let mut seen = Tally::NONE;
         let job = Job::pass(true, there, back, rounds);
-        let tally = self.beside(job, |this| {
-            if with_kernel {
-                let mut question = Litmus {
-                    cpu: this.system.two_cpus()[0],
-                    test: LITMUS_ECHO,
-                    rounds,
-                    data: there.data,
-                    flag: there.flag,
-                    answer_data: back.data,
-                    answer_flag: back.flag,
-                    ..Litmus::default()
-                };
-                let answer = this.device.call(Call::Litmus(&mut question));
-                seen.seen = answer.map(|()| question.wrong).into();
-            } else {
-                let mut echo = Job::pass(false, back, there, rounds);
-                let mapping = &mut this.mappings[Way::First as usize];
-                if let Some(mapping) = mapping {
-                    seen = echo.run(this.system, mapping);
-                }
-            }
-            Ok(())
-        })?;
+        self.begin(job)?;
+        if with_kernel {
+            let mut question = Litmus {
+                cpu: self.system.two_cpus()[0],
+                test: LITMUS_ECHO,
+                rounds,
+                data: there.data,
+                flag: there.flag,
+                answer_data: back.data,
+                answer_flag: back.flag,
+                ..Litmus::default()
+            };
+            let answer = self.device.call(Call::Litmus(&mut question));
+            seen.seen = answer.map(|()| question.wrong).into();
+        } else if let Some(mapping) = &mut self.mappings[Way::First as usize] {
+            seen = Job::pass(false, back, there, rounds).run(self.system, mapping);
+        }
+        let tally = self.end(Ok(()))?;
         let what = if with_kernel {
             "rounds with a wrong word, as the kernel sees them"
         } else {
@@ -146,20 +143,18 @@ impl<S: System> Context<'_, S> {
             return Err(Stop::Skip);
         }
         let job = Job::hold(self.ready_at());
-        let mut touch = Ok(());
-        let mut call = Ok(0);
-        let tally = self.beside(job, |this| {
-            this.wait_until_ready()?;
-            let unbound = this.system.unbind(this.path);
-            unbound.map_err(|errno| match this.finding.refused("unbind", errno) {
+        self.begin(job)?;
+        let unbound = self.wait_until_ready().and_then(|()| {
+            let unbound = self.system.unbind(self.path);
+            unbound.map_err(|errno| match self.finding.refused("unbind", errno) {
                 // Not by who may not, nor where there is no sysfs.
                 _ if matches!(errno, Errno::ACCES | Errno::PERM | Errno::NOENT) => Stop::Skip,
                 stop => stop,
-            })?;
-            touch = this.mapping(Way::First).load(0, &mut [0]);
-            call = this.device.info().map(|info| info.size);
-            Ok(())
+            })
         });
+        let touch = self.mapping(Way::First).load(0, &mut [0]);
+        let call = self.device.info().map(|info| info.size);
+        let tally = self.end(unbound);
         self.mappings = [None, None, None];
         let bound = self.system.bind();
         let tally = tally?;

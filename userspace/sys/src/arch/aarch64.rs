@@ -7,8 +7,25 @@
 //! The compiler must take it that any memory may be read and written here (no `nomem`): what is
 //! behind two mappings is one memory, which it cannot know.
 
-use core::arch::asm;
+use core::arch::{asm, global_asm};
 use core::ffi::c_void;
+
+use linux_raw_sys::general as linux;
+
+/// The clock with 64-bit seconds.
+pub(crate) const CLOCK_GETTIME: u32 = linux::__NR_clock_gettime;
+
+// The program's entry. The kernel leaves the arguments on an aligned stack.
+global_asm!(
+    ".globl _start",
+    ".type _start, %function",
+    "_start:",
+    "mov x0, sp",
+    "mov x30, xzr",
+    "b {begin}",
+    ".size _start, . - _start",
+    begin = sym crate::process::begin,
+);
 
 /// Loads a word in one access.
 ///
@@ -160,13 +177,18 @@ pub(crate) unsafe fn skip(context: *mut c_void) {
     *program_counter += INSTRUCTION;
 }
 
+/// An offset into a file as arguments of a system call, behind three others.
+pub(crate) fn file_offset(offset: u64) -> [usize; 3] {
+    [offset as usize, 0, 0]
+}
+
 /// Makes a system call.
 ///
 /// # Safety
 ///
 /// Whatever the call does to the process must be right; for memory that it reads or writes, as
 /// for [`load`] and [`store`].
-pub(crate) unsafe fn system_call(number: usize, arguments: [usize; 6]) -> isize {
+pub(crate) unsafe fn system_call(number: u32, arguments: [usize; 6]) -> isize {
     let result;
     // SAFETY: the caller vouches for what the kernel does. It leaves all registers but the first
     // as they were.
@@ -215,8 +237,8 @@ pub(crate) unsafe fn start_task(
             "2:",
             run = in(reg) run,
             argument = in(reg) argument,
-            exit = const crate::call::EXIT,
-            in("x8") crate::call::CLONE,
+            exit = const linux::__NR_exit,
+            in("x8") linux::__NR_clone,
             inlateout("x0") flags as isize => result,
             in("x1") stack,
             in("x2") 0,

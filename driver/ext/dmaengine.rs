@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Channels of DMA engines that copy from memory to memory.
+//!
+//! C header: [`include/linux/dmaengine.h`](srctree/include/linux/dmaengine.h)
+
+use super::{
+    coherent::DmaSpan,
+    ffi, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    device::{
+        Bound,
+        Device, //
+    },
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    io::poll::read_poll_timeout,
+    prelude::*,
+    sync::barrier::{
+        dma_mb,
+        Read, //
+    },
+    time::Delta, //
+};
+
+/// How often to look whether a copy is done.
+const INTERVAL: Delta = Delta::from_micros(10);
+
+/// A channel that nobody else has, of an engine that copies.
+///
+/// # Invariants
+///
+/// `raw` is a channel that this value owns.
+pub(crate) struct Channel {
+    raw: NonNull<ffi::DmaChan>,
+}
+
+// SAFETY: A channel belongs to no task.
+unsafe impl Send for Channel {}
+
+// SAFETY: Engines have locks of their own around their channels' queues, and the rest of what is
+// read here does not change.
+unsafe impl Sync for Channel {}
+
+impl Channel {
+    /// Requests the channel that the node's `dmas` has under this of its `dma-names`.
+    ///
+    /// # Errors
+    ///
+    /// - `EPROBE_DEFER`: the engine's driver is not there yet.
+    /// - `EOPNOTSUPP`: the engine does not copy.
+    /// - Others: there is no such channel, or it is taken.
+    pub(crate) fn request(dev: &Device<Bound>, name: &CStr) -> Result<Self> {
+        // SAFETY: Both pointers are valid for the call, which keeps neither.
+        let raw = from_err_ptr(unsafe {
+            ffi::faultline_dma_request(ffi::raw_device(dev), name.as_char_ptr())
+        })?;
+
+        // INVARIANT: The channel is ours as of now, and released when `this` is dropped.
+        let this = Self {
+            raw: NonNull::new(raw).ok_or(ENODEV)?,
+        };
+        // SAFETY: By the type invariant the channel is valid.
+        if !unsafe { ffi::faultline_dma_can_copy(this.raw.as_ptr()) } {
+            return Err(EOPNOTSUPP);
+        }
+        Ok(this)
+    }
+
+    /// Returns the device that accesses memory for the channel: what it is to access must be
+    /// allocated for that one.
+    pub(crate) fn device(&self) -> &Device<Bound> {
+        // SAFETY: By the type invariant the channel is valid.
+        let raw = unsafe { ffi::faultline_dma_device(self.raw.as_ptr()) };
+
+        // SAFETY: The device lives as long as the channel that is of it. It is bound: `dmas` in the
+        // node of the channel's user makes the engine its supplier (`drivers/of/property.c`), and
+        // the driver core unbinds users before their suppliers.
+        unsafe { Device::from_raw(raw) }
+    }
+
+    /// Returns what addresses and lengths must be multiples of, in bytes.
+    pub(crate) fn alignment(&self) -> usize {
+        // SAFETY: By the type invariant the channel is valid.
+        unsafe { ffi::faultline_dma_copy_alignment(self.raw.as_ptr()) }
+    }
+
+    /// Copies all of `source` to as many bytes of `destination`, which must not overlap it. May
+    /// sleep.
+    ///
+    /// When this returns the channel accesses neither any more, unless it cannot be stopped. To stop
+    /// one copy stops all that are under way on the channel.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: `destination` is shorter.
+    /// - `EIO`: the engine reported an error.
+    /// - `ETIMEDOUT`: it was not done in time, and was stopped.
+    /// - `EBUSY`: it was not done in time, and goes on.
+    /// - `ENOMEM`: it takes no more work.
+    pub(crate) fn copy(
+        &self,
+        destination: DmaSpan<'_>,
+        source: DmaSpan<'_>,
+        patience: Delta,
+    ) -> Result {
+        if destination.length() < source.length() {
+            return Err(EINVAL);
+        }
+
+        let channel = self.raw.as_ptr();
+        // SAFETY: By the type invariant the channel is valid. The addresses are those of memory
+        // that stays allocated as long as it is borrowed, which is until the engine is done with
+        // it; where it cannot be stopped, the caller is told.
+        let cookie = unsafe {
+            ffi::faultline_dma_start_copy(
+                channel,
+                destination.address(),
+                source.address(),
+                source.length(),
+            )
+        };
+        to_result(cookie.min(0))?;
+
+        let outcome = read_poll_timeout(
+            // SAFETY: By the type invariant the channel is valid, and the cookie is of it.
+            || Ok(unsafe { ffi::faultline_dma_status(channel, cookie) }),
+            |status| *status != ffi::DMA_IN_PROGRESS,
+            INTERVAL,
+            patience,
+        );
+        if let Ok(ffi::DMA_COMPLETE) = outcome {
+            // Nothing is read from memory before the engine was seen to be done.
+            dma_mb(Read);
+            return Ok(());
+        }
+
+        // SAFETY: By the type invariant the channel is valid; and this may sleep, as documented.
+        to_result(unsafe { ffi::faultline_dma_stop(channel) }).map_err(|_| EBUSY)?;
+        outcome.and(Err(EIO))
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the channel is valid and this value's own.
+        unsafe { ffi::faultline_dma_release(self.raw.as_ptr()) };
+    }
+}

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""labgrid's QEMU with the guest that `make run` boots. For the tests: `make test` says what to boot.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import attr
+from labgrid.driver import QEMUDriver
+from labgrid.factory import target_factory
+
+from guests import Boot
+from places import RUNNER, Places, program
+
+# Longer than QEMU takes to start on a busy machine; one that fails does not connect at all.
+START_LIMIT = 20
+
+
+@target_factory.reg_driver
+@attr.s(eq=False)
+class GuestDriver(QEMUDriver):
+    """What QEMUDriver would have to be told twice is in board.env, and read by run.py.
+
+    options: for run.py, such as `--append=WORD`.
+    """
+
+    qemu_bin = attr.ib(default="", init=False)
+    machine = attr.ib(default="", init=False)
+    cpu = attr.ib(default="", init=False)
+    memory = attr.ib(default="", init=False)
+    options = attr.ib(default="", validator=attr.validators.instance_of(str))
+
+    def get_qemu_base_args(self) -> list[str]:
+        runner = program(RUNNER)
+        work = Path(self._tempdir)
+        command = Boot(Places.from_environment(), work).command(*shlex.split(self.options))
+        guest = runner.guest(runner.parser().parse_args(command[1:]))
+        loaded = guest.loaded(runner.initramfs(guest, work), runner.device_tree(guest, work))
+        # However the tests end, QEMU does with them.
+        return ["setpriv", "--pdeathsig=KILL", *loaded, "-monitor", "none"]
+
+    def on_activate(self) -> None:
+        super().on_activate()
+        # Where QEMUDriver waits for QEMU to connect its console.
+        self._socket.settimeout(START_LIMIT)
+
+    def off(self) -> None:
+        """Pulls the plug: a guest that has switched itself off is as welcome as one that hangs."""
+        if self.status:
+            self._child.kill()
+            self._child.communicate()
+            self._child = None
+            self.status = 0

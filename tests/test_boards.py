@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Boots every board, with its own kernel, device tree and programs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import ktap
+from guests import Boot
+from places import TOP, Places
+
+pytestmark = pytest.mark.board
+
+# The checks that take a bus master.
+MASTER = frozenset(f"master_{check}" for check in ("fill", "copy", "refuses", "polled"))
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A node of the board's device tree: its kind of memory, and what its bus master cannot do."""
+
+    coherency: str
+    master: str
+    skipped: frozenset[str]
+
+
+VIRT = {
+    "dma-buffer-0": Buffer("coherent", "-", MASTER),
+    "9020000.dma-buffer": Buffer("non-coherent", "fw_cfg", frozenset()),
+}
+RASPBERRY_PI = {
+    "7e00b880.dma-buffer": Buffer("non-coherent", "mailbox", frozenset({"master_copy"})),
+    "soc:dma-buffer-1": Buffer(
+        "non-coherent", "dmaengine", frozenset({"master_fill", "master_polled"})
+    ),
+}
+BOARDS = {
+    "qemu-virt-arm64": VIRT,
+    "qemu-virt-arm": VIRT,
+    "raspberrypi3-64": RASPBERRY_PI,
+    "raspberrypi4-64": RASPBERRY_PI,
+}
+
+
+def test_every_board_is_here() -> None:
+    assert set(BOARDS) == {path.parent.name for path in TOP.glob("board/*/board.env")}
+
+
+@pytest.fixture(params=BOARDS)
+def board(request: pytest.FixtureRequest, places: Places) -> Places:
+    if request.param not in places.boards:
+        pytest.skip(f"{request.param} is not among the BOARDS of this run")
+    return places.of_board(request.param)
+
+
+def test_verdict(board: Places, tmp_path: Path) -> None:
+    run = Boot(board, tmp_path)()
+    assert (run.status, run.message) == (0, ""), run
+
+    expected = BOARDS[board.board]
+    bound = run.devices()
+    assert {node: what[2] for node, what in bound.items()} == {
+        node: buffer.coherency for node, buffer in expected.items()
+    }
+    report = ktap.parse(ktap.of_programs(run.console), board.kernel_source)
+    assert (report.errors, report.not_ok) == (0, set()), run
+    for node, buffer in expected.items():
+        device = bound[node][0]
+        skipped = {path[-1] for path in report.skipped if path[0] == device}
+        assert skipped == buffer.skipped, f"{device}\n{run}"
+        row = re.search(rf"^# {device} \|.*$", run.console, re.MULTILINE)
+        assert row and f"| {buffer.master} |" in row[0], run

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""labgrid: test_board.py on a board of its QEMU driver, and on boards behind a coordinator and an
+exporter of this machine; the environment files for boards that are not here."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+import ktap
+from guests import Boot, Run
+from places import TOP, Places
+
+# Not `labgrid` itself: a folder of that name is here.
+pytest.importorskip("labgrid.target", reason="labgrid is not installed (tests/requirements.txt)")
+
+pytestmark = pytest.mark.boot
+
+TESTS = TOP / "tests"
+FILES = TESTS / "labgrid"
+TEST_BOARD = [sys.executable, "-m", "pytest", "test_board.py"]
+# Two boards and a busy machine.
+LIMIT = 300
+
+
+def call(*command: str | Path, env_file: Path | None = None, **environment: str) -> Run:
+    given = {"LG_ENV": str(env_file)} if env_file else {}
+    done = subprocess.run(
+        command, cwd=TESTS, env={**os.environ, **given, **environment}, text=True, timeout=LIMIT,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )
+    return Run(done.returncode, done.stdout, "")
+
+
+def test_qemu_driver() -> None:
+    run = call(*TEST_BOARD, env_file=FILES / "qemu.yaml")
+    assert run.status == 0, run
+    assert " 1 passed" in run.console
+
+
+def emulated(directory: Path, options: str = "", limit: int = 90) -> Path:
+    """qemu.yaml with options for the guest, and another time limit."""
+    content = yaml.safe_load((FILES / "qemu.yaml").read_text())
+    content["imports"] = [str(FILES / name) for name in content["imports"]]
+    drivers = content["targets"]["main"]["drivers"]
+    drivers["GuestDriver"]["options"] = options
+    drivers["BoardStrategy"]["limit"] = limit
+    file = directory / "qemu.yaml"
+    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    return file
+
+
+FAILURES = {
+    "panic": ({"options": "--append=rdinit=/missing"}, "the kernel reported: Kernel panic"),
+    "time limit": ({"options": "--qemu-args=-S", "limit": 2}, "the time limit of 2 s ended"),
+    "verdict": ({"options": "--append=module_blacklist=faultline"}, "the guest's exit status is"),
+    "set-up": ({"options": "--cpu=z80"}, "unable to find CPU model 'z80'"),
+}
+
+
+@pytest.mark.parametrize(("what", "message"), FAILURES.values(), ids=FAILURES.keys())
+def test_qemu_driver_failure(tmp_path: Path, what: dict, message: str) -> None:
+    """What run.py would say of such a guest, and no QEMU afterwards."""
+    run = call(*TEST_BOARD, env_file=emulated(tmp_path, **what), TMPDIR=str(tmp_path))
+    assert run.status == 1, run
+    assert message in run.console, run
+    assert not processes(tmp_path)
+
+
+def processes(work: Path) -> list[str]:
+    """What runs with this directory on its command line."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue  # it has ended
+        if f"{work}/" in line:
+            found.append(line)
+    return found
+
+
+def farm(*arguments: str) -> list[str]:
+    return [sys.executable, str(FILES / "farm.py"), *arguments]
+
+
+def test_farm(places: Places, tmp_path: Path) -> None:
+    """Two boards, each with its own session of pytest, at the same time."""
+    script = (
+        'first=$1; second=$2; shift 2\n'
+        'LG_PLACE=$first "$@" & job=$!\n'
+        'LG_PLACE=$second "$@" && wait $job\n'
+    )
+    names = [f"{places.board}-{number}" for number in range(2)]
+    run = call(*farm("--boards=2", "--", "sh", "-c", script, "sh", *names, *TEST_BOARD),
+               env_file=FILES / "place.yaml", TMPDIR=str(tmp_path))
+    assert run.status == 0, run
+    assert run.console.count(" 1 passed") == 2, run
+    assert not processes(tmp_path)
+
+
+def test_farm_board_that_panics(tmp_path: Path) -> None:
+    run = call(*farm("--guest=--append=rdinit=/missing", "--", *TEST_BOARD),
+               env_file=FILES / "place.yaml", TMPDIR=str(tmp_path))
+    assert run.status == 1, run
+    assert "the kernel reported: Kernel panic" in run.console, run
+
+
+class Farm:
+    """One that is there for whoever wants it. Its board is on as long as nobody switches it off."""
+
+    def __init__(self, work: Path) -> None:
+        self.work = work
+        self.process = subprocess.Popen(
+            farm("--guest=--qemu-args=-S"), cwd=TESTS, env={**os.environ, "TMPDIR": str(work)},
+            text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        assert self.process.stdout
+        said = ""
+        while (line := self.process.stdout.readline()) and "Ctrl-C" not in line:
+            said += line
+        self.services = [int(number) for number in re.findall(r": process (\d+)$", said, re.M)]
+        # As it is shown to the user.
+        export = re.search(r"^  export (.*) PATH=(\S+):\$PATH$", said, re.MULTILINE)
+        assert export and len(self.services) == 2, said
+        self.environment = dict(word.split("=") for word in export[1].split())
+        self.client_program = Path(export[2]) / "labgrid-client"
+
+    def client(self, *arguments: str, user: str = "alice") -> Run:
+        return call(self.client_program, *arguments, **self.environment, LG_USERNAME=user)
+
+    def alive(self) -> bool:
+        return bool(processes(self.work)) or any(
+            "labgrid" in Path(f"/proc/{number}/cmdline").read_text()
+            for number in self.services if Path(f"/proc/{number}").exists())
+
+
+@pytest.fixture
+def open_farm(tmp_path: Path) -> Iterator[Farm]:
+    farm = Farm(tmp_path)
+    yield farm
+    farm.process.kill()
+    farm.process.communicate()
+
+
+def test_farm_by_hand(open_farm: Farm) -> None:
+    """What it says to type works; a board is one user's at a time; Ctrl-C ends all of it."""
+    client = open_farm.client
+    def refused(complaint: str, *arguments: str, user: str = "alice") -> None:
+        run = client(*arguments, user=user)
+        assert run.status == 1 and complaint in run.console, run
+
+    def done(*arguments: str) -> str:
+        run = client(*arguments)
+        assert run.status == 0, run
+        return run.console.rstrip()
+
+    refused("not acquired", "power", "on")
+    done("acquire")
+    refused("already acquired by", "acquire", user="bob")
+    for action, state in (("on", "on"), ("cycle", "on"), ("off", "off")):
+        done("power", action)
+        assert done("power", "get").endswith(f" is {state}")
+        emulators = [line for line in processes(open_farm.work) if line.startswith("qemu-system")]
+        assert len(emulators) == (state == "on")
+    done("power", "on")
+    done("release")
+
+    open_farm.process.send_signal(signal.SIGINT)
+    assert open_farm.process.wait(60) == 128 + signal.SIGINT
+    assert not open_farm.alive()
+
+
+def test_farm_that_is_killed(open_farm: Farm) -> None:
+    """It cannot clean up, and leaves no process all the same."""
+    assert open_farm.client("acquire").status == 0
+    assert open_farm.client("power", "on").status == 0
+    assert open_farm.alive()
+    open_farm.process.kill()
+    deadline = time.monotonic() + 20
+    while open_farm.alive() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not open_farm.alive(), processes(open_farm.work)
+
+
+@pytest.fixture(scope="module")
+def desk_strategy():
+    """That of raspberrypi4-64.yaml. Without the board nothing of it can be activated."""
+    from labgrid import Environment
+
+    target = Environment(str(FILES / "raspberrypi4-64.yaml")).get_target()
+    return target.get_driver("Strategy", activate=False)
+
+
+def test_environment_of_a_desk(desk_strategy) -> None:
+    """labgrid knows what the file names, and joins one to the other."""
+    bound = {name: type(getattr(desk_strategy, name)).__name__ for name in desk_strategy.bindings}
+    assert bound == {
+        "power": "NetworkPowerDriver", "console": "SerialDriver", "mux": "USBSDMuxDriver",
+        "storage": "USBStorageDriver", "tftp": "NoneType",
+    }
+
+
+def test_card_is_written_before_the_first_boot(
+    desk_strategy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Once, with the board off, and while the card is ours; an image that is not there is named."""
+    from labgrid.strategy import StrategyError
+
+    image = tmp_path / "sdcard.img"
+    config = desk_strategy.target.env.config
+    monkeypatch.setitem(config.data["images"], "card", str(image))
+    done = []
+    note = {
+        "power": {"on": "on", "off": "off"},
+        "mux": {"set_mode": "mux"},
+        "storage": {"write_image": "write"},
+        "console": {},
+        "target": {"activate": None, "deactivate": None, "env": None},
+    }
+    for name, calls in note.items():
+        stand_in = types.SimpleNamespace(**{
+            call: lambda *args, word=word: word and done.append((word, *args))
+            for call, word in calls.items()
+        })
+        monkeypatch.setattr(desk_strategy, name, stand_in)
+    desk_strategy.target.env = types.SimpleNamespace(config=config)
+
+    with pytest.raises(StrategyError, match="there is no .*sdcard.img"):
+        desk_strategy.transition("started")
+    assert done == [("off",)]
+    image.touch()
+    done.clear()
+    desk_strategy.transition("started")
+    desk_strategy.transition("started")
+    assert done == [("off",), ("mux", "host"), ("write", str(image)), ("mux", "dut"), ("on",),
+                    ("off",), ("on",)]
+
+
+def test_exporter_of_a_row_of_boards() -> None:
+    """exporter.yaml: as the exporter reads it, of resources that labgrid knows."""
+    from labgrid.factory import target_factory
+    from labgrid.remote.config import ResourceConfig
+
+    data = ResourceConfig(str(FILES / "exporter.yaml")).data
+    assert list(data) == [f"raspberrypi4-64-{number}" for number in range(1, 5)]
+    for number, board in enumerate(data.values()):
+        assert board.pop("location")
+        assert set(board) == {"USBSerialPort", "NetworkPowerPort", "USBSDMuxDevice"}
+        for name in board:
+            assert target_factory.class_from_string(name)
+        assert board["NetworkPowerPort"]["index"] == number
+
+
+def test_lava_reads_the_report(boot: Boot, places: Places) -> None:
+    """The job's patterns, on a console as LAVA gets it: each check that was made, and the end."""
+    job = yaml.safe_load((TESTS / "lava/raspberrypi4-64.yaml").read_text())
+    (test,) = (action["test"] for action in job["actions"] if "test" in action)
+    (monitor,) = test["monitors"]
+    (prompt,) = (p for action in job["actions"] if "boot" in action
+                 for p in action["boot"]["prompts"])
+    run = boot()
+    console = run.console.replace("\n", "\r\n")
+    start = re.compile(monitor["start"]).search(console, re.compile(prompt).search(console).end())
+    end = re.compile(monitor["end"]).search(console, start.end())
+    results = re.finditer(monitor["pattern"], console[start.end() : end.start()])
+    found = sorted((result["test_case_id"], monitor["fixupdict"][result["result"]])
+                   for result in results)
+    report = ktap.parse(run.console, places.kernel_source)
+    made = sorted((path[-1], "pass") for path in report.ok if len(path) > 1)
+    assert made and found == made, run
