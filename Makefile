@@ -191,6 +191,9 @@ verify: $(PROGRAM) ## Build the guest's program: build/BOARD/faultline-verify
 image: $(TOOLS) ## Build an image with Buildroot: build/BOARD/image/
 	@$(SETUP) image
 
+run-image: $(TOOLS) ## Boot that image in QEMU; its verdict is make's status
+	@exec $(SETUP) run-image
+
 defconfigs: ## Write buildroot/configs/ anew, from its fragments and board.env
 	@$(SETUP) defconfigs buildroot/configs
 

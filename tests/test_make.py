@@ -13,10 +13,11 @@ from places import TOP, Places
 pytestmark = pytest.mark.frontdoor
 
 TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "test", "lint", "unit", "module",
-           "verify", "kernel", "doctor", "setup", "farm", "rust-analyzer", "clean", "distclean"}
+           "verify", "image", "run-image", "defconfigs", "kernel", "doctor", "setup", "farm", "rust-analyzer", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
              "TIMEOUT", "KERNEL_SRC", "MUTANT", "PEER_KO", "PEER_DEV", "PEER_PARAMS",
-             "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "LG_ENV"}
+             "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "LG_ENV", "BUILDROOT", "BUILDROOT_CONFIG",
+             "FAULTLINE_HOST_RUST"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("help",)], ids=["make", "make help"])
@@ -53,6 +54,10 @@ MISTAKES = {
     "overlay": (("run", "OVERLAY=/no/such"), "/no/such"),
     "device tree": (("run", "DTS=/no/such.dtso"), "/no/such.dtso"),
     "board on the desk": (("test", "LG_ENV=/no/such.yaml"), "/no/such.yaml"),
+    "Buildroot": (("image", "BUILDROOT=/no/such"), "/no/such"),
+    "no Buildroot": (("image", "BUILDROOT=docs"), "no source tree of Buildroot"),
+    "Buildroot's configuration": (("image", "BUILDROOT_CONFIG=/no/such"), "/no/such"),
+    "host Rust": (("image", "FAULTLINE_HOST_RUST=1"), "FAULTLINE_HOST_RUST=1"),
     "peer": (("bench", "PEER_KO=/no/such.ko"), "/no/such.ko"),
     "peer's devices": (("bench", "PEER_DEV=/dev/x"), "give both"),
     "time limit": (("run", "TIMEOUT=soon"), "soon"),

@@ -17,16 +17,21 @@ write_defconfigs() {
 # own, with values from where `make run` has them.
 image_defconfig() (
 	# shellcheck disable=SC2016 # a variable of Buildroot's
-	local fragments=() name top='$(BR2_EXTERNAL_FAULTLINE_PATH)/..'
+	local fragments=() name line top='$(BR2_EXTERNAL_FAULTLINE_PATH)/..'
 	BOARD=$1
 	read_board ARCH FRAGMENTS RUST_TARGET DTB LAYOUT
 	mapfile -t fragments < <(kernel_fragments "$FRAGMENTS image image-$LAYOUT")
 	fragments=("${fragments[@]/#/$top/}")
 	DTB_NAME=${DTB%.dtb} KERNEL_FRAGMENTS=${fragments[*]}
 
+	echo "# SPDX-License-Identifier: GPL-2.0-only"
+	echo "#"
 	echo "# Written by 'make defconfigs' from buildroot/configs/fragments/ and board/$BOARD/. Edit those."
-	cat buildroot/configs/fragments/{"$ARCH",system,linux,"$LAYOUT"}.fragment "board/$BOARD/buildroot.fragment" |
-	grep -E '^(# )?[[:alnum:]_]+(=| is not set$)' | while read -r line; do
+	fragments=(buildroot/configs/fragments/{"$ARCH",system,linux}.fragment "board/$BOARD/buildroot.fragment")
+	# An image that is no more than kernel and root needs none.
+	name=buildroot/configs/fragments/$LAYOUT.fragment
+	[[ ! -e $name ]] || fragments+=("$name")
+	cat "${fragments[@]}" | grep -E '^(# )?[[:alnum:]_]+(=| is not set$)' | while read -r line; do
 		for name in BOARD LAYOUT RUST_TARGET KERNEL_RELEASE KERNEL_FRAGMENTS DTB_NAME; do
 			line=${line//"@$name@"/${!name}}
 		done
@@ -86,7 +91,25 @@ make_image() {
 	say IMAGE "Buildroot $BR_VERSION for $BOARD (the first time takes long: docs/images.md)"
 	run_logged image buildroot "${targets[@]}" all
 	ln -sfn buildroot/images "$BUILD/image"
+	[[ $QEMU_WHY_NOT ]] || image_in_qemu --script start-qemu.sh
 	say IMAGE "$BUILD/image, $(((SECONDS - start + 30) / 60)) minutes"
+}
+
+# image_in_qemu ARG…: run.py for the image. On a card, kernel and device tree are the card's own.
+image_in_qemu() {
+	local disk=rootfs.ext2 files=(--kernel "$IMAGE")
+	cd "$BUILD/image" 2>/dev/null || die "there is no image: make image BOARD=$BOARD"
+	rm -rf qemu
+	mkdir qemu
+	if [[ $LAYOUT == raspberrypi ]]; then
+		disk=sdcard.img
+		# The first partition is at 1 MiB (genimage.cfg).
+		../host/bin/mcopy -s -i "$disk@@1M" "::$IMAGE" "::${DTB##*/}" ::overlays qemu/
+		fdtoverlay -i "qemu/${DTB##*/}" -o qemu/card.dtb qemu/overlays/*.dtbo
+		files=(--kernel "qemu/$IMAGE" --dtb qemu/card.dtb)
+	fi
+	"$TOP/board/common/run.py" --board "$BOARD" --qemu "$QEMU_BIN" "${files[@]}" --disk "$disk" \
+		--work qemu "$@"
 }
 
 # image_local_config: what is not the board's: where downloads are kept, the machine's own tools if

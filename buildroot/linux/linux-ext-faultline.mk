@@ -1,3 +1,9 @@
+################################################################################
+#
+# linux-ext-faultline
+#
+################################################################################
+
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Rust for the kernel, which Buildroot lacks. Buildroot includes linux/linux-ext-*.mk of external
@@ -11,7 +17,7 @@ FAULTLINE_TOP = $(realpath $(BR2_EXTERNAL_FAULTLINE_PATH)/..)
 ifeq ($(FAULTLINE_HOST_RUST),y)
 # The compiler itself: rustup has proxies in PATH, which decide anew in each directory.
 FAULTLINE_RUST_SYSROOT := $(shell $(FAULTLINE_HOST_RUSTC) --print sysroot)
-ifeq ($(FAULTLINE_RUST_SYSROOT)$(filter-out y,$(BR_BUILDING)),)
+ifeq ($(BR_BUILDING)$(FAULTLINE_RUST_SYSROOT),y)
 $(error FAULTLINE_HOST_RUST: $(FAULTLINE_HOST_RUSTC) does not run)
 endif
 FAULTLINE_RUST_BIN = $(FAULTLINE_RUST_SYSROOT)/bin
@@ -20,8 +26,8 @@ FAULTLINE_BINDGEN = $(call qstrip,$(FAULTLINE_HOST_BINDGEN))
 FAULTLINE_LIBCLANG = $(call qstrip,$(FAULTLINE_HOST_LIBCLANG))
 FAULTLINE_LLD = $(call qstrip,$(FAULTLINE_HOST_LLD))
 else
-FAULTLINE_RUST_DEPENDENCIES = host-rustc host-rust-src
-LINUX_KCONFIG_DEPENDENCIES += host-rust-bindgen
+FAULTLINE_RUST_DEPENDENCIES += host-rustc host-rust-src
+FAULTLINE_KERNEL_RUST_DEPENDENCIES += $(FAULTLINE_RUST_DEPENDENCIES) host-rust-bindgen
 FAULTLINE_RUST_BIN = $(HOST_DIR)/bin
 FAULTLINE_RUST_SRC = $(HOST_DIR)/lib/rustlib/src/rust/library
 FAULTLINE_BINDGEN = $(HOST_DIR)/bin/bindgen
@@ -29,10 +35,13 @@ FAULTLINE_LIBCLANG = $(HOST_DIR)/lib
 endif
 
 # Kconfig asks all of them whether they will do: they are needed before the configuration.
-LINUX_KCONFIG_DEPENDENCIES += $(FAULTLINE_RUST_DEPENDENCIES)
+# check-package TypoInPackageVariable
+LINUX_KCONFIG_DEPENDENCIES += $(FAULTLINE_KERNEL_RUST_DEPENDENCIES)
+# check-package TypoInPackageVariable
 LINUX_MAKE_ENV += $(if $(FAULTLINE_LIBCLANG),LIBCLANG_PATH=$(FAULTLINE_LIBCLANG))
 
 # HOSTCC: rustc gets it as the name of its linker, which flags cannot be part of.
+# check-package TypoInPackageVariable
 LINUX_MAKE_FLAGS += \
 	HOSTCC="$(HOSTCC_NOCCACHE)" \
 	HOSTCFLAGS="$(subst -I/,-isystem /,$(subst -I /,-isystem /,$(HOST_CFLAGS)))" \
@@ -46,6 +55,7 @@ LINUX_MAKE_FLAGS += \
 # the defaults of a defconfig. external.mk has the rule for the file.
 FAULTLINE_LINUX_LINES = $(LINUX_DIR)/.faultline-lines
 ifeq ($(LINUX_KCONFIG_DEFCONFIG),allno_defconfig)
+# check-package TypoInPackageVariable
 LINUX_KCONFIG_DEFCONFIG = KCONFIG_ALLCONFIG=$(FAULTLINE_LINUX_LINES) allnoconfig
 endif
 
@@ -57,6 +67,7 @@ define FAULTLINE_CHECK_LINUX_CONFIG
 	$(Q)grep -qx CONFIG_RUST=y $(@D)/.config || { \
 		echo "CONFIG_RUST is off: 'make -C $(@D) rustavailable' says why" >&2; exit 1; }
 endef
+# check-package TypoInPackageVariable
 LINUX_PRE_CONFIGURE_HOOKS += FAULTLINE_CHECK_LINUX_CONFIG
 
 endif

@@ -4,6 +4,8 @@
 #
 ################################################################################
 
+# SPDX-License-Identifier: GPL-2.0-only
+
 FAULTLINE_DRIVER_VERSION = local
 FAULTLINE_DRIVER_SITE = $(realpath $(BR2_EXTERNAL_FAULTLINE_PATH)/..)
 FAULTLINE_DRIVER_SITE_METHOD = local

@@ -4,6 +4,8 @@
 #
 ################################################################################
 
+# SPDX-License-Identifier: GPL-2.0-only
+
 FAULTLINE_VERIFY_VERSION = local
 FAULTLINE_VERIFY_SITE = $(realpath $(BR2_EXTERNAL_FAULTLINE_PATH)/..)
 FAULTLINE_VERIFY_SITE_METHOD = local

@@ -4,6 +4,8 @@
 #
 ################################################################################
 
+# SPDX-License-Identifier: GPL-2.0-only
+
 # The sources of the very compiler that Buildroot has.
 RUST_SRC_VERSION = $(RUST_BIN_VERSION)
 RUST_SRC_SOURCE = rust-src-$(RUST_SRC_VERSION).tar.xz
