@@ -40,6 +40,15 @@ image_defconfig() (
 	done
 )
 
+# write_hashes: what Buildroot checks the kernel's archive by, where it downloads one itself.
+write_hashes() {
+	local series=v${KERNEL_RELEASE%%.*}.x file=linux-$KERNEL_RELEASE.tar.xz hashes=buildroot/patches/linux/linux.hash
+	local sum
+	sum=$(kernel_sum "$series" "$file") || die "$KERNEL_SITE/$series/sha256sums.asc: not reached, or $file is not in it"
+	sed -i '/kernel\.org\|\.tar\.xz$/d' "$hashes"
+	printf '# From %s\nsha256  %s\n' "$KERNEL_SITE/$series/sha256sums.asc" "$sum" >>"$hashes"
+}
+
 # setup_buildroot: BR, a source tree of Buildroot: the user's BUILDROOT= or the release.
 setup_buildroot() {
 	if [[ -n ${BUILDROOT:-} ]]; then

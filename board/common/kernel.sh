@@ -77,13 +77,18 @@ kernel_source_cached() {
 	KERNEL_VERSION=$(kernel_version "$KERNEL_DIR")
 }
 
+# kernel_sum SERIES FILE: the file's line in its site's list.
+kernel_sum() {
+	local sums
+	sums=$(curl --proto "=https" --fail --silent --show-error --location --connect-timeout 5 --max-time 60 \
+		"$KERNEL_SITE/$1/sha256sums.asc") && grep -E "^[0-9a-f]{64}  $2\$" <<<"$sums"
+}
+
 make_kernel_source() {
 	local series=v${KERNEL_RELEASE%%.*}.x file=linux-$KERNEL_RELEASE.tar.xz sum
 	mkdir -p "$ENTRY/linux" "$ENTRY/download"
 	say KERNEL "sources of Linux $KERNEL_RELEASE from ${KERNEL_SITE#*//}"
-	if sum=$(curl --proto "=https" --fail --silent --show-error --location --connect-timeout 5 --max-time 60 \
-		"$KERNEL_SITE/$series/sha256sums.asc" 2>"$ENTRY/download/error") &&
-		sum=$(grep -E "^[0-9a-f]{64}  $file\$" <<<"$sum"); then
+	if sum=$(kernel_sum "$series" "$file" 2>"$ENTRY/download/error"); then
 		curl --proto "=https" --fail --location --connect-timeout 5 --speed-limit 1000 --speed-time 60 \
 			--progress-bar --output "$ENTRY/download/$file" "$KERNEL_SITE/$series/$file" ||
 			die "$KERNEL_SITE/$series/$file: the download broke off"
