@@ -107,23 +107,21 @@ const REFUSALS: [Refusal; 13] = [
 impl<S: System> Context<'_, S> {
     /// The device has a bus master with these abilities; else the check is skipped.
     pub(super) fn able(&mut self, abilities: u32) -> Result<(), Stop> {
-        let master = match self.master {
-            Ok(master) => master,
-            Err(errno) => {
-                let stop = self.finding.refused("bus master", errno);
-                return Err(match errno {
-                    Errno::NODATA => Stop::Skip,
-                    _ => stop,
-                });
-            }
-        };
+        if let Err(errno) = self.has_master {
+            let stop = self.finding.refused("bus master", errno);
+            return Err(match errno {
+                Errno::NODATA => Stop::Skip,
+                _ => stop,
+            });
+        }
+        let master = &self.master;
         let able = master.abilities & abilities;
         self.finding
             .equal("abilities of the bus master", NOWHERE, able, abilities)
             .or(Err(Stop::Skip))?;
         let a_power = u64::from(master.alignment.is_power_of_two());
         self.finding.equal(
-            "alignment of the bus master: a power of two",
+            "power of two as the master's alignment",
             NOWHERE,
             a_power,
             1_u64,
@@ -131,26 +129,28 @@ impl<S: System> Context<'_, S> {
         if abilities & MASTER_FILL == 0 {
             return Ok(());
         }
+        self.find_nonce()
+    }
+
+    #[inline(never)] // It takes much of the stack.
+    fn find_nonce(&mut self) -> Result<(), Stop> {
         let mut line = [0; COMMAND_LINE];
         let length = self.system.command_line(&mut line);
         let length = length.map_err(|errno| self.finding.refused("/proc/cmdline", errno))?;
         let found = u64::from(self.nonce.find(&line[..length]));
-        let what = "faultline.nonce= on the kernel's command line";
+        let what = "nonce in /proc/cmdline";
         self.finding
             .equal(what, NOWHERE, found, 1_u64)
             .or(Err(Stop::Skip))?;
         let length = self.nonce.length as u64;
-        let what = "bytes that the bus master has, and the nonce";
-        self.finding.equal(what, NOWHERE, master.max_fill, length)
-    }
-
-    fn described(&self) -> Master {
-        self.master.unwrap_or_default()
+        let what = "bytes that the master has, of the nonce";
+        let max_fill = self.master.max_fill;
+        self.finding.equal(what, NOWHERE, max_fill, length)
     }
 
     /// The multiple of the master's alignment at or below an offset.
     fn aligned(&self, at: u64) -> u64 {
-        at & u64::from(self.described().alignment).wrapping_neg()
+        at & u64::from(self.master.alignment).wrapping_neg()
     }
 
     /// Has the master write the nonce.
@@ -209,7 +209,7 @@ impl<S: System> Context<'_, S> {
     /// copied differs in every byte from what is there.
     pub(super) fn copied(&mut self) -> Result<(), Stop> {
         let size = self.info.size;
-        let most = self.described().max_copy.min(MOST_BYTES as u64);
+        let most = self.master.max_copy.min(MOST_BYTES as u64);
         let length = self.aligned(most.min(size / 16));
         let border = self.page.min(size / 2) - length / 2;
         let ways = [
@@ -254,7 +254,7 @@ impl<S: System> Context<'_, S> {
             alignment,
             max_copy,
             ..
-        } = self.described();
+        } = self.master;
         let unit = u64::from(alignment);
         let place = |size, (from, units): &At| {
             let from = if let Point::End = from { size } else { 0 };
@@ -317,7 +317,7 @@ impl<S: System> Context<'_, S> {
         self.begin(job)?;
         let filled = self.wait_until_ready().and_then(|()| self.fill(at));
         let tally = self.end(filled)?;
-        let what = "byte that another task polls while the bus master writes";
+        let what = "byte polled while the bus master writes";
         self.finding.equal(what, tally.at, tally.seen, tally.want)
     }
 }
