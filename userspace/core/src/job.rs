@@ -254,7 +254,7 @@ impl Job {
                     let want = if *leads { !*round } else { *round };
                     if let Some(index) = first_wrong(mapping, *other, want)? {
                         if *wrong == 0 {
-                            *at = other.data + (index * WORD) as u64;
+                            *at = other.data + (index - index % WORD) as u64;
                         }
                         *wrong += 1;
                     }
@@ -309,6 +309,16 @@ fn byte(at: u64, index: usize, seen: u8, want: u8) -> Tally {
     }
 }
 
+/// The words of a number.
+#[inline(never)]
+fn block(number: u64) -> [u8; LITMUS_WORDS * WORD] {
+    let mut block = [0; LITMUS_WORDS * WORD];
+    for (index, word) in block.chunks_mut(WORD).enumerate() {
+        word.copy_from_slice(&litmus_word(number, index).to_ne_bytes());
+    }
+    block
+}
+
 /// Writes the words of a number, then, with release, the round to the flag.
 fn put<M: Mapping>(
     mapping: &mut M,
@@ -316,23 +326,19 @@ fn put<M: Mapping>(
     round: u64,
     number: u64,
 ) -> Result<(), Fault> {
-    let mut block = [0; LITMUS_WORDS * WORD];
-    for (index, word) in block.chunks_mut(WORD).enumerate() {
-        word.copy_from_slice(&litmus_word(number, index).to_ne_bytes());
-    }
-    mapping.store(channel.data, &block)?;
+    mapping.store(channel.data, &block(number))?;
     mapping.store_release(channel.flag, round)
 }
 
-/// Loads the words, once the flag is seen, and gives the first that is not one of the number.
+/// Loads the words, once the flag is seen, and gives the first byte that is not one of the number.
 fn first_wrong<M: Mapping>(
     mapping: &M,
     channel: Channel,
     number: u64,
 ) -> Result<Option<usize>, Fault> {
-    let mut block = [0; LITMUS_WORDS * WORD];
-    mapping.load(channel.data, &mut block)?;
-    let mut words = block.chunks(WORD).enumerate();
-    let wrong = words.find(|(index, word)| *word != litmus_word(number, *index).to_ne_bytes());
-    Ok(wrong.map(|(index, _)| index))
+    let mut seen = [0; LITMUS_WORDS * WORD];
+    mapping.load(channel.data, &mut seen)?;
+    let want = block(number);
+    let mut bytes = seen.iter().zip(&want);
+    Ok(bytes.position(|(seen, want)| seen != want))
 }

@@ -131,23 +131,21 @@ const REFUSALS: [Refusal; 13] = [
 impl<S: System> Context<'_, S> {
     /// The device has a bus master with these abilities; else the check is skipped.
     pub(super) fn able(&mut self, abilities: u32) -> Result<(), Stop> {
-        let master = match self.master {
-            Ok(master) => master,
-            Err(errno) => {
-                let stop = self.finding.refused("bus master", errno);
-                return Err(match errno {
-                    Errno::NODATA => Stop::Skip,
-                    _ => stop,
-                });
-            }
-        };
+        if let Err(errno) = self.has_master {
+            let stop = self.finding.refused("bus master", errno);
+            return Err(match errno {
+                Errno::NODATA => Stop::Skip,
+                _ => stop,
+            });
+        }
+        let master = &self.master;
         let able = master.abilities & abilities;
         self.finding
             .equal("abilities of the bus master", NOWHERE, able, abilities)
             .or(Err(Stop::Skip))?;
         let a_power = u64::from(master.alignment.is_power_of_two());
         self.finding.equal(
-            "alignment of the bus master: a power of two",
+            "power of two as the master's alignment",
             NOWHERE,
             a_power,
             1_u64,
@@ -155,33 +153,35 @@ impl<S: System> Context<'_, S> {
         if abilities & MASTER_FILL == 0 {
             return Ok(());
         }
+        self.find_nonce()
+    }
+
+    #[inline(never)] // It takes much of the stack.
+    fn find_nonce(&mut self) -> Result<(), Stop> {
         let mut line = [0; COMMAND_LINE];
         let length = self.system.command_line(&mut line);
         let length = length.map_err(|errno| self.finding.refused("/proc/cmdline", errno))?;
         let line = &line[..length];
-        let what = if master.data == MASTER_DATA_COMMAND_LINE {
+        let what = if self.master.data == MASTER_DATA_COMMAND_LINE {
             self.data.answer(line);
-            "a kernel's command line of less than 1000 bytes"
+            "length of /proc/cmdline: at most 1000"
         } else {
             self.data.nonce(line);
-            "faultline.nonce= on the kernel's command line"
+            "nonce in /proc/cmdline"
         };
         let found = u64::from(self.data.length > 0);
         self.finding
             .equal(what, NOWHERE, found, 1_u64)
             .or(Err(Stop::Skip))?;
         let length = self.data.length as u64;
-        let what = "bytes that the bus master has, and what the command line says";
-        self.finding.equal(what, NOWHERE, master.max_fill, length)
-    }
-
-    fn described(&self) -> Master {
-        self.master.unwrap_or_default()
+        let what = "bytes that the master has, by /proc/cmdline";
+        let max_fill = self.master.max_fill;
+        self.finding.equal(what, NOWHERE, max_fill, length)
     }
 
     /// The multiple of the master's alignment at or below an offset.
     fn aligned(&self, at: u64) -> u64 {
-        at & u64::from(self.described().alignment).wrapping_neg()
+        at & u64::from(self.master.alignment).wrapping_neg()
     }
 
     /// Has the master write its data.
@@ -240,7 +240,7 @@ impl<S: System> Context<'_, S> {
     /// copied differs in every byte from what is there.
     pub(super) fn copied(&mut self) -> Result<(), Stop> {
         let size = self.info.size;
-        let most = self.described().max_copy.min(MOST_BYTES as u64);
+        let most = self.master.max_copy.min(MOST_BYTES as u64);
         let length = self.aligned(most.min(size / 16));
         let border = self.page.min(size / 2) - length / 2;
         let ways = [
@@ -285,7 +285,7 @@ impl<S: System> Context<'_, S> {
             alignment,
             max_copy,
             ..
-        } = self.described();
+        } = self.master;
         let unit = u64::from(alignment);
         let place = |size, (from, units): &At| {
             let from = if let Point::End = from { size } else { 0 };
@@ -340,7 +340,7 @@ impl<S: System> Context<'_, S> {
         let border = self.page.min(self.info.size / 2) - length as u64 / 2;
         let at = self.aligned(border);
         // Before the firmware's answer there is nothing: the request has zeroes for it.
-        let answers = self.described().data == MASTER_DATA_COMMAND_LINE;
+        let answers = self.master.data == MASTER_DATA_COMMAND_LINE;
         let skipped = if answers { TEXT } else { 0 };
         let new = &self.data.bytes()[skipped..];
         let new = &new[..new.len().min(MOST_BYTES)];
@@ -355,7 +355,7 @@ impl<S: System> Context<'_, S> {
         self.begin(job)?;
         let filled = self.wait_until_ready().and_then(|()| self.fill(at));
         let tally = self.end(filled)?;
-        let what = "byte that another task polls while the bus master writes";
+        let what = "byte polled while the bus master writes";
         self.finding.equal(what, tally.at, tally.seen, tally.want)
     }
 }
