@@ -63,32 +63,34 @@ impl Data {
         length: 0,
     };
 
-    /// Finds a nonce among the words of a command line.
-    fn nonce(&mut self, line: &[u8]) {
-        let words = line.split(|byte| byte.is_ascii_whitespace());
-        for nonce in words.filter_map(|word| word.strip_prefix(NONCE)) {
-            if nonce.len() <= MOST_BYTES {
-                self.bytes[..nonce.len()].copy_from_slice(nonce);
-                self.length = nonce.len();
-            }
+    /// Makes the data of a command line: a nonce that it has, or the answer of a firmware, see
+    /// [`MASTER_DATA_COMMAND_LINE`]. Without the one, and if the other is too long, there is none.
+    fn know(&mut self, line: &[u8], answers: bool) {
+        let mut words = [0; TEXT / 4];
+        let mut text = line;
+        let mut length = 0;
+        if answers {
+            text = line.strip_suffix(b"\n").unwrap_or(line);
+            let room = text.len().next_multiple_of(4);
+            length = (TEXT + room + 4).next_multiple_of(16);
+            let marked = 1 << 31 | text.len() as u32;
+            words = [length as u32, 1 << 31, 0x0005_0001, room as u32, marked];
+        } else if let Some(at) = line.windows(NONCE.len()).position(|part| part == NONCE) {
+            text = &line[at + NONCE.len()..];
+            let ends = |byte: &u8| *byte <= b' ';
+            length = text.iter().position(ends).unwrap_or(text.len());
         }
-    }
-
-    /// Makes a firmware's answer of a command line; see [`MASTER_DATA_COMMAND_LINE`].
-    fn answer(&mut self, line: &[u8]) {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let room = line.len().next_multiple_of(4);
-        let whole = (TEXT + room + 4).next_multiple_of(16);
-        let Some(bytes) = self.bytes.get_mut(..whole) else {
+        let header = if answers { TEXT } else { 0 };
+        if length > if answers { MOST_DATA } else { MOST_BYTES } {
             return;
-        };
-        let marked = 1 << 31 | line.len() as u32;
-        let words = [whole as u32, 1 << 31, 0x0005_0001, room as u32, marked];
-        for (to, from) in bytes.chunks_mut(4).zip(words) {
-            to.copy_from_slice(&from.to_le_bytes());
         }
-        bytes[TEXT..][..line.len()].copy_from_slice(line);
-        self.length = whole;
+        for (index, to) in self.bytes.iter_mut().enumerate().take(length) {
+            *to = match index.checked_sub(header) {
+                Some(index) => text.get(index).copied().unwrap_or(0),
+                None => (words[index / 4] >> (index % 4 * 8)) as u8,
+            };
+        }
+        self.length = length;
     }
 
     fn bytes(&self) -> &[u8] {
@@ -162,14 +164,9 @@ impl<S: System> Context<'_, S> {
         let length = self.system.command_line(&mut line);
         let length = length.map_err(|errno| self.finding.refused("/proc/cmdline", errno))?;
         let line = &line[..length];
-        let what = if self.master.data == MASTER_DATA_COMMAND_LINE {
-            self.data.answer(line);
-            "length of /proc/cmdline: at most 1000"
-        } else {
-            self.data.nonce(line);
-            "nonce in /proc/cmdline"
-        };
+        self.data.know(line, self.answers());
         let found = u64::from(self.data.length > 0);
+        let what = "nonce in /proc/cmdline, or a line that fits";
         self.finding
             .equal(what, NOWHERE, found, 1_u64)
             .or(Err(Stop::Skip))?;
@@ -177,6 +174,11 @@ impl<S: System> Context<'_, S> {
         let what = "bytes that the master has, by /proc/cmdline";
         let max_fill = self.master.max_fill;
         self.finding.equal(what, NOWHERE, max_fill, length)
+    }
+
+    /// Whether the master is a firmware that answers a question.
+    fn answers(&self) -> bool {
+        self.master.data == MASTER_DATA_COMMAND_LINE
     }
 
     /// The multiple of the master's alignment at or below an offset.
@@ -340,7 +342,7 @@ impl<S: System> Context<'_, S> {
         let border = self.page.min(self.info.size / 2) - length as u64 / 2;
         let at = self.aligned(border);
         // Before the firmware's answer there is nothing: the request has zeroes for it.
-        let answers = self.master.data == MASTER_DATA_COMMAND_LINE;
+        let answers = self.answers();
         let skipped = if answers { TEXT } else { 0 };
         let new = &self.data.bytes()[skipped..];
         let new = &new[..new.len().min(MOST_BYTES)];
@@ -366,21 +368,21 @@ mod tests {
 
     fn nonce(line: &str) -> Option<String> {
         let mut data = Data::NONE;
-        data.nonce(line.as_bytes());
+        data.know(line.as_bytes(), false);
         (data.length > 0).then(|| String::from_utf8(data.bytes().to_vec()).unwrap())
     }
 
     #[test]
     fn an_answer_is_a_message_around_the_command_line() {
         let mut data = Data::NONE;
-        data.answer(b"quiet ro\n");
+        data.know(b"quiet ro\n", true);
         let words = [32_u32, 1 << 31, 0x5_0001, 8, 1 << 31 | 8];
         let mut want = words.map(u32::to_le_bytes).concat();
         want.extend(b"quiet ro\0\0\0\0");
         assert_eq!(data.bytes(), want);
 
         data = Data::NONE;
-        data.answer(&[b'x'; MOST_DATA]);
+        data.know(&[b'x'; MOST_DATA], true);
         assert_eq!(data.bytes(), []);
     }
 
@@ -388,7 +390,7 @@ mod tests {
     fn the_nonce_is_a_word_of_the_command_line() {
         assert_eq!(nonce("a faultline.nonce=12ab b\n").as_deref(), Some("12ab"));
         assert_eq!(nonce("faultline.nonce=x").as_deref(), Some("x"));
-        assert_eq!(nonce("xfaultline.nonce=1 nonce=2"), None);
+        assert_eq!(nonce("faultline.nonse=1 nonce=2"), None);
         assert_eq!(nonce("faultline.nonce= quiet"), None);
         assert_eq!(nonce(&format!("faultline.nonce={}", "1".repeat(65))), None);
     }
