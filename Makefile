@@ -76,9 +76,15 @@ FORCE_LOOP :=
 BUSYBOX :=
 ## CYCLES=N          stress: how often the cases unbind each device and bind it again (25)
 CYCLES := 25
+## BUILDROOT=DIR     image: a source tree of Buildroot, instead of the release downloaded
+BUILDROOT :=
+## BUILDROOT_CONFIG=FILE  image: lines laid over the board's configuration of Buildroot
+BUILDROOT_CONFIG :=
+## FAULTLINE_HOST_RUST=y  image: with this machine's Rust, bindgen and libclang
+FAULTLINE_HOST_RUST :=
 VARIABLES := BOARD KERNEL_SRC DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS \
 	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BOARDS BOOTS LG_ENV BUSYBOX \
-	DEV IMAGE_FILE YES FORCE_LOOP
+	DEV IMAGE_FILE YES FORCE_LOOP BUILDROOT BUILDROOT_CONFIG FAULTLINE_HOST_RUST
 
 # A mistyped variable would otherwise be ignored without a word.
 unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
@@ -144,8 +150,8 @@ IN_TESTS = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL 
 	$${LG_ENV:+LG_ENV="$$(realpath "$$LG_ENV")"} $(CURDIR)/$(COMMON)/venv/bin/python
 PYTEST = $(IN_TESTS) -m pytest $(if $(LG_ENV),test_board.py)
 ##
-.PHONY: help run shell debug bench stress soak test farm flash lint unit module verify kernel setup doctor \
-	rust-analyzer clean distclean
+.PHONY: help run shell debug bench stress soak test farm lint unit module verify image run-image flash \
+	defconfigs kernel setup doctor rust-analyzer clean distclean
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo; sed -n 's/^## /  /p' Makefile
@@ -200,6 +206,15 @@ unit: $(TOOLS) ## Run the host unit tests of userspace/
 module: $(MODULE) ## Build the driver: build/BOARD/driver/faultline.ko
 
 verify: $(PROGRAM) ## Build the guest's program: build/BOARD/faultline-verify
+
+image: $(TOOLS) ## Build an image with Buildroot: build/BOARD/image/
+	@$(SETUP) image
+
+run-image: $(TOOLS) ## Boot that image in QEMU; its verdict is make's status
+	@exec $(SETUP) run-image
+
+defconfigs: ## Write buildroot/configs/ anew, from its fragments and board.env
+	@$(SETUP) defconfigs buildroot/configs
 
 kernel: $(KERNEL) ## Build the kernel, unless it is in the cache
 

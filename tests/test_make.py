@@ -12,13 +12,13 @@ from places import TOP, Places
 
 pytestmark = pytest.mark.frontdoor
 
-TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "soak", "test", "lint", "unit", "module",
-           "verify", "kernel", "doctor", "setup", "farm", "flash", "rust-analyzer", "clean",
-           "distclean"}
+TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "soak", "test", "farm", "lint", "unit",
+           "module", "verify", "image", "run-image", "flash", "defconfigs", "kernel", "setup", "doctor",
+           "rust-analyzer", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
              "TIMEOUT", "KERNEL_SRC", "MUTANT", "PEER_KO", "PEER_DEV", "PEER_PARAMS",
              "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "BOOTS", "LG_ENV", "DEV", "IMAGE_FILE",
-             "YES", "FORCE_LOOP"}
+             "YES", "FORCE_LOOP", "BUILDROOT", "BUILDROOT_CONFIG", "FAULTLINE_HOST_RUST"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("help",)], ids=["make", "make help"])
@@ -58,6 +58,10 @@ MISTAKES = {
     "board on the desk": (("test", "LG_ENV=/no/such.yaml"), "/no/such.yaml"),
     "answer": (("flash", "YES=yes"), "YES=yes"),
     "card": (("flash", "DEV=/no/such", "IMAGE_FILE=Makefile"), "/no/such: No such file"),
+    "Buildroot": (("image", "BUILDROOT=/no/such"), "/no/such"),
+    "no Buildroot": (("image", "BUILDROOT=docs"), "no source tree of Buildroot"),
+    "Buildroot's configuration": (("image", "BUILDROOT_CONFIG=/no/such"), "/no/such"),
+    "host Rust": (("image", "FAULTLINE_HOST_RUST=1"), "FAULTLINE_HOST_RUST=1"),
     "peer": (("bench", "PEER_KO=/no/such.ko"), "/no/such.ko"),
     "peer's devices": (("bench", "PEER_DEV=/dev/x"), "give both"),
     "time limit": (("run", "TIMEOUT=soon"), "soon"),

@@ -8,19 +8,11 @@ KERNEL_RECIPE=1
 
 # setup_kernel: KERNEL_DIR (sources), KERNEL_OUT (the build), KERNEL_VERSION, KERNEL_FROM.
 setup_kernel() {
-	local names=$FRAGMENTS${DEBUG:+ debug} name fragment fragments=() dtbs identity
-	for fragment in $names; do
-		fragments+=("board/common/linux/$fragment.fragment")
-	done
+	local names=$FRAGMENTS${DEBUG:+ debug} name fragments dtbs identity
+	mapfile -t fragments < <(kernel_fragments "$names")
 	name=$ARCH-${names// /-}
 	mapfile -t dtbs < <(kernel_dtbs)
-	if [[ -n ${KERNEL_SRC:-} ]]; then
-		kernel_source_given
-		identity=given
-	else
-		kernel_source_cached
-		identity=$KERNEL_FROM
-	fi
+	setup_kernel_source
 	KERNEL_OUT=$CACHE/linux-$name-$(key "$KERNEL_DIR" "$identity" "$(kernel_lines "${fragments[@]}")" \
 		"${dtbs[*]}" "$ARCH" "$(tool_versions)" "$KERNEL_RECIPE")
 	# A tree that the user works on: what has changed in it since the build?
@@ -29,6 +21,12 @@ setup_kernel() {
 		entry_stale "$KERNEL_OUT"
 	fi
 	entry "${KERNEL_OUT##*/}" "Linux $KERNEL_VERSION for $name" make_kernel "${fragments[@]}"
+}
+
+# kernel_fragments NAMES: the files of the fragments that a board.env names.
+kernel_fragments() {
+	# shellcheck disable=SC2086 # one name a word
+	printf 'board/common/linux/%s.fragment\n' $1
 }
 
 # kernel_lines FRAGMENT…: what they say to Kconfig. Comments and order make no other kernel.
@@ -51,6 +49,18 @@ kernel_version() {
 	{ sed -n 's/^\(VERSION\|PATCHLEVEL\|SUBLEVEL\) = //p; 6q' "$1/Makefile" 2>/dev/null || true; } | paste -sd.
 }
 
+# setup_kernel_source: KERNEL_DIR, KERNEL_VERSION, KERNEL_FROM, and `identity`, what stands for the sources in a
+# kernel's name.
+setup_kernel_source() {
+	if [[ -n ${KERNEL_SRC:-} ]]; then
+		kernel_source_given
+		identity=given
+	else
+		kernel_source_cached
+		identity=$KERNEL_FROM
+	fi
+}
+
 kernel_source_given() {
 	KERNEL_DIR=$(realpath "$KERNEL_SRC") KERNEL_FROM="KERNEL_SRC=$KERNEL_SRC"
 	KERNEL_VERSION=$(kernel_version "$KERNEL_DIR")
@@ -67,13 +77,18 @@ kernel_source_cached() {
 	KERNEL_VERSION=$(kernel_version "$KERNEL_DIR")
 }
 
+# kernel_sum SERIES FILE: the file's line in its site's list.
+kernel_sum() {
+	local sums
+	sums=$(curl --proto "=https" --fail --silent --show-error --location --connect-timeout 5 --max-time 60 \
+		"$KERNEL_SITE/$1/sha256sums.asc") && grep -E "^[0-9a-f]{64}  $2\$" <<<"$sums"
+}
+
 make_kernel_source() {
 	local series=v${KERNEL_RELEASE%%.*}.x file=linux-$KERNEL_RELEASE.tar.xz sum
 	mkdir -p "$ENTRY/linux" "$ENTRY/download"
 	say KERNEL "sources of Linux $KERNEL_RELEASE from ${KERNEL_SITE#*//}"
-	if sum=$(curl --proto "=https" --fail --silent --show-error --location --connect-timeout 5 --max-time 60 \
-		"$KERNEL_SITE/$series/sha256sums.asc" 2>"$ENTRY/download/error") &&
-		sum=$(grep -E "^[0-9a-f]{64}  $file\$" <<<"$sum"); then
+	if sum=$(kernel_sum "$series" "$file" 2>"$ENTRY/download/error"); then
 		curl --proto "=https" --fail --location --connect-timeout 5 --speed-limit 1000 --speed-time 60 \
 			--progress-bar --output "$ENTRY/download/$file" "$KERNEL_SITE/$series/$file" ||
 			die "$KERNEL_SITE/$series/$file: the download broke off"
@@ -102,7 +117,7 @@ make_kernel() { # FRAGMENT…
 	cat "$@" >"$KERNEL_OUT/fragment"
 	run_logged kernel-config kbuild KCONFIG_ALLCONFIG="$KERNEL_OUT/fragment" allnoconfig
 	for fragment; do
-		kernel_check_config "$fragment" "$KERNEL_OUT/.config"
+		board/common/check-config "$fragment" "$KERNEL_OUT/.config" || exit
 	done
 	mapfile -t dtbs < <(kernel_dtbs)
 	run_logged kernel kbuild "$IMAGE" modules "${dtbs[@]}"
@@ -110,20 +125,6 @@ make_kernel() { # FRAGMENT…
 	ENTRY_PATHS=(.config Module.symvers vmlinux "arch/$ARCH/boot/$IMAGE" include scripts rust
 		"arch/$ARCH/include" "${dtbs[@]}")
 	ENTRY_HASHED=(.config Module.symvers vmlinux "arch/$ARCH/boot/$IMAGE" rust/libkernel.rmeta "${dtbs[@]}")
-}
-
-# Kconfig drops a line without a word when something that it depends on is not set.
-kernel_check_config() { # FRAGMENT CONFIG
-	local line name dropped=''
-	while read -r line; do
-		name=${line#\# } name=${name%%[= ]*}
-		case $line in
-		CONFIG_*=n | "# CONFIG_"*" is not set") ! grep -q "^$name=" "$2" || dropped+=$'\n'"    $line" ;;
-		CONFIG_*=*) grep -qxF "$line" "$2" || dropped+=$'\n'"    $line" ;;
-		esac
-	done <"$1"
-	[[ -z $dropped ]] || die "$1: Kconfig did not take these lines:$dropped
-(an option they depend on is off, or the name or value does not exist in Linux $KERNEL_VERSION)"
 }
 
 # kbuild [ARG…]: the kernel's own make, with its variables given and no others: nothing in the

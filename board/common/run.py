@@ -3,7 +3,8 @@
 """Boot one guest and answer with its verdict.
 
 The guest is a kernel, a device tree and an initramfs made of the module, an init program and
-whatever is laid over them. Its console goes to standard output as it comes. The exit status is:
+whatever is laid over them; or a kernel, a device tree and a disk, which leave a login when they have
+given their verdict: then that is the end. Its console goes to standard output as it comes. The exit status is:
 
     N    that of the guest's own last line, `faultline: exit status N`
     1    the kernel reported a fault, whatever the guest said, or the guest said nothing
@@ -76,6 +77,12 @@ KERNEL_FAULT = re.compile("|".join(f"(?:{pattern})" for pattern in KERNEL_FAULTS
 POWER_DOWN = re.compile("reboot: Power down")
 KERNEL_PANIC = re.compile(KERNEL_FAULTS["panic"])
 
+# How a disk is attached: for `LAYOUT` of board.env.
+DISKS = {
+    "virt": ("-device", "virtio-blk-device,drive=disk", "-drive", "if=none,id=disk"),
+    "raspberrypi": ("-drive", "if=sd"),
+}
+
 # What init prints before it powers off. The last such line counts: whatever else runs in the
 # guest can print one before.
 VERDICT = re.compile(r"faultline: exit status (\d{1,3})")
@@ -110,6 +117,8 @@ class Board:
     dtso: Path | None
     qemu_dtso: Path | None
     append: str
+    layout: str
+    root: str
     timeout: int
 
     @classmethod
@@ -135,6 +144,8 @@ class Board:
                 dtso=TOP / env["DTSO"] if env.get("DTSO") else None,
                 qemu_dtso=TOP / env["QEMU_DTSO"] if env.get("QEMU_DTSO") else None,
                 append=env.get("APPEND", ""),
+                layout=env["LAYOUT"],
+                root=env["ROOT"],
                 timeout=positive(env["TIMEOUT"]),
             )
         except KeyError as missing:
@@ -149,8 +160,10 @@ class Guest:
 
     board: Board
     kernel: Path
-    module: Path
-    init: Path
+    module: Path | None
+    init: Path | None
+    disk: Path | None
+    dtb: Path | None
     runner: Path | None
     overlays: Sequence[Path]
     run: Sequence[str]
@@ -191,12 +204,12 @@ class Guest:
         return [
             *self.machine(),
             *("-kernel", str(self.kernel)),
-            *("-initrd", str(initramfs)),
+            *(("-initrd", str(initramfs)) if initramfs else self.disk_options()),
             *("-dtb", str(dtb)),
             *("-append", self.command_line()),
         ]
 
-    def boot(self, initramfs: Path, dtb: Path) -> list[str]:
+    def boot(self, initramfs: Path | None, dtb: Path) -> list[str]:
         """The same with its console on standard input and output."""
         monitor = ["-mon", "chardev=console"] if self.interactive else ["-monitor", "none"]
         mux = "on" if self.interactive else "off"
@@ -209,10 +222,16 @@ class Guest:
             *(["-gdb", "tcp:localhost:1234", "-S"] if self.gdb else []),
         ]
 
+    def disk_options(self) -> list[str]:
+        *options, drive = DISKS[self.board.layout]
+        return [*options, f"{drive},format=raw,file={self.disk}"]
+
     def command_line(self) -> str:
         """The kernel's: a panic resets at once, which ends QEMU by `-no-reboot`."""
         words = [f"console={self.board.console}", "printk.time=1", "panic=-1"]
         words += [f"faultline.nonce={self.nonce}", *self.board.append.split()]
+        if self.disk:
+            words += [f"root={self.board.root}", "rootwait"]
         if self.gdb:
             words.append("nokaslr")  # or gdb's symbols lie elsewhere than the kernel
         return " ".join([*words, *self.append.split()])
@@ -316,10 +335,15 @@ def parser() -> Parser:
     )
     p.add_argument("--board", required=True, metavar="NAME", help="a folder of board/")
     p.add_argument("--kernel", required=True, type=file, metavar="IMAGE")
-    p.add_argument("--module", required=True, type=file, metavar="KO", help="faultline.ko")
-    p.add_argument("--init", required=True, type=file, metavar="PROG",
+    p.add_argument("--module", type=file, metavar="KO", help="faultline.ko")
+    p.add_argument("--init", type=file, metavar="PROG",
                    help="becomes /init; with --run /bin/PROG")
     p.add_argument("--runner", type=file, metavar="PROG", help="becomes /init with --run")
+    p.add_argument("--disk", type=file, metavar="FILE",
+                   help="in place of an initramfs; nothing is written to it")
+    p.add_argument("--script", type=Path, metavar="FILE",
+                   help="write what starts the guest into FILE, and do not start it")
+    p.add_argument("--dtb", type=file, metavar="FILE", help="instead of the board's own tree and overlay")
     p.add_argument("--overlay", action="append", default=[], type=directory, metavar="DIR",
                    help="lay DIR's files over the initramfs; may be given again")
     p.add_argument("--run", default=[], type=words, metavar="'PROG ARG…'",
@@ -343,6 +367,8 @@ def parser() -> Parser:
 def guest(args: argparse.Namespace) -> Guest:
     if args.run and not args.runner:
         raise SetupError("--run without --runner: who is to run it?")
+    if bool(args.disk) == bool(args.module and args.init):
+        raise SetupError("the guest has either --disk, or --module and --init")
     board = Board.load(args.board)
     asked = {key: getattr(args, key) for key in ("qemu", "cpu", "smp", "mem") if getattr(args, key)}
     attended = args.interactive or args.gdb
@@ -351,10 +377,12 @@ def guest(args: argparse.Namespace) -> Guest:
         kernel=args.kernel,
         module=args.module,
         init=args.init,
+        disk=args.disk,
+        dtb=args.dtb,
         runner=args.runner,
         overlays=args.overlay,
         run=args.run,
-        dtso=args.dtso or board.dtso,
+        dtso=args.dtso or (None if args.dtb else board.dtso),
         append=args.append,
         qemu_args=args.qemu_args,
         timeout=args.timeout or (None if attended else board.timeout),
@@ -455,7 +483,9 @@ def initramfs(guest: Guest, work: Path) -> Path:
 def device_tree(guest: Guest, work: Path) -> Path:
     """The board's tree, or that of the very machine that will be booted, with overlays applied."""
     base, merged = work / "machine.dtb", work / "guest.dtb"
-    if guest.board.dtb:
+    if guest.dtb:
+        base = guest.dtb
+    elif guest.board.dtb:
         # Beside the image, in the kernel's output.
         base = guest.kernel.resolve().parent / "dts" / guest.board.dtb
     else:
@@ -539,8 +569,11 @@ def terminal_restored() -> Iterator[None]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, attributes)
 
 
-def watch(qemu: subprocess.Popen[bytes], console: Console, timeout: int | None) -> int | None:
-    """Follow the console until QEMU ends or a signal ends the wait; return that signal.
+def watch(
+    qemu: subprocess.Popen[bytes], console: Console, timeout: int | None, stays: bool
+) -> int | None:
+    """Follow the console until QEMU ends, or a guest that stays has said its verdict, or a signal
+    ends the wait; return that signal.
 
     The time limit is a signal, too, so that it also holds while the reader of our own output
     makes us wait.
@@ -552,6 +585,8 @@ def watch(qemu: subprocess.Popen[bytes], console: Console, timeout: int | None) 
     try:
         while data := os.read(qemu.stdout.fileno(), 65536):
             console.feed(data)
+            if stays and console.verdict is not None:
+                return None
             if console.panicked and not grace_given:
                 grace_given = True
                 signal.setitimer(signal.ITIMER_REAL, PANIC_GRACE)
@@ -613,14 +648,34 @@ or, if the kernel has CONFIG_GDB_SCRIPTS:
   (gdb) lx-symbols {module.parent}"""
 
 
+def command(guest: Guest, work: Path) -> list[str]:
+    """Make what the guest consists of; return what starts it."""
+    return guest.boot(None if guest.disk else initramfs(guest, work), device_tree(guest, work))
+
+
+SCRIPT = """\
+#!/bin/sh
+# Starts this image in QEMU; root logs in without a password. Ctrl-A X leaves QEMU. Further options
+# for it may follow, such as -snapshot, which leaves the image as it is.
+cd "$(dirname "$0")" || exit
+exec {} "$@"
+"""
+
+
+def write_script(script: Path, guest: Guest, work: Path) -> Outcome:
+    script.write_text(SCRIPT.format(shlex.join(command(replace(guest, interactive=True), work))))
+    script.chmod(0o755)
+    return Outcome(0)
+
+
 def run(guest: Guest, work: Path, log: Path) -> Outcome:
-    command = guest.boot(initramfs(guest, work), device_tree(guest, work))
+    starting = command(guest, work) + (["-snapshot"] if guest.disk else [])
     introduce(guest)
     stdin = None if guest.interactive else subprocess.DEVNULL
     with log.open("wb") as file:
         console = Console(file)
-        with emulator(command, stdin) as qemu:
-            ended_by = watch(qemu, console, guest.timeout)
+        with emulator(starting, stdin) as qemu:
+            ended_by = watch(qemu, console, guest.timeout, bool(guest.disk))
             qemu_status = qemu.returncode
         console.close()
     return judge(console, qemu_status or 0, ended_by, guest)
@@ -634,7 +689,10 @@ def main() -> int:
         args = parser().parse_args()
         with contextlib.ExitStack() as stack:
             work = args.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            outcome = run(guest(args), work, args.log or work / "console.log")
+            if args.script:
+                outcome = write_script(args.script, guest(args), work)
+            else:
+                outcome = run(guest(args), work, args.log or work / "console.log")
     except SetupError as error:
         outcome = Outcome(STATUS_SETUP, str(error))
     except OSError as error:

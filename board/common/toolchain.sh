@@ -110,7 +110,7 @@ setup_tools() {
 		BINDGEN=$ENTRY/bin/bindgen
 		BINDGEN_FOUND=$BINDGEN_VERSION
 	fi
-	entry "rust-sysroot-$(key "$RUST_TARGET" "$("$RUST_BIN/rustc" -vV)" "$CORE_MANIFEST" "$(declare -f make_sysroot build_core)")" \
+	entry "rust-sysroot-$(key "$RUST_TARGET" "$("$RUST_BIN/rustc" -vV)" "$(<board/common/build-core)")" \
 		"Rust's core library for $RUST_TARGET" make_sysroot
 	RUST_TARGET_SYSROOT=$ENTRY
 	setup_qemu
@@ -171,37 +171,15 @@ make_bindgen() {
 	ENTRY_HASHED=(bin/bindgen)
 }
 
-# The core library for the guest's user space: optimised for size, as the program is, which the one
-# that rustup has is not. It is built by cargo's -Zbuild-std, from the compiler's own sources, in a
-# package that is nothing but a reason to build it, and laid out as a sysroot, so that all later
-# builds are stable cargo's ordinary ones.
-CORE_MANIFEST='[package]
-name = "empty"
-edition = "2021"
-[profile.release]
-opt-level = "z"
-panic = "abort"'
-
+# The core library for the guest's user space, from the compiler's own sources.
 make_sysroot() {
-	local lib=lib/rustlib/$RUST_TARGET/lib
 	say SYSROOT "Rust's core library for $RUST_TARGET (about 20 s)"
-	mkdir -p "$ENTRY/build/src" "$ENTRY/$lib"
-	echo "$CORE_MANIFEST" >"$ENTRY/build/Cargo.toml"
-	echo '#![no_std]' >"$ENTRY/build/src/lib.rs"
-	run_logged sysroot build_core "$ENTRY/build"
-	# core and compiler_builtins, and with some versions of Rust what stands between the two.
-	cp "$ENTRY/build/target/$RUST_TARGET/release/deps"/lib*.rlib "$ENTRY/$lib"
-	rm -rf "$ENTRY/build" "$ENTRY/$lib"/libempty-*
+	run_logged sysroot build_core
 }
 
-build_core() { # PACKAGE
+build_core() {
 	clean_cargo_environment
-	# RUSTC_BOOTSTRAP: -Z flags on a stable compiler. The source root: its sources may be elsewhere
-	# than rustup puts them. Bitcode: the programs are linked with LTO.
-	export RUSTC_BOOTSTRAP=1 __CARGO_TESTS_ONLY_SRC_ROOT=$RUST_SRC RUSTFLAGS='-Cembed-bitcode=yes -Cforce-unwind-tables=no'
-	cargo build --release --target "$RUST_TARGET" -Zbuild-std=core,compiler_builtins \
-		-Zbuild-std-features=optimize_for_size \
-		--manifest-path "$1/Cargo.toml" --target-dir "$1/target"
+	board/common/build-core "$RUST_TARGET" "$RUST_SRC" "$ENTRY"
 }
 
 # The tests' Python packages, pinned with their hashes, in a virtual environment: VENV.

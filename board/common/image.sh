@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+#
+# Images: Buildroot's configuration of each board, Buildroot itself, and its build.
+
+# write_defconfigs DIR: of every board, as Buildroot wants to find it.
+write_defconfigs() {
+	local board name
+	for board in board/*/board.env; do
+		board=${board%/board.env} board=${board#board/}
+		name=faultline_${board//-/_}_defconfig
+		image_defconfig "$board" >"$1/$name" || die "$name could not be made"
+	done
+}
+
+# image_defconfig BOARD: the fragments of buildroot/configs/fragments/ that are for BOARD, and its
+# own, with values from where `make run` has them.
+image_defconfig() (
+	# shellcheck disable=SC2016 # a variable of Buildroot's
+	local fragments=() name line top='$(BR2_EXTERNAL_FAULTLINE_PATH)/..'
+	BOARD=$1
+	read_board ARCH FRAGMENTS RUST_TARGET DTB LAYOUT
+	mapfile -t fragments < <(kernel_fragments "$FRAGMENTS image image-$LAYOUT")
+	fragments=("${fragments[@]/#/$top/}")
+	DTB_NAME=${DTB%.dtb} KERNEL_FRAGMENTS=${fragments[*]}
+
+	echo "# SPDX-License-Identifier: GPL-2.0-only"
+	echo "#"
+	echo "# Written by 'make defconfigs' from buildroot/configs/fragments/ and board/$BOARD/. Edit those."
+	fragments=(buildroot/configs/fragments/{"$ARCH",system,linux}.fragment "board/$BOARD/buildroot.fragment")
+	# An image that is no more than kernel and root needs none.
+	name=buildroot/configs/fragments/$LAYOUT.fragment
+	[[ ! -e $name ]] || fragments+=("$name")
+	cat "${fragments[@]}" | grep -E '^(# )?[[:alnum:]_]+(=| is not set$)' | while read -r line; do
+		for name in BOARD LAYOUT RUST_TARGET KERNEL_RELEASE KERNEL_FRAGMENTS DTB_NAME; do
+			line=${line//"@$name@"/${!name}}
+		done
+		[[ $line != *@* ]] || die "$line: no such value"
+		echo "$line"
+	done
+)
+
+# write_hashes: what Buildroot checks the kernel's archive by, where it downloads one itself.
+write_hashes() {
+	local series=v${KERNEL_RELEASE%%.*}.x file=linux-$KERNEL_RELEASE.tar.xz hashes=buildroot/patches/linux/linux.hash
+	local sum
+	sum=$(kernel_sum "$series" "$file") || die "$KERNEL_SITE/$series/sha256sums.asc: not reached, or $file is not in it"
+	sed -i '/kernel\.org\|\.tar\.xz$/d' "$hashes"
+	printf '# From %s\nsha256  %s\n' "$KERNEL_SITE/$series/sha256sums.asc" "$sum" >>"$hashes"
+}
+
+# setup_buildroot: BR, a source tree of Buildroot: the user's BUILDROOT= or the release.
+setup_buildroot() {
+	if [[ -n ${BUILDROOT:-} ]]; then
+		BR=$(realpath "$BUILDROOT")
+		[[ -f $BR/Config.in && -d $BR/package && -f $BR/Makefile ]] ||
+			die "BUILDROOT=$BUILDROOT: this is no source tree of Buildroot"
+		BR_VERSION=$(sed -n 's/^export BR2_VERSION := //p' "$BR/Makefile")
+		at_least "${BUILDROOT_RELEASE%.*}" "$BR_VERSION" ||
+			die "BUILDROOT=$BUILDROOT: this is Buildroot $BR_VERSION, $BUILDROOT_RELEASE or later is needed"
+		return
+	fi
+	entry "buildroot-$BUILDROOT_RELEASE" "Buildroot $BUILDROOT_RELEASE" make_buildroot
+	BR=$ENTRY/buildroot
+	BR_VERSION=$BUILDROOT_RELEASE
+}
+
+make_buildroot() {
+	local file=buildroot-$BUILDROOT_RELEASE.tar.xz
+	say BUILDROOT "$file from ${BUILDROOT_SITE#*//}"
+	curl --proto "=https" --fail --silent --show-error --location --connect-timeout 5 \
+		--speed-limit 1000 --speed-time 60 --output "$ENTRY/$file" "$BUILDROOT_SITE/$file" 2>"$ENTRY/error" ||
+		die "$(tail -n 1 "$ENTRY/error")
+No network? Unpack $file somewhere and say: make image BUILDROOT=/that/directory …"
+	sha256sum --check --quiet <<<"$BUILDROOT_SHA256  $ENTRY/$file" ||
+		die "$file is not the release that board/common/versions.env names: not used"
+	mkdir "$ENTRY/buildroot"
+	tar --extract --xz --file "$ENTRY/$file" --directory "$ENTRY/buildroot" --strip-components=1
+	rm "$ENTRY/$file" "$ENTRY/error"
+}
+
+# make_image: build/BOARD/image, by Buildroot in build/BOARD/buildroot.
+make_image() {
+	local output=$TOP/$BUILD/buildroot targets=() start=$SECONDS identity
+	setup_buildroot
+	setup_kernel_source
+	mkdir -p "$output"
+	image_defconfig "$BOARD" >"$output/defconfig.new"
+	image_local_config >>"$output/defconfig.new"
+	if ! cmp --silent "$output/defconfig.new" "$output/defconfig" || [[ ! -e $output/.config ]]; then
+		# What Buildroot has built does not follow a changed toolchain or kernel; begin anew.
+		[[ ! -e $output/defconfig ]] || run_logged image-clean buildroot clean
+		mv "$output/defconfig.new" "$output/defconfig"
+		run_logged image-config buildroot BR2_DEFCONFIG="$output/defconfig" defconfig
+	fi
+	rm -f "$output/defconfig.new"
+	# What is built from this tree, Buildroot does not look at again by itself.
+	[[ ! -e $output/images/Image && ! -e $output/images/zImage ]] ||
+		targets=(faultline-driver-rebuild faultline-verify-rebuild)
+	say IMAGE "Buildroot $BR_VERSION for $BOARD (the first time takes long: docs/images.md)"
+	run_logged image buildroot "${targets[@]}" all
+	ln -sfn buildroot/images "$BUILD/image"
+	[[ $QEMU_WHY_NOT ]] || image_in_qemu --script start-qemu.sh
+	say IMAGE "$BUILD/image, $(((SECONDS - start + 30) / 60)) minutes"
+}
+
+# image_in_qemu ARG…: run.py for the image. On a card, kernel and device tree are the card's own.
+image_in_qemu() {
+	local disk=rootfs.ext2 files=(--kernel "$IMAGE")
+	cd "$BUILD/image" 2>/dev/null || die "there is no image: make image BOARD=$BOARD"
+	rm -rf qemu
+	mkdir qemu
+	if [[ $LAYOUT == raspberrypi ]]; then
+		disk=sdcard.img
+		# The first partition is at 1 MiB (genimage.cfg).
+		../host/bin/mcopy -s -i "$disk@@1M" "::$IMAGE" "::${DTB##*/}" ::overlays qemu/
+		fdtoverlay -i "qemu/${DTB##*/}" -o qemu/card.dtb qemu/overlays/*.dtbo
+		files=(--kernel "qemu/$IMAGE" --dtb qemu/card.dtb)
+	fi
+	"$TOP/board/common/run.py" --board "$BOARD" --qemu "$QEMU_BIN" "${files[@]}" --disk "$disk" \
+		--work qemu "$@"
+}
+
+# image_local_config: what is not the board's: where downloads are kept, the machine's own tools if
+# they are asked for, and the user's BUILDROOT_CONFIG=, which has the last word.
+image_local_config() {
+	echo "BR2_DL_DIR=\"$CACHE/buildroot-dl\""
+	if [[ ${FAULTLINE_HOST_RUST:-} ]]; then
+		cat <<-END
+			FAULTLINE_HOST_RUST=y
+			FAULTLINE_HOST_RUSTC="$RUST_BIN/rustc"
+			FAULTLINE_HOST_RUST_SRC="$RUST_SRC"
+			FAULTLINE_HOST_BINDGEN="$BINDGEN"
+			FAULTLINE_HOST_LIBCLANG="$LIBCLANG_PATH"
+			FAULTLINE_HOST_LLD="ld.lld${LLVM#1}"
+		END
+	fi
+	[[ -z ${BUILDROOT_CONFIG:-} ]] || cat "$BUILDROOT_CONFIG"
+}
+
+# buildroot ARG…: Buildroot's make, with nothing of the user's environment that is not for it. The
+# kernel's sources are those of `make run`, wherever they are from.
+buildroot() {
+	env --ignore-environment PATH="$PATH" HOME="$HOME" TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
+		${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
+		${BR2_DL_DIR:+BR2_DL_DIR="$BR2_DL_DIR"} \
+		make --no-print-directory -C "$BR" O="$TOP/$BUILD/buildroot" BR2_EXTERNAL="$TOP/buildroot" \
+		LINUX_OVERRIDE_SRCDIR="$KERNEL_DIR" "$@"
+}

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: GPL-2.0-only
+
+include $(sort $(wildcard $(BR2_EXTERNAL_FAULTLINE_PATH)/package/*/*.mk))
+
+ifeq ($(BR2_PACKAGE_FAULTLINE_DRIVER),y)
+# The fragments as one file, which is what Kconfig takes (linux/linux-ext-faultline.mk).
+$(FAULTLINE_LINUX_LINES): $(LINUX_KCONFIG_FRAGMENT_FILES) | linux-patch
+	cat $^ > $@
+
+$(LINUX_DIR)/$(LINUX_KCONFIG_STAMP_DOTCONFIG): $(FAULTLINE_LINUX_LINES)
+endif

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+#   post-image.sh IMAGES BOARD
+#
+# Run by Buildroot, in its own directory, when everything is there: makes the SD card.
+set -euo pipefail
+
+images=$1 board=$2
+here=$(dirname "$0")
+top=$(realpath "$here/../../..")
+value() {
+	sed -n "s/^$1=//p" "$top/board/$board/board.env"
+}
+dtb=$(value DTB)
+
+# What the firmware reads: the board's tree, our overlays, the kernel's command line.
+firmware=$images/rpi-firmware
+mkdir -p "$firmware/overlays"
+cp "$here/config.txt" "$firmware/config.txt"
+echo "device_tree=${dtb##*/}" >>"$firmware/config.txt"
+for source in $(value DTSO) $(value CARD_DTSO); do
+	overlay=$(basename "$source" .dtso)
+	"$HOST_DIR/bin/linux-dtc" -q -@ -I dts -O dtb -o "$firmware/overlays/$overlay.dtbo" "$top/$source"
+	echo "dtoverlay=$overlay" >>"$firmware/config.txt"
+done
+echo "console=$(value CONSOLE) root=$(value ROOT) rootwait" >"$firmware/cmdline.txt"
+
+# The same files, by the same names, in the same order.
+find "$images" -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH:-0}" {} +
+files=$(cd "$images" && LC_ALL=C printf '"%s", ' "$(value IMAGE)" "${dtb##*/}" rpi-firmware/*)
+sed "s|@FILES@|${files%, }|" "$here/genimage.cfg" >"$images/genimage.cfg"
+support/scripts/genimage.sh -c "$images/genimage.cfg"
+truncate --size=128M "$images/sdcard.img"

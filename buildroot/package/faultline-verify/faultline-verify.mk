@@ -1,0 +1,71 @@
+################################################################################
+#
+# faultline-verify
+#
+################################################################################
+
+# SPDX-License-Identifier: GPL-2.0-only
+
+FAULTLINE_VERIFY_VERSION = local
+FAULTLINE_VERIFY_SITE = $(realpath $(BR2_EXTERNAL_FAULTLINE_PATH)/..)
+FAULTLINE_VERIFY_SITE_METHOD = local
+FAULTLINE_VERIFY_OVERRIDE_SRCDIR_RSYNC_EXCLUSIONS = \
+	--include=/userspace/*** --include=/driver --include=/driver/uapi.rs \
+	--include=/LICENSES/*** --exclude=*
+FAULTLINE_VERIFY_LICENSE = GPL-2.0
+FAULTLINE_VERIFY_LICENSE_FILES = LICENSES/GPL-2.0-only.txt
+FAULTLINE_VERIFY_DEPENDENCIES = $(FAULTLINE_RUST_DEPENDENCIES)
+
+FAULTLINE_VERIFY_TARGET = $(call qstrip,$(FAULTLINE_RUST_TARGET))
+FAULTLINE_VERIFY_TARGET_VARIABLE = $(subst -,_,$(call UPPERCASE,$(FAULTLINE_VERIFY_TARGET)))
+FAULTLINE_VERIFY_SYSROOT = $(@D)/sysroot
+
+# Buildroot's infrastructure for cargo sets linker and profile of its own; this program brings
+# both, in userspace/.cargo/config.toml and Cargo.toml.
+FAULTLINE_VERIFY_ENV = \
+	PATH=$(FAULTLINE_RUST_BIN):$(BR_PATH) \
+	CARGO_HOME=$(BR_CARGO_HOME) \
+	CARGO_TARGET_DIR=$(@D)/target \
+	$(if $(FAULTLINE_LLD),CARGO_TARGET_$(FAULTLINE_VERIFY_TARGET_VARIABLE)_LINKER=$(FAULTLINE_LLD)) \
+	CARGO_TARGET_$(FAULTLINE_VERIFY_TARGET_VARIABLE)_RUSTFLAGS=--sysroot=$(FAULTLINE_VERIFY_SYSROOT)
+
+# The crates of both Cargo.lock files, which have their checksums: those of the program, and those
+# that cargo wants to know of before it builds the core library. They are kept among the downloads,
+# where cargo finds them without a network.
+define FAULTLINE_VERIFY_FETCH
+	mkdir -p $(BR_CARGO_HOME)
+	for manifest in $(FAULTLINE_TOP)/userspace $(FAULTLINE_RUST_SRC); do \
+		PATH=$(FAULTLINE_RUST_BIN):$(BR_PATH) CARGO_HOME=$(BR_CARGO_HOME) \
+			flock $(BR_CARGO_HOME)/.br-lock \
+			cargo fetch --locked $(1) --manifest-path $$manifest/Cargo.toml || exit 1; \
+	done
+endef
+
+# `make source` fetches, a build looks whether all is there.
+.PHONY: faultline-verify-crates
+faultline-verify-crates: $(FAULTLINE_RUST_DEPENDENCIES)
+	$(call FAULTLINE_VERIFY_FETCH)
+faultline-verify-all-source: faultline-verify-crates
+
+define FAULTLINE_VERIFY_CONFIGURE_CMDS
+	$(call FAULTLINE_VERIFY_FETCH,--offline) || { $(call FAULTLINE_VERIFY_FETCH); }
+	$(FAULTLINE_VERIFY_ENV) CARGO_NET_OFFLINE=true $(FAULTLINE_TOP)/board/common/build-core \
+		$(FAULTLINE_VERIFY_TARGET) $(FAULTLINE_RUST_SRC) $(FAULTLINE_VERIFY_SYSROOT)
+endef
+
+define FAULTLINE_VERIFY_BUILD_CMDS
+	cd $(@D)/userspace && $(FAULTLINE_VERIFY_ENV) cargo build --offline --locked --release \
+		--target $(FAULTLINE_VERIFY_TARGET) --package faultline-verify
+endef
+
+define FAULTLINE_VERIFY_INSTALL_TARGET_CMDS
+	$(INSTALL) -D -m 0755 $(@D)/target/$(FAULTLINE_VERIFY_TARGET)/release/faultline-verify \
+		$(TARGET_DIR)/usr/bin/faultline-verify
+endef
+
+define FAULTLINE_VERIFY_INSTALL_INIT_SYSV
+	$(INSTALL) -D -m 0755 $(FAULTLINE_VERIFY_PKGDIR)/S90faultline-verify \
+		$(TARGET_DIR)/etc/init.d/S90faultline-verify
+endef
+
+$(eval $(generic-package))

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Images: what can be said of them without building one, and with Buildroot at hand what its own
+tools say. `make test BUILDROOT=DIR` gives a source tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from guests import PATIENCE
+from places import RUNNER, SETUP, TOP, Places, environment, program
+
+pytestmark = pytest.mark.image
+
+TREE = TOP / "buildroot"
+FRAGMENTS = TREE / "configs/fragments"
+CHECK_CONFIG = TOP / "board/common/check-config"
+INIT_SCRIPT = TREE / "package/faultline-verify/S90faultline-verify"
+
+
+
+VERSIONS = environment(TOP / "board/common/versions.env")
+BOARDS = {path.parent.name: environment(path) for path in TOP.glob("board/*/board.env")}
+
+
+def defconfig(board: str) -> Path:
+    return TREE / f"configs/faultline_{board.replace('-', '_')}_defconfig"
+
+
+def settings(config: Path) -> list[tuple[str, str]]:
+    """Each setting of a Kconfig file, in order; one that is off as ``n``."""
+    line = re.compile(r"^(?:(\w+)=(.*)|# (\w+) is not set)$", re.MULTILINE)
+    return [(name or off, value if name else "n")
+            for name, value, off in line.findall(config.read_text())]
+
+
+def test_defconfigs_are_written_from_their_fragments(tmp_path: Path) -> None:
+    subprocess.run([SETUP, "defconfigs", tmp_path], check=True)
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert set(written) == {defconfig(board).name for board in BOARDS}
+    there = {path.name: path.read_text() for path in TREE.glob("configs/*_defconfig")}
+    assert there == written, "make defconfigs writes them anew"
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_each_setting_is_made_once(board: str) -> None:
+    count = Counter(name for name, _ in settings(defconfig(board)))
+    assert [name for name, times in count.items() if times > 1] == []
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_kernel_is_the_one_of_make_run(board: str) -> None:
+    """Its release, and its fragments before those that are the image's alone."""
+    made = dict(settings(defconfig(board)))
+    assert made["BR2_LINUX_KERNEL_CUSTOM_VERSION_VALUE"] == f'"{VERSIONS["KERNEL_RELEASE"]}"'
+    files = made["BR2_LINUX_KERNEL_CONFIG_FRAGMENT_FILES"].strip('"').split()
+    names = [Path(file).stem for file in files]
+    ours, layout = BOARDS[board]["FRAGMENTS"].split(), BOARDS[board]["LAYOUT"]
+    assert names == [*ours, "image", f"image-{layout}"]
+    for name in names:
+        assert (TOP / f"board/common/linux/{name}.fragment").is_file()
+    assert layout in program(RUNNER).DISKS
+
+
+def test_fragments_name_no_version_and_no_board() -> None:
+    """These come from versions.env and board.env."""
+    known = {VERSIONS["KERNEL_RELEASE"], *BOARDS,
+             *(env["RUST_TARGET"] for env in BOARDS.values())}
+    said = "\n".join(path.read_text() for path in FRAGMENTS.glob("*.fragment"))
+    assert "@KERNEL_RELEASE@" in said
+    assert [word for word in known if word in said] == []
+
+
+def test_downloads_have_hashes() -> None:
+    for board in BOARDS:
+        assert ("BR2_DOWNLOAD_FORCE_CHECK_HASHES", "y") in settings(defconfig(board))
+    assert re.fullmatch(r"[0-9a-f]{64}", VERSIONS["BUILDROOT_SHA256"])
+    for recipe in TREE.glob("package/*/*.mk"):
+        if "_SITE_METHOD = local" in recipe.read_text():
+            continue
+        hashes = recipe.with_suffix(".hash").read_text().splitlines()
+        lines = [line for line in hashes if not line.startswith("#")]
+        assert all(re.fullmatch(r"sha256  [0-9a-f]{64}  \S+", line) for line in lines), recipe
+        assert any(f"  {recipe.stem}-" in line for line in lines), f"{recipe}: none of its source"
+
+
+@pytest.mark.parametrize(("fragment", "config", "dropped"), [
+    ("CONFIG_RUST=y", "CONFIG_RUST=y", None),
+    ("CONFIG_RUST=y", "# CONFIG_RUST is not set", "CONFIG_RUST=y"),
+    ("CONFIG_RUST=y", "CONFIG_RUSTY=y", "CONFIG_RUST=y"),
+    ("CONFIG_NR_CPUS=8", "CONFIG_NR_CPUS=64", "CONFIG_NR_CPUS=8"),
+    ("# CONFIG_NET is not set", "CONFIG_NET=y", "# CONFIG_NET is not set"),
+    ("# a comment", "CONFIG_NET=y", None),
+])
+def test_a_dropped_line_is_named(
+    tmp_path: Path, fragment: str, config: str, dropped: str | None
+) -> None:
+    (tmp_path / "fragment").write_text(f"{fragment}\n")
+    (tmp_path / "config").write_text(f"CONFIG_OF=y\n{config}\n")
+    done = subprocess.run([CHECK_CONFIG, tmp_path / "fragment", tmp_path / "config"],
+                          capture_output=True, text=True)
+    assert (done.returncode != 0) == (dropped is not None)
+    assert f"\n    {dropped}\n" in done.stderr if dropped else not done.stderr
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_init_script_ends_with_the_verdict(tmp_path: Path, status: int) -> None:
+    verify, log = tmp_path / "faultline-verify", tmp_path / "log"
+    verify.write_text(f"#!/bin/sh\necho TAP\necho trouble >&2\nexit {status}\n")
+    verify.chmod(0o755)
+    text = INIT_SCRIPT.read_text()
+    for there, here in {"/usr/bin/$DAEMON": verify, "/var/log/$DAEMON.log": log}.items():
+        assert there in text
+        text = text.replace(there, str(here))
+    done = subprocess.run(["sh", "-s", "start"], input=text, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["TAP", "trouble", f"faultline: exit status {status}"]
+    assert log.read_text() == done.stdout
+
+
+# ------------------------------------------------------------------------ an image, as it is booted
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(1 << 20))
+    return disk
+
+
+def boot(places: Places, disk: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [RUNNER, f"--board={places.board}", f"--kernel={places.kernel}", f"--disk={disk}",
+         f"--work={disk.parent}", *arguments],
+        capture_output=True, text=True, stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize(("said", "status"), [
+    ("faultline: exit status 0", 0),
+    ("faultline: exit status 3", 3),
+    ("[    1.000000] Kernel panic - not syncing\nfaultline: exit status 0", 1),
+    ("faultline: nothing", 124),
+])
+def test_a_guest_that_stays_ends_with_its_verdict(
+    places: Places, disk: Path, said: str, status: int
+) -> None:
+    """It has a login to offer, and does not end by itself."""
+    qemu = disk.with_name("qemu")
+    qemu.write_text(f"#!/bin/sh\necho '{said}'\nexec sleep 1000\n")
+    qemu.chmod(0o755)
+    limit = 1 if status == 124 else PATIENCE
+    done = boot(places, disk, f"--qemu={qemu}", f"--dtb={disk}", f"--timeout={limit}")
+    assert done.returncode == status, done.stderr
+
+
+def test_start_script(places: Places, disk: Path) -> None:
+    """It starts what `make run-image` starts, and takes options of the user's."""
+    script = disk.with_name("start-qemu.sh")
+    done = boot(places, disk, f"--script={script}")
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    env = BOARDS[places.board]
+    last = script.read_text().splitlines()[-1]
+    assert last.startswith(f"exec {env['QEMU']} ") and last.endswith(' "$@"')
+    assert f"root={env['ROOT']} " in last and f"file={disk}" in last
+    assert os.access(script, os.X_OK)
+    subprocess.run(["sh", "-n", script], check=True)
+
+
+def test_a_guest_has_a_disk_or_an_initramfs(places: Places, disk: Path) -> None:
+    done = boot(places, disk, f"--module={places.module}", f"--init={places.verify}")
+    assert done.returncode == 125
+    assert "either --disk, or --module and --init" in done.stderr
+
+
+# -------------------------------------------------------------------------------- with Buildroot
+
+
+@pytest.fixture(scope="session")
+def buildroot() -> Path:
+    if not (there := os.environ.get("BUILDROOT")):
+        pytest.skip("no Buildroot: make test BUILDROOT=DIR")
+    return (TOP / there).resolve()
+
+
+def make_buildroot(buildroot: Path, output: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["make", "-s", "--no-print-directory", "-C", buildroot, f"O={output}",
+         f"BR2_EXTERNAL={TREE}", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={name: os.environ[name] for name in ("PATH", "HOME")},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_buildroot_takes_every_line(buildroot: Path, tmp_path: Path, board: str) -> None:
+    """Kconfig drops what it does not know, and what depends on something else, without a word."""
+    make_buildroot(buildroot, tmp_path, defconfig(board).name)
+    taken = dict(settings(tmp_path / ".config"))
+    wanted = settings(defconfig(board))
+    assert [line for line in wanted if taken.get(line[0], "n") != line[1]] == []
+
+
+def test_show_info(buildroot: Path, tmp_path: Path) -> None:
+    make_buildroot(buildroot, tmp_path, defconfig("qemu-virt-arm64").name)
+    info = json.loads(make_buildroot(buildroot, tmp_path, "show-info"))
+    for name in ("faultline-driver", "faultline-verify"):
+        assert info[name]["licenses"].startswith("GPL-2.0"), name
+        assert "linux" in info["faultline-driver"]["dependencies"]
+    # What Rust for the kernel adds.
+    assert {"host-rustc", "host-rust-src", "host-rust-bindgen"} <= set(info["linux"]["dependencies"])
+
+
+def test_check_package(buildroot: Path, sources: list[Path]) -> None:
+    needs = subprocess.run(["python3", "-c", "import flake8, magic"], capture_output=True, text=True)
+    if needs.returncode:
+        pytest.skip(f"check-package: {needs.stderr.splitlines()[-1]} (python-magic, flake8)")
+    files = [path for path in sources if TREE in path.parents]
+    done = subprocess.run([buildroot / "utils/check-package", "-b", *files],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
