@@ -15,8 +15,8 @@ Verifies DMA-coherent buffers of the faultline driver: the DEVICEs given, or
 every /dev/faultlineN. Writes a KTAP report and a verdict to standard output.
 The contents of the buffers are lost; they are left zeroed.
 
-  --json       JSON lines to standard output, the report to standard error
-  --long       every pattern and 100000 messages, whatever the time
+  --json       JSON to standard output, the report to standard error
+  --long       all patterns, 100000 messages
   --foreign --size BYTES
                the DEVICEs are another driver's
   --kernel-attr write-back|non-cacheable|device

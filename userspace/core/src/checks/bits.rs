@@ -2,11 +2,12 @@
 
 //! Bits that stick, or follow their neighbours: patterns over the whole buffer.
 //!
-//! A pass is a march as tests of memory chips make it (March C-), of a pattern in which each word
-//! has one bit, the next one in each word: it goes through the buffer word by word, upwards and
-//! downwards, and turns each word that it finds right into its complement. In as many passes as a
-//! word has bits each bit has been the only one, and the only one missing, and each word has
-//! changed right before and right after its neighbours.
+//! A pass puts a pattern into the buffer in which each word has one bit, the next one in each word,
+//! and ends with looking for it. Between the two is a march as tests of memory chips make it
+//! (March C-): it goes through the buffer word by word, upwards and downwards, and turns each word
+//! that it finds right into its complement. In as many passes as a word has bits each bit has been
+//! the only one, and the only one missing, and each word has changed right before and right after
+//! its neighbours.
 
 use super::Place::All;
 use super::Way::{File, First, Second};
@@ -20,6 +21,10 @@ const PASSES: u64 = u64::BITS as u64;
 
 /// In milliseconds, what they may take before there are no more; there is always one.
 const TIME: u64 = if cfg!(test) { 1 } else { 120 };
+
+/// How much of the buffer is marched through, unless it may take long: in an emulator, which spends
+/// some hundred instructions on each access, a mebibyte can take seconds.
+const MOST: u64 = 256 * 1024;
 
 /// The ways through the buffer, in this order: whether downwards, and whether it is the complement
 /// that is found.
@@ -49,7 +54,10 @@ impl<S: System> Context<'_, S> {
     }
 
     fn march(&mut self, pattern: Pattern, down: bool, inverted: bool) -> Result<(), Stop> {
-        let size = self.info.size;
+        let size = match self.info.size {
+            size if self.options.long => size,
+            size => size.min(MOST),
+        };
         for at in (0..size).step_by(WORD) {
             let at = if down { size - WORD as u64 - at } else { at };
             let other = !pattern.word(at);
