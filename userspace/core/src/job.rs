@@ -88,9 +88,9 @@ pub enum Job {
         ready: u64,
         /// How many,
         length: usize,
-        /// what they are at first,
-        old: [u8; MOST_BYTES],
-        /// what they are at last, each another,
+        /// what they are at first: of their complement the bits that are set here,
+        mask: u8,
+        /// what they are at last,
         new: [u8; MOST_BYTES],
         /// and which of them are already, by bits.
         come: u64,
@@ -121,17 +121,16 @@ pub enum Job {
 
 impl Job {
     /// Looks at bytes until each has become what it is to become: none is ever anything but that
-    /// or what it is at first, and none goes back.
-    pub fn poll(at: u64, ready: u64, was: &[u8], becomes: &[u8]) -> Self {
-        let (mut old, mut new) = ([0; MOST_BYTES], [0; MOST_BYTES]);
-        let length = becomes.len().min(was.len()).min(MOST_BYTES);
-        old[..length].copy_from_slice(&was[..length]);
-        new[..length].copy_from_slice(&becomes[..length]);
+    /// or what it is at first, its complement or, with a mask of zero, zero; and none goes back.
+    pub fn poll(at: u64, ready: u64, bytes: &[u8], mask: u8) -> Self {
+        let mut new = [0; MOST_BYTES];
+        let length = bytes.len().min(MOST_BYTES);
+        new[..length].copy_from_slice(&bytes[..length]);
         Self::Poll {
             at,
             ready,
             length,
-            old,
+            mask,
             new,
             come: 0,
         }
@@ -201,7 +200,7 @@ impl Job {
                 at,
                 ready,
                 length,
-                old,
+                mask,
                 new,
                 come,
             } => {
@@ -213,7 +212,7 @@ impl Job {
                         let is_there = *come >> index & 1 != 0;
                         if *seen == new[index] {
                             *come |= 1 << index;
-                        } else if is_there || *seen != old[index] {
+                        } else if is_there || *seen != !new[index] & *mask {
                             return Ok(Look::Done(byte(*at, index, *seen, new[index])));
                         }
                     }

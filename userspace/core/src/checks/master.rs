@@ -343,16 +343,16 @@ impl<S: System> Context<'_, S> {
         let at = self.aligned(border);
         // Before the firmware's answer there is nothing: the request has zeroes for it.
         let answers = self.answers();
-        let skipped = if answers { TEXT } else { 0 };
+        let (skipped, mask) = if answers { (TEXT, 0) } else { (0, 0xff) };
         let new = &self.data.bytes()[skipped..];
         let new = &new[..new.len().min(MOST_BYTES)];
         let mut old = [0; MOST_BYTES];
         for (old, new) in old.iter_mut().zip(new) {
-            *old = if answers { 0 } else { !new };
+            *old = !new & mask;
         }
-        let old = &old[..new.len()];
         let looked_at = at + skipped as u64;
-        let job = Job::poll(looked_at, self.ready_at(), old, new);
+        let job = Job::poll(looked_at, self.ready_at(), new, mask);
+        let old = &old[..new.len()];
         self.store(Way::First, looked_at, old)?;
         self.begin(job)?;
         let filled = self.wait_until_ready().and_then(|()| self.fill(at));
