@@ -11,9 +11,8 @@ use crate::text::cut;
 pub const USAGE: &str = "\
 Usage: faultline-verify [OPTION...] [DEVICE...]
 
-Verifies DMA-coherent buffers of the faultline driver: the DEVICEs given, or
-every /dev/faultlineN. Writes a KTAP report and a verdict to standard output.
-The contents of the buffers are lost; they are left zeroed.
+Verifies DMA-coherent buffers of the faultline driver: the DEVICEs, or every
+/dev/faultlineN. Prints a KTAP report and a verdict. Zeroes the buffers.
 
   --json       JSON to standard output, the report to standard error
   --long       all patterns, 100000 messages

@@ -78,8 +78,7 @@ fn first_process(console: &mut Console) -> i32 {
     let status = verify(&mut machine, console, options, Args::default());
     if status == Outcome::Skip.status() {
         console.out().text(
-            "faultline: if the module says nothing above, no enabled node is compatible with \
-             \"faultline,coherent-buffer\"\n",
+            "faultline: no node is compatible with \"faultline,coherent-buffer\", or see above\n",
         );
     }
     status

@@ -147,7 +147,7 @@ impl<S: System> Context<'_, S> {
             .or(Err(Stop::Skip))?;
         let a_power = u64::from(master.alignment.is_power_of_two());
         self.finding.equal(
-            "power of two as the master's alignment",
+            "power of two as alignment",
             NOWHERE,
             a_power,
             1_u64,
@@ -166,12 +166,12 @@ impl<S: System> Context<'_, S> {
         let line = &line[..length];
         self.data.know(line, self.answers());
         let found = u64::from(self.data.length > 0);
-        let what = "nonce in /proc/cmdline, or a line that fits";
+        let what = "nonce in /proc/cmdline";
         self.finding
             .equal(what, NOWHERE, found, 1_u64)
             .or(Err(Stop::Skip))?;
         let length = self.data.length as u64;
-        let what = "bytes that the master has, by /proc/cmdline";
+        let what = "bytes that the master has";
         let max_fill = self.master.max_fill;
         self.finding.equal(what, NOWHERE, max_fill, length)
     }
@@ -357,7 +357,7 @@ impl<S: System> Context<'_, S> {
         self.begin(job)?;
         let filled = self.wait_until_ready().and_then(|()| self.fill(at));
         let tally = self.end(filled)?;
-        let what = "byte polled while the bus master writes";
+        let what = "byte polled while it is written";
         self.finding.equal(what, tally.at, tally.seen, tally.want)
     }
 }
