@@ -17,7 +17,7 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use faultline_core::errno::Errno;
 use faultline_core::random::Random;
 use faultline_sys::arena::{Access, Arena, Sharing, DONT_NEED};
-use faultline_sys::task::{fork, map_again_and_again, yield_to_all, Child, Pinned, Urgent};
+use faultline_sys::task::{fork, map_again_and_again, yield_to_all, Child, Fate, Pinned, Urgent};
 
 use super::{numbers, Context, W};
 use crate::report::Stop;
@@ -209,6 +209,7 @@ fn blocks_under_changing_rules(c: &mut Context<'_>) -> Result<(), Stop> {
         BLOCK,
         &file,
         tagged(1000),
+        Fate::Replaced,
         CPU,
         |arena| -> Result<(), Errno> {
             for _ in 0..cycles * ROUNDS_PER_CYCLE {
