@@ -85,7 +85,7 @@ make_image() {
 	setup_buildroot
 	setup_kernel_source
 	mkdir -p "$output"
-	image_defconfig "$BOARD" >"$output/defconfig.new"
+	image_defconfig "$BOARD" | sed '/^#$/,/^# Written/d' >"$output/defconfig.new"
 	image_local_config >>"$output/defconfig.new"
 	if ! cmp --silent "$output/defconfig.new" "$output/defconfig" || [[ ! -e $output/.config ]]; then
 		# What Buildroot has built does not follow a changed toolchain or kernel; begin anew.

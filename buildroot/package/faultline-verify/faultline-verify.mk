@@ -30,25 +30,26 @@ FAULTLINE_VERIFY_ENV = \
 	CARGO_TARGET_$(FAULTLINE_VERIFY_TARGET_VARIABLE)_RUSTFLAGS=--sysroot=$(FAULTLINE_VERIFY_SYSROOT)
 
 # The crates of both Cargo.lock files, which have their checksums: those of the program, and those
-# that cargo wants to know of before it builds the core library. They are kept among the downloads,
-# where cargo finds them without a network.
+# that cargo wants to know of before it builds the core library. They are kept among the downloads;
+# once they are there, nobody is asked for them. RUSTC_BOOTSTRAP: the library's manifest is for those
+# who build the compiler.
 define FAULTLINE_VERIFY_FETCH
 	mkdir -p $(BR_CARGO_HOME)
-	for manifest in $(FAULTLINE_TOP)/userspace $(FAULTLINE_RUST_SRC); do \
-		PATH=$(FAULTLINE_RUST_BIN):$(BR_PATH) CARGO_HOME=$(BR_CARGO_HOME) \
-			flock $(BR_CARGO_HOME)/.br-lock \
-			cargo fetch --locked $(1) --manifest-path $$manifest/Cargo.toml || exit 1; \
+	export PATH=$(FAULTLINE_RUST_BIN):$(BR_PATH) CARGO_HOME=$(BR_CARGO_HOME) RUSTC_BOOTSTRAP=1; \
+	for directory in $(FAULTLINE_TOP)/userspace $(FAULTLINE_RUST_SRC); do \
+		fetch="flock $(BR_CARGO_HOME)/.br-lock cargo fetch --locked --manifest-path $$directory/Cargo.toml"; \
+		$$fetch --offline 2>/dev/null || $$fetch || exit 1; \
 	done
 endef
 
-# `make source` fetches, a build looks whether all is there.
+# For `make source`, too.
 .PHONY: faultline-verify-crates
 faultline-verify-crates: $(FAULTLINE_RUST_DEPENDENCIES)
-	$(call FAULTLINE_VERIFY_FETCH)
+	$(FAULTLINE_VERIFY_FETCH)
 faultline-verify-all-source: faultline-verify-crates
 
 define FAULTLINE_VERIFY_CONFIGURE_CMDS
-	$(call FAULTLINE_VERIFY_FETCH,--offline) || { $(call FAULTLINE_VERIFY_FETCH); }
+	$(FAULTLINE_VERIFY_FETCH)
 	$(FAULTLINE_VERIFY_ENV) CARGO_NET_OFFLINE=true $(FAULTLINE_TOP)/board/common/build-core \
 		$(FAULTLINE_VERIFY_TARGET) $(FAULTLINE_RUST_SRC) $(FAULTLINE_VERIFY_SYSROOT)
 endef
