@@ -156,8 +156,13 @@ SPDX = re.compile(r"(?:##?|//|/\*|<!--|%) SPDX-License-Identifier: (.+?)(?: \*/|
 
 
 def licence(path: Path) -> str | None:
-    """What the first line says, or the second one after `#!`."""
+    """What the first line says, or the second one after `#!`.
+
+    In Buildroot's makefiles a header of five lines, which its own check wants, comes first.
+    """
     lines = path.read_text(errors="replace").splitlines()
+    if lines and lines[0] == "#" * 80:
+        lines = lines[lines.index("") + 1 :]
     if lines and lines[0].startswith("#!") and not lines[0].startswith("#!["):
         lines = lines[1:]
     match = SPDX.fullmatch(lines[0]) if lines else None

@@ -146,12 +146,8 @@ impl<S: System> Context<'_, S> {
             .equal("abilities of the bus master", NOWHERE, able, abilities)
             .or(Err(Stop::Skip))?;
         let a_power = u64::from(master.alignment.is_power_of_two());
-        self.finding.equal(
-            "power of two as alignment",
-            NOWHERE,
-            a_power,
-            1_u64,
-        )?;
+        self.finding
+            .equal("power of two as alignment", NOWHERE, a_power, 1_u64)?;
         if abilities & MASTER_FILL == 0 {
             return Ok(());
         }
