@@ -43,3 +43,7 @@ endif
 
 $(eval $(kernel-module))
 $(eval $(generic-package))
+
+# The sources that legal-info keeps are those that are copied for the build: not build/, which may
+# have Buildroot's own output in it.
+faultline-driver-legal-info: private RSYNC_VCS_EXCLUSIONS = $(FAULTLINE_DRIVER_OVERRIDE_SRCDIR_RSYNC_EXCLUSIONS)

@@ -70,3 +70,7 @@ define FAULTLINE_VERIFY_INSTALL_INIT_SYSV
 endef
 
 $(eval $(generic-package))
+
+# The sources that legal-info keeps are those that are copied for the build: not build/, which may
+# have Buildroot's own output in it.
+faultline-verify-legal-info: private RSYNC_VCS_EXCLUSIONS = $(FAULTLINE_VERIFY_OVERRIDE_SRCDIR_RSYNC_EXCLUSIONS)

@@ -11,7 +11,7 @@ use faultline_core::text::Out;
 use faultline_sys::arena::{Access, Argument, Sharing, DONT_FORK, DONT_NEED};
 use faultline_sys::device::File;
 use faultline_sys::stall::Stall;
-use faultline_sys::task::{fork, shared_numbers, stay_on_cpu, store_together, Child, Ending};
+use faultline_sys::task::{fork, stay_on_cpu, store_together, Child, Ending};
 use faultline_uapi::{FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO, FLAG_PRISTINE};
 use rustix::fs::OFlags;
 use rustix::process::{setrlimit, Resource, Rlimit, Uid};
@@ -207,9 +207,14 @@ fn wait_in_child(number: &AtomicU64, want: u64) {
     }
 }
 
+/// As many zeroes that the processes of a case share. A case takes them once.
 fn numbers(c: &mut Context<'_>, count: usize) -> Result<&'static [AtomicU64], Stop> {
-    let shared = shared_numbers(count);
-    c.found.need("shared memory", shared)
+    let shared = c.world.shared.get(..count).ok_or(Errno::NOMEM);
+    let shared = c.found.need("shared memory", shared)?;
+    for number in shared {
+        number.store(0, SeqCst);
+    }
+    Ok(shared)
 }
 
 // ---------------------------------------------------------------------------- what is refused

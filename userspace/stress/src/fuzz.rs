@@ -107,13 +107,15 @@ impl Kind {
 }
 
 /// What each process tells the others.
-const FIELDS: usize = 6;
+const FIELDS: usize = 8;
 const DONE: usize = 0;
 const DOING: usize = 1;
 const ERRORS: usize = 2;
 const BUS: usize = 3;
 const SEGV: usize = 4;
 const STRAY: usize = 5;
+const MASTERED: usize = 6;
+const TESTED: usize = 7;
 
 /// For how long a process may not get on with anything. The debug kernel is slow, its unbind waits
 /// for others, and the emulator may have to wait for its own turn.
@@ -165,7 +167,9 @@ pub(crate) fn run(part: &mut Part<'_, '_>, world: &mut World, seed: u64, options
             (DONE, " operations, "),
             (ERRORS, " refused, "),
             (BUS, " SIGBUS, "),
-            (SEGV, " SIGSEGV; "),
+            (SEGV, " SIGSEGV, "),
+            (MASTERED, " by a bus master, "),
+            (TESTED, " tests; "),
         ] {
             out.number(own[field].load(Relaxed)).text(name);
         }
@@ -381,6 +385,24 @@ impl<'w> Process<'w> {
         self.random.below(1 << bits) / multiple * multiple
     }
 
+    /// One in a buffer, mostly: where a call of the driver's has something to do.
+    fn place(&mut self) -> u64 {
+        if self.random.below(8) == 0 {
+            return self.offset(8);
+        }
+        8 * self.random.below((16 << 10) / 8)
+    }
+
+    /// One of the devices; those with a bus master come more often, or little would be asked of it.
+    fn target(&mut self) -> usize {
+        let targets = &self.world.targets;
+        let master = targets.iter().position(|target| target.master.is_ok());
+        match (self.random.below(3), master) {
+            (0, Some(number)) => number,
+            _ => self.random.below(targets.len() as u64) as usize,
+        }
+    }
+
     fn file(&mut self) -> Option<usize> {
         let slot = self.random.below(4) as usize;
         self.files[slot].is_some().then_some(slot)
@@ -419,7 +441,7 @@ impl<'w> Process<'w> {
                 self.refused(result);
             }
             Kind::Open => {
-                let number = self.random.below(self.world.targets.len() as u64) as usize;
+                let number = self.target();
                 let read_only = self.random.below(8) == 0;
                 let slot = self.random.below(4) as usize;
                 let opened = File::open(self.world.targets[number].path.c_str(), read_only);
@@ -490,7 +512,7 @@ impl<'w> Process<'w> {
             0 => Sharing::Populated,
             _ => Sharing::Shared,
         };
-        let words = self.question(kind, slot, at, offset);
+        let words = self.question(kind, slot, at);
         let command = match (kind, self.random.below(2)) {
             (Kind::Info, _) => FAULTLINE_IOC_INFO,
             (Kind::Frame, _) => FAULTLINE_IOC_FRAME,
@@ -503,7 +525,7 @@ impl<'w> Process<'w> {
             (_, 0) => self.random.next() as u32 & 0xffff_00ff | FAULTLINE_IOC_INFO & 0xff00,
             _ => FAULTLINE_IOC_INFO ^ (1 << self.random.of(&[0, 1, 5, 16, 20, 30, 31])),
         };
-        let argument = match self.random.below(8) {
+        let argument = match self.random.below(16) {
             0 => Argument::Nowhere(Nowhere::Null),
             1 => Argument::Nowhere(Nowhere::Last),
             2 => Argument::Nowhere(Nowhere::Kernel),
@@ -537,19 +559,23 @@ impl<'w> Process<'w> {
                 arena.ioctl(&*file, command, argument)
             }
         };
-        self.refused(result);
+        match (kind, result) {
+            (Kind::Fill | Kind::Copy, Ok(())) => self.count(MASTERED),
+            (Kind::Litmus, Ok(())) => self.count(TESTED),
+            _ => self.refused(result),
+        }
     }
 
     /// The argument of a call of the driver's, in words. What makes sense of it is made of whole
     /// words at multiples of eight, so that none that is stored is ever another.
-    fn question(&mut self, kind: Kind, slot: usize, at: u64, offset: u64) -> [u64; 8] {
+    fn question(&mut self, kind: Kind, slot: usize, at: u64) -> [u64; 8] {
         // Now and then what is not there, or goes round.
         let length = match self.random.below(8) {
             0 => (8 * self.random.below(3)).wrapping_neg(),
             number => 8 * (number % 5),
         };
         let reserved = u64::from(self.random.below(16) == 0);
-        let other = self.offset(8);
+        let (offset, other) = (self.place(), self.place());
         let (any, cpus) = (self.random.next(), self.world.cpus as u64);
         match kind {
             Kind::Translate => {

@@ -3,12 +3,14 @@
 //! The devices, and the files by which they and the kernel are asked.
 
 use core::ffi::CStr;
+use core::sync::atomic::AtomicU64;
 
 use faultline_core::device::{Call, Device};
 use faultline_core::errno::Errno;
 use faultline_core::text::Out;
 use faultline_sys::arena::{Access, Arena};
 use faultline_sys::device::{find, File};
+use faultline_sys::task::shared_numbers;
 use faultline_uapi::{Info, Master, MASTER_DATA_NONCE, MASTER_FILL};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, CWD};
@@ -29,6 +31,9 @@ pub(crate) struct World {
     pub(crate) arena: Arena,
     pub(crate) page: u64,
     pub(crate) cpus: usize,
+    /// What the processes of one case share, and then those of the next: were it mapped for each,
+    /// there would be more areas than fit into what is read of `/proc/self/smaps`.
+    pub(crate) shared: &'static [AtomicU64],
     nonce: Nonce,
 }
 
@@ -102,6 +107,9 @@ impl World {
     pub(crate) const MEMORY: u64 = 48 << 20;
     const ARENA: u64 = 64 << 20;
 
+    /// The most numbers that a case has its processes share.
+    const SHARED: usize = 16;
+
     /// Buffers longer than this are mapped and read from their start only.
     pub(crate) const MOST: u64 = 8 << 20;
 
@@ -112,6 +120,7 @@ impl World {
             arena: Arena::new(Self::ARENA)?,
             page: rustix::param::page_size() as u64,
             cpus: sched_getaffinity(None).map_err(errno)?.count() as usize,
+            shared: shared_numbers(Self::SHARED)?,
             nonce: nonce()?,
         };
         for number in find()?.numbers() {
