@@ -290,11 +290,12 @@ impl Buffer {
         let master = self.master()?;
         let description = master.describe();
         let request = master.request();
+
+        let range = self.accessible(description, description.max_fill, offset, length)?;
+        // What makes no sense is refused as such, whoever asks.
         if !request.is_empty() && !memory::may_do_raw_io() {
             return Err(EPERM);
         }
-
-        let range = self.accessible(description, description.max_fill, offset, length)?;
         let length = range.len().min(description.max_fill);
         if length < request.len() {
             return Err(EMSGSIZE);

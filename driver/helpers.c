@@ -7,6 +7,7 @@
 
 #include <linux/anon_inodes.h>
 #include <linux/cpumask.h>
+#include <linux/device.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dmaengine.h>
 #include <linux/err.h>
@@ -160,6 +161,12 @@ void faultline_pagefault_enable(void)
 struct dma_chan *faultline_dma_request(struct device *dev, const char *name)
 {
 	return dma_request_chan(dev, name);
+}
+
+/* Has @dev, which is being probed, unbound before the driver of the channel's engine ever is. */
+bool faultline_dma_link(struct device *dev, struct dma_chan *chan)
+{
+	return device_link_add(dev, chan->device->dev, DL_FLAG_AUTOREMOVE_CONSUMER);
 }
 
 void faultline_dma_release(struct dma_chan *chan)

@@ -71,7 +71,8 @@ class Machine:
 
     def disk(self, name: str, number: str, bus: str, size: int = 32 * GIB, **files: str) -> Path:
         folder = f"sys/devices/{bus}/block/{name}"
-        known = {"dev": number, "size": str(size // 512), "removable": "0", "ro": "0"}
+        known = {"dev": number, "size": str(size // 512), "removable": "0", "ro": "0",
+                 "diskseq": "7"}
         for file, content in {**known, **files}.items():
             self.write(f"{folder}/{file.replace('__', '/')}", f"{content}\n")
         self.link(f"sys/block/{name}", self.root / folder)
@@ -285,8 +286,33 @@ def test_root_is_asked_for_aloud(
         flash.work(asked, machine.host)
     command = executed.value.code
     assert command[:2] == ["sudo", "sudo"] and "--device=/dev/sdb" in command
-    assert f"--image={image}" in command and "--yes" in command
+    assert f"--image={image}" in command and "--yes" in command and "--sequence=7" in command
     assert f"takes root: sudo --non-interactive {sys.executable}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("when", ["before root has it", "while the user is asked"])
+def test_another_card_in_the_same_reader_is_refused(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str,
+) -> None:
+    image, card = tmp_path / "image", tmp_path / "card"
+    image.write_bytes(bytes(1024))
+    card.write_bytes(b"precious")
+    asked = arguments("--device=/dev/sdb", f"--image={image}", "--sequence=7", "--yes")
+    change = (folder(machine, "sdb") / "diskseq").write_text
+    if when == "before root has it":
+        change("8\n")
+    else:
+        monkeypatch.setattr(flash, "show", lambda *_: change("8\n"))
+    descriptor, real = os.open(card, os.O_RDWR), os.fstat
+    block = SimpleNamespace(st_rdev=os.makedev(8, 16))
+    with monkeypatch.context() as patched, pytest.raises(
+        flash.Refused, match="has become another device meanwhile"
+    ):
+        patched.setattr(os, "access", lambda *_: True)
+        patched.setattr(os, "open", lambda *_: descriptor)
+        patched.setattr(os, "fstat", lambda each: block if each == descriptor else real(each))
+        flash.work(asked, machine.host)
+    assert card.read_bytes() == b"precious"
 
 
 def test_board_without_a_card(make: Make) -> None:

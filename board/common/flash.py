@@ -147,6 +147,12 @@ class Disk:
         return int(self.read("size") or 0) * SECTOR
 
     @property
+    def sequence(self) -> str:
+        """A number that no other disk has had under this name, nor another card in this reader.
+        Kernels before 5.15 have none."""
+        return self.read("diskseq")
+
+    @property
     def parent(self) -> Disk | None:
         """The disk that this is a partition of."""
         return Disk(self.host, self.folder.parent) if self.read("partition") else None
@@ -306,11 +312,13 @@ def confirm(disk: Disk) -> None:
         raise Refused("not confirmed: nothing was written")
 
 
-def with_sudo(node: str, image: Path, options: list[str]) -> NoReturn:
-    """The same again as root, aloud. Whatever was checked is checked again there."""
+def with_sudo(disk: Disk, sequence: str, image: Path, options: list[str]) -> NoReturn:
+    """The same again as root, aloud. Whatever was checked is checked again there; what the user has
+    said yes to is the card that was in then, and no later one."""
+    node = disk.node
     command = ["sudo", *([] if sys.stdin.isatty() else ["--non-interactive"]), sys.executable,
                str(Path(__file__).resolve()), f"--device={node}", f"--image={image.resolve()}",
-               "--yes", *options]
+               f"--sequence={sequence}", "--yes", *options]
     if not shutil.which("sudo"):
         raise Refused(f"writing {node} takes root, and there is no sudo here. As root: "
                       f"{shlex.join(command[1:])}")
@@ -339,7 +347,7 @@ class Progress:
 
 
 @contextlib.contextmanager
-def opened(disk: Disk, number: str) -> Iterator[int]:
+def opened(disk: Disk, sequence: str) -> Iterator[int]:
     """The device for this process alone: the kernel refuses as long as somebody else has it, and
     nobody can mount it meanwhile. Past the page cache, if the device can."""
     flags = os.O_RDWR | os.O_EXCL | os.O_CLOEXEC
@@ -355,15 +363,17 @@ def opened(disk: Disk, number: str) -> Iterator[int]:
         raise Refused(f"{disk.node}: {error.strerror}{busy}") from None
     try:
         found = os.fstat(descriptor)
-        if f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}" != number:
+        number = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
+        # What comes later under this name is not what is open now.
+        if number != disk.read("dev") or disk.sequence != sequence:
             raise Refused(f"{disk.node} has become another device meanwhile")
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def flash(disk: Disk, image: Path) -> None:
-    with image.open("rb") as source, opened(disk, disk.read("dev")) as target:
+def flash(disk: Disk, sequence: str, image: Path) -> None:
+    with image.open("rb") as source, opened(disk, sequence) as target:
         block = struct.unpack("i", fcntl.ioctl(target, BLKSSZGET, struct.pack("i", 0)))[0]
         length = os.fstat(source.fileno()).st_size
         offsets = list(range(0, length, CHUNK))
@@ -434,6 +444,7 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--board", default="", metavar="NAME", help="whose image to write")
     p.add_argument("--image", default="", metavar="FILE", help="instead of the board's own")
     p.add_argument("--device", default="", metavar="/dev/…", help="the card")
+    p.add_argument("--sequence", metavar="N", help="the diskseq that sysfs must have for it")
     p.add_argument("--yes", action="store_true", help="do not ask")
     p.add_argument("--force-loop", action="store_true", help="a loop device will do")
     return p
@@ -442,6 +453,9 @@ def parser() -> argparse.ArgumentParser:
 def work(args: argparse.Namespace, host: Host = Host()) -> None:
     image = find_image(args.board, args.image)
     disk = find(host, args.device, args.force_loop)
+    sequence = disk.sequence if args.sequence is None else args.sequence
+    if disk.sequence != sequence:
+        raise Refused(f"{disk.node} has become another device meanwhile")
     if disk.size < image.stat().st_size:
         raise Refused(f"{disk.node} ({disk.title}) is too small: {disk.size} bytes, and the image "
                       f"has {image.stat().st_size}")
@@ -449,9 +463,9 @@ def work(args: argparse.Namespace, host: Host = Host()) -> None:
     if not args.yes:
         confirm(disk)
     if not os.access(disk.node, os.R_OK | os.W_OK) and os.geteuid() != 0:
-        with_sudo(disk.node, image, ["--force-loop"] if args.force_loop else [])
+        with_sudo(disk, sequence, image, ["--force-loop"] if args.force_loop else [])
     try:
-        flash(disk, image)
+        flash(disk, sequence, image)
     except Signalled:
         say(f"{disk.node} was not all written and read back, and is not to be used")
         raise

@@ -135,7 +135,7 @@ setup_qemu() {
 }
 
 make_qemu() { # SUITE
-	DEBIAN_SUITES=$1 deb_unpack "$ENTRY" amd64 "1:$QEMU_NEWER" qemu-system-arm ||
+	DEBIAN_SUITES=$1 deb_unpack "$ENTRY" "$(dpkg --print-architecture)" "1:$QEMU_NEWER" qemu-system-arm ||
 		die "$QEMU_WHY_NOT ($DEB_WHY_NOT)"
 	ENTRY_HASHED=(usr/bin/qemu-system-{arm,aarch64})
 }

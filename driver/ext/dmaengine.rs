@@ -12,6 +12,7 @@ use core::ptr::NonNull;
 use kernel::{
     device::{
         Bound,
+        Core,
         Device, //
     },
     error::{
@@ -19,6 +20,7 @@ use kernel::{
         to_result, //
     },
     io::poll::read_poll_timeout,
+    platform,
     prelude::*,
     sync::barrier::{
         dma_mb,
@@ -34,7 +36,8 @@ const INTERVAL: Delta = Delta::from_micros(10);
 ///
 /// # Invariants
 ///
-/// `raw` is a channel that this value owns.
+/// `raw` is a channel that this value owns, of an engine whose driver is not unbound before the
+/// device that has requested the channel.
 pub(crate) struct Channel {
     raw: NonNull<ffi::DmaChan>,
 }
@@ -53,17 +56,29 @@ impl Channel {
     ///
     /// - `EPROBE_DEFER`: the engine's driver is not there yet.
     /// - `EOPNOTSUPP`: the engine does not copy.
+    /// - `ENODEV`: the engine cannot be tied to the device.
     /// - Others: there is no such channel, or it is taken.
-    pub(crate) fn request(dev: &Device<Bound>, name: &CStr) -> Result<Self> {
+    pub(crate) fn request(pdev: &platform::Device<Core<'_>>, name: &CStr) -> Result<Self> {
+        let dev: &Device<Bound> = pdev.as_ref();
+
         // SAFETY: Both pointers are valid for the call, which keeps neither.
         let raw = from_err_ptr(unsafe {
             ffi::faultline_dma_request(ffi::raw_device(dev), name.as_char_ptr())
         })?;
 
-        // INVARIANT: The channel is ours as of now, and released when `this` is dropped.
+        // INVARIANT: The channel is ours as of now, and released when `this` is dropped. The link
+        // below sees to the order of unbinding; without one nobody gets `this`.
         let this = Self {
             raw: NonNull::new(raw).ok_or(ENODEV)?,
         };
+        // The driver core makes such a link of `dmas` by itself, unless it is told not to
+        // (`fw_devlink=off`), or has given up waiting for the engine's driver.
+        //
+        // SAFETY: The device is valid, and so is the channel, by the type invariant. `Core` means
+        // that a bus callback is under way; the link is made for as long as the device is bound.
+        if !unsafe { ffi::faultline_dma_link(ffi::raw_device(dev), this.raw.as_ptr()) } {
+            return Err(ENODEV);
+        }
         // SAFETY: By the type invariant the channel is valid.
         if !unsafe { ffi::faultline_dma_can_copy(this.raw.as_ptr()) } {
             return Err(EOPNOTSUPP);
@@ -77,9 +92,9 @@ impl Channel {
         // SAFETY: By the type invariant the channel is valid.
         let raw = unsafe { ffi::faultline_dma_device(self.raw.as_ptr()) };
 
-        // SAFETY: The device lives as long as the channel that is of it. It is bound: `dmas` in the
-        // node of the channel's user makes the engine its supplier (`drivers/of/property.c`), and
-        // the driver core unbinds users before their suppliers.
+        // SAFETY: The device lives as long as the channel that is of it. By the type invariant its
+        // driver is bound as long as the device is that has requested the channel, whose driver drops
+        // this value, and whatever was allocated for the engine, when it is unbound.
         unsafe { Device::from_raw(raw) }
     }
 

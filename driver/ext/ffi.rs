@@ -102,6 +102,9 @@ extern "C" {
         name: *const c_char,
     ) -> *mut DmaChan;
 
+    /// `device_link_add()`, `drivers/base/core.c`, to the channel's engine; whether there is a link.
+    pub(super) fn faultline_dma_link(dev: *mut bindings::device, chan: *mut DmaChan) -> bool;
+
     /// `dma_release_channel()`, `drivers/dma/dmaengine.c`.
     pub(super) fn faultline_dma_release(chan: *mut DmaChan);
 

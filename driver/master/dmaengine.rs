@@ -68,7 +68,7 @@ struct Stopover {
 pub(crate) fn attach(pdev: &platform::Device<Core<'_>>) -> Result<Arc<dyn Master>> {
     let dev: &Device<Bound> = pdev.as_ref();
 
-    let channel = Channel::request(dev, c"memcpy").inspect_err(|&error| match error {
+    let channel = Channel::request(pdev, c"memcpy").inspect_err(|&error| match error {
         EPROBE_DEFER => {}
         EOPNOTSUPP => dev_err!(
             dev,

@@ -28,7 +28,7 @@ echo "console=$(value CONSOLE) root=$(value ROOT) rootwait" >"$firmware/cmdline.
 
 # The same files, by the same names, in the same order.
 find "$images" -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH:-0}" {} +
-files=$(cd "$images" && LC_ALL=C printf '"%s", ' "$(value IMAGE)" "${dtb##*/}" rpi-firmware/*)
+files=$(cd "$images" && export LC_ALL=C && printf '"%s", ' "$(value IMAGE)" "${dtb##*/}" rpi-firmware/*)
 sed "s|@FILES@|${files%, }|" "$here/genimage.cfg" >"$images/genimage.cfg"
 support/scripts/genimage.sh -c "$images/genimage.cfg"
 truncate --size=128M "$images/sdcard.img"

@@ -242,7 +242,8 @@ pub(super) fn rights(c: &mut Context<'_>) -> Result<(), Stop> {
         let obeys = |master: Master| master.data == MASTER_DATA_COMMAND_LINE;
         let want = match kind.command {
             FAULTLINE_IOC_FRAME => Errno::PERM.into(),
-            FAULTLINE_IOC_FILL if master.is_ok_and(obeys) => Errno::PERM.into(),
+            // Too little for a message, which is said before who may ask for one.
+            FAULTLINE_IOC_FILL if master.is_ok_and(obeys) => Errno::INVAL.into(),
             _ => kind.want(master, true, true),
         };
         c.same("a call of nobody's", answer, want)?;
