@@ -17,6 +17,7 @@ SHELL := /bin/bash
 
 ## BOARD=NAME        a folder of board/ (qemu-virt-arm64)
 DEFAULT_BOARD := qemu-virt-arm64
+ALL_BOARDS := $(patsubst board/%/board.env,%,$(wildcard board/*/board.env))
 BOARD := $(DEFAULT_BOARD)
 ## KERNEL_SRC=DIR    Linux 7.3.y sources to build, instead of downloaded ones
 KERNEL_SRC ?=
@@ -58,9 +59,19 @@ PROCS := 4
 ## TESTS='-k NAME'   test: arguments for pytest, such as a file of tests/
 TESTS :=
 ## BOARDS='NAME…'    test: the boards to boot beside the default one (all the others)
-BOARDS = $(filter-out $(DEFAULT_BOARD),$(ALL_BOARDS))
+BOARDS := $(filter-out $(DEFAULT_BOARD),$(ALL_BOARDS))
+## BOOTS=N           soak: how many guests to boot (100)
+BOOTS := 100
 ## LG_ENV=FILE       test: on the board of this environment file of labgrid's (docs/farm.md)
 LG_ENV :=
+## DEV=/dev/NAME     flash: the SD card to overwrite
+DEV :=
+## IMAGE_FILE=FILE   flash: this image, instead of build/BOARD/image/sdcard.img
+IMAGE_FILE :=
+## YES=1             flash: do not ask
+YES :=
+## FORCE_LOOP=1      flash: a loop device is meant, to try it
+FORCE_LOOP :=
 ## BUSYBOX=FILE      shell: a static arm64 busybox, instead of Debian's
 BUSYBOX :=
 ## CYCLES=N          stress: how often the cases unbind each device and bind it again (25)
@@ -72,20 +83,19 @@ BUILDROOT_CONFIG :=
 ## FAULTLINE_HOST_RUST=y  image: with this machine's Rust, bindgen and libclang
 FAULTLINE_HOST_RUST :=
 VARIABLES := BOARD KERNEL_SRC DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS \
-	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BOARDS LG_ENV BUSYBOX BUILDROOT BUILDROOT_CONFIG \
-	FAULTLINE_HOST_RUST
+	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BOARDS BOOTS LG_ENV BUSYBOX \
+	DEV IMAGE_FILE YES FORCE_LOOP BUILDROOT BUILDROOT_CONFIG FAULTLINE_HOST_RUST
 
 # A mistyped variable would otherwise be ignored without a word.
 unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
 	$(if $(findstring command line,$(origin $v)),$v)))
 $(if $(unknown),$(error unknown variable: $(unknown). There are: $(VARIABLES)))
-ALL_BOARDS := $(patsubst board/%/board.env,%,$(wildcard board/*/board.env))
 $(if $(filter $(BOARD),$(ALL_BOARDS)),,$(error BOARD=$(BOARD): there is $(ALL_BOARDS)))
 $(foreach b,$(filter-out $(ALL_BOARDS),$(BOARDS)),$(error BOARDS=$b: there is $(ALL_BOARDS)))
-$(if $(filter-out 0 1,$(DEBUG)),$(error DEBUG=$(DEBUG): it is 0 or 1, or not set))
+$(foreach v,DEBUG YES FORCE_LOOP,$(if $(filter-out 0 1,$($v)),$(error $v=$($v): it is 0 or 1, or not set)))
 WITH_DEBUG_KERNEL := $(if $(filter 0,$(DEBUG)),,1)
 override DEBUG := $(filter 1,$(DEBUG))
-$(if $(DEBUG),$(if $(filter test lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests boot both kernels)))
+$(if $(DEBUG),$(if $(filter test soak lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests boot both kernels)))
 
 # Recipes take the values from their environment, where neither make nor the shell reads more into
 # them than was given.
@@ -140,8 +150,8 @@ IN_TESTS = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL 
 	$${LG_ENV:+LG_ENV="$$(realpath "$$LG_ENV")"} $(CURDIR)/$(COMMON)/venv/bin/python
 PYTEST = $(IN_TESTS) -m pytest $(if $(LG_ENV),test_board.py)
 ##
-.PHONY: help run shell debug bench stress test farm lint unit module verify image run-image defconfigs kernel \
-	setup doctor rust-analyzer clean distclean
+.PHONY: help run shell debug bench stress soak test farm lint unit module verify image run-image flash \
+	defconfigs kernel setup doctor rust-analyzer clean distclean
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo; sed -n 's/^## /  /p' Makefile
@@ -164,6 +174,11 @@ stress: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Ill-treat the driver: hostile 
 		--timeout $${TIMEOUT:-$(STRESS_TIMEOUT)} --overlay $(dir $(STRESS))/.. \
 		--run "/bin/faultline-stress $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
 
+soak: $(MODULE) $(PROGRAM) $(INIT) ## Boot every kind of machine in turn: the true driver must pass on each
+	$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1)
+	@$(SETUP) tests
+	@export FAULTLINE_BOOTS=$$BOOTS; exec $(PYTEST) -m soak
+
 # The whole of the tests is the default board's; any other one is booted. On a board there is what is
 # built for it, and no more to build.
 IS_WHOLE := $(if $(LG_ENV),,$(filter $(DEFAULT_BOARD),$(BOARD)))
@@ -172,6 +187,10 @@ test: $(MODULE) $(PROGRAM) $(INIT) $(if $(IS_WHOLE),$(EAGER) $(BENCH) $(STRESS))
 	$(if $(IS_WHOLE),@for board in $(BOARDS); do $(MAKE) module verify BOARD=$$board; done)
 	@$(SETUP) tests
 	@exec $(PYTEST) $(if $(IS_WHOLE)$(LG_ENV),,-m board) $(TESTS)
+
+flash: ## Write the board's SD card: checks that DEV is one, shows it, asks, reads it back
+	@exec board/common/flash.py --board $(BOARD) --device "$$DEV" $(call given,IMAGE_FILE,image) \
+		$(if $(filter 1,$(YES)),--yes) $(if $(filter 1,$(FORCE_LOOP)),--force-loop)
 
 farm: $(MODULE) $(PROGRAM) $(INIT) ## Start a board farm of QEMU on this machine, until Ctrl-C
 	@$(SETUP) tests

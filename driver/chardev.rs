@@ -68,6 +68,13 @@ use kernel::{
 /// pieces other tasks may run, and an unbinding may go on.
 const PIECE: usize = 1024 * 1024;
 
+/// The calls that change the buffer.
+const CHANGING: [u32; 3] = [
+    uapi::FAULTLINE_IOC_FILL,
+    uapi::FAULTLINE_IOC_COPY,
+    uapi::FAULTLINE_IOC_LITMUS,
+];
+
 /// How often user memory may be brought in without a byte being copied.
 const PATIENCE: u32 = 16;
 
@@ -154,8 +161,18 @@ impl miscdevice::Instance for SharedBuffer {
         Ok(written + left_out)
     }
 
-    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize> {
+    fn ioctl(
+        this: ArcBorrow<'_, Self>,
+        opened_for: miscdevice::OpenedFor,
+        cmd: u32,
+        arg: usize,
+    ) -> Result<isize> {
         let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
+
+        // Who may only read has no bus master and no thread write for him either.
+        if CHANGING.contains(&cmd) && !opened_for.writing {
+            return Err(EBADF);
+        }
 
         match cmd {
             uapi::FAULTLINE_IOC_INFO => argument.writer().write(&describe(&this)?)?,

@@ -211,6 +211,11 @@ int faultline_dma_stop(struct dma_chan *chan)
 	return dmaengine_terminate_sync(chan);
 }
 
+bool faultline_may_write(const struct file *file)
+{
+	return file->f_mode & FMODE_WRITE;
+}
+
 bool faultline_cpu_is_online(unsigned int cpu)
 {
 	return cpu_online(cpu);

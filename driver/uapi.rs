@@ -89,6 +89,7 @@ pub const FAULTLINE_IOC_MASTER: u32 = 0x8030_7c83;
 ///
 /// # Errors
 ///
+/// - `EBADF`: the file is not open for writing.
 /// - `ENODATA`: the device has no bus master.
 /// - `EOPNOTSUPP`: the master cannot do this, as [`Master::abilities`] says.
 /// - `EINVAL`: the length is zero; a range reaches past the end of the buffer; an offset or the
@@ -120,6 +121,7 @@ pub const FAULTLINE_IOC_COPY: u32 = 0x4020_7c85;
 ///
 /// # Errors
 ///
+/// - `EBADF`: the file is not open for writing.
 /// - `EINVAL`: no such test; no such CPU, or it is offline; no rounds; a cell or a block is not
 ///   aligned to 8 bytes or reaches past the end of the buffer, or two of them overlap.
 /// - `EBUSY`: another test of this buffer is under way.

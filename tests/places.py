@@ -102,10 +102,14 @@ class Places:
         return Path(environment(self.build / "tools.env")["RUST_BIN"])
 
     @property
+    def target(self) -> str:
+        """What programs for the guest are compiled for."""
+        return environment(TOP / "board" / self.board / "board.env")["RUST_TARGET"]
+
+    @property
     def cross_output(self) -> Path:
         """Where cargo puts programs for the guest."""
-        target = environment(TOP / "board" / self.board / "board.env")["RUST_TARGET"]
-        return self.build / "userspace" / target / "release"
+        return self.build / "userspace" / self.target / "release"
 
 
 def program(file: Path) -> ModuleType:

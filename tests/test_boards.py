@@ -32,17 +32,13 @@ VIRT = {
     "dma-buffer-0": Buffer("coherent", "-", MASTER),
     "9020000.dma-buffer": Buffer("non-coherent", "fw_cfg", frozenset()),
 }
-RASPBERRY_PI = {
-    "7e00b880.dma-buffer": Buffer("non-coherent", "mailbox", frozenset({"master_copy"})),
-    "soc:dma-buffer-1": Buffer(
-        "non-coherent", "dmaengine", frozenset({"master_fill", "master_polled"})
-    ),
-}
+MAILBOX = Buffer("non-coherent", "mailbox", frozenset({"master_copy"}))
+CHANNEL = Buffer("non-coherent", "dmaengine", frozenset({"master_fill", "master_polled"}))
 BOARDS = {
     "qemu-virt-arm64": VIRT,
     "qemu-virt-arm": VIRT,
-    "raspberrypi3-64": RASPBERRY_PI,
-    "raspberrypi4-64": RASPBERRY_PI,
+    "raspberrypi3-64": {"3f00b880.dma-buffer": MAILBOX, "soc:dma-buffer-1": CHANNEL},
+    "raspberrypi4-64": {"fe00b880.dma-buffer": MAILBOX, "soc:dma-buffer-1": CHANNEL},
 }
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -25,7 +26,7 @@ NODES = {
     "9020000.dma-buffer": ("/dev/faultline1", 64 * KIB, "non-coherent"),
 }
 
-CHECKS = 23
+CHECKS = 24
 # The coherent device has no bus master.
 WITHOUT_MASTER = {
     ("/dev/faultline0", f"master_{check}") for check in ("fill", "copy", "refuses", "polled")
@@ -218,7 +219,14 @@ def test_panic_that_does_not_reset(boot: Boot) -> None:
 
 RUNS = {
     "status 0": ("/bin/faultline-verify --version", 0, r"^faultline-verify \d+\.\d+\.\d+$"),
-    "status 2": ("/bin/faultline-verify --nonsense", 2, r"--nonsense"),
+    "status 2": ("/bin/faultline-verify --nonsense", 2, r"^faultline-verify: .*--nonsense$"),
+    "a value is missing": (
+        "/bin/faultline-verify --foreign /dev/zero --size", 2, r"is missing after --size$"),
+    "half a page": (
+        "/bin/faultline-verify --foreign /dev/zero --size 2048", 2, r"in whole pages: 2048$"),
+    "a size of ours": ("/bin/faultline-verify --size 4096", 2, r"--foreign, --size$"),
+    "no such type": (
+        "/bin/faultline-verify --kernel-attr cached", 2, r"no such memory type: cached$"),
     "no such device": ("/bin/faultline-verify /dev/null", 1, r"/dev/null"),
     "init by hand": ("/init", 2, r"^faultline-init: the kernel starts it"),
     "not there": ("/bin/missing", 127, r"/bin/missing.*ENOENT"),
@@ -234,6 +242,72 @@ def test_run(boot: Boot, argv: str, status: int, said: str) -> None:
     assert console_line(run, said), run
     assert "/dev/faultline0: " in run.console, "the module is loaded all the same"
     assert not console_line(run, r"^faultline-verify: PASS"), run
+
+
+def test_json(boot: Boot, places: Places) -> None:
+    """What machines are told is what people are told, of the same run."""
+    # What the driver says when it is loaded could come in the middle of a line.
+    run = boot("--append=quiet", "--run=/bin/faultline-verify --json")
+    assert run.status == 0, run
+    objects = [json.loads(line) for line in run.console.splitlines() if line.startswith("{")]
+    *others, total = objects
+    checks = [each for each in others if "check" in each]
+    devices = [each for each in others if "check" not in each]
+
+    report = ktap.parse(run.console, places.kernel_source)
+    assert (report.errors, report.not_ok) == (0, set()), run
+    told: dict[str, set[tuple[str, ...]]] = {"PASS": set(), "SKIP": set()}
+    for check in checks:
+        told[check["result"]].add((check["device"], check["check"]))
+    assert told["SKIP"] == report.skipped
+    assert told["PASS"] | {(device,) for device, _, _ in NODES.values()} == report.ok
+    for check in checks:
+        name, seen = check["check"], check["seen"]
+        shown = (f"  # {name}: {seen}" if check["result"] == "PASS" else f" {name} # SKIP {seen}")
+        assert shown in run.console, run
+
+    assert [each["device"] for each in devices] == [device for device, _, _ in NODES.values()]
+    for each in devices:
+        row = " | ".join(str(value) for key, value in each.items() if key != "result")
+        assert console_line(run, rf"^# {re.escape(row)}$"), run
+    counts = {key: sum(each[key] for each in devices) for key in ("pass", "fail", "skip")}
+    assert total == {"devices": len(devices), **counts, "result": "PASS"}
+    assert sum(counts.values()) == len(checks) == len(devices) * CHECKS
+
+
+# Of a device that is taken for another driver's: what only ours can be asked for.
+OURS_ALONE = {"zeroed", "pagemap_kernel", "attribute_kernel", "litmus_kernel", "revoked",
+              "master_fill", "master_copy", "master_refuses", "master_polled"}
+FOREIGN = "--run=/bin/faultline-verify --foreign"
+
+
+@pytest.mark.parametrize(("attribute", "failed", "skipped"), [
+    ("--kernel-attr non-cacheable", set(), set()),
+    ("--kernel-attr write-back", {"attribute_user"}, set()),
+    ("--kernel-attr device", {"attribute_user"}, set()),
+    # That both mappings are alike does not make them right.
+    ("", set(), {"attribute_user"}),
+])
+def test_foreign(
+    boot: Boot, places: Places, attribute: str, failed: set[str], skipped: set[str]
+) -> None:
+    device, size, _ = NODES["9020000.dma-buffer"]
+    run = boot("--append=quiet", f"{FOREIGN} {device} --size {size} {attribute}")
+    assert run.status == (1 if failed else 0), run
+    report = ktap.parse(run.console, places.kernel_source)
+    assert report.errors == 0, run
+    assert report.failed_checks() == failed, run
+    assert {path[-1] for path in report.skipped} == OURS_ALONE | skipped, run
+    assert len(report.ok - {(device,)}) == CHECKS - len(OURS_ALONE | skipped | failed), run
+
+
+def test_foreign_that_is_too_small(boot: Boot, places: Places) -> None:
+    """The size that is told is looked at like that of a device of ours."""
+    device, size, _ = NODES["9020000.dma-buffer"]
+    run = boot("--append=quiet", f"{FOREIGN} {device} --size {size // 2}")
+    assert run.status == 1, run
+    assert ktap.parse(run.console, places.kernel_source).failed_checks() == {
+        "last_byte", "past_end"}, run
 
 
 def test_init_with_nothing_to_run(boot: Boot) -> None:

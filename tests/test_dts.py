@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from guests import Boot
-from places import BINDINGS, TOP
+from places import BINDINGS, TOP, Places, environment
 
 pytestmark = pytest.mark.binding
 
@@ -59,7 +59,7 @@ def test_schema_that_is_wrong(tmp_path: Path) -> None:
 
 def test_examples(tmp_path: Path) -> None:
     examples = tool("dt-extract-example", SCHEMA).stdout
-    assert examples.count("faultline,coherent-buffer") == 3
+    assert examples.count("faultline,coherent-buffer") == 4
     # The frame that dt-extract-example puts around them has cells it does not use.
     tree = compile_tree(examples, tmp_path, "-Wno-avoid_unnecessary_addr_size")
     assert validate(tree) == ""
@@ -82,7 +82,28 @@ def test_tree_that_is_booted(boot: Boot, tmp_path: Path) -> None:
     assert validate(merged) == ""
 
 
+@pytest.mark.parametrize("name", ["raspberrypi3-64", "raspberrypi4-64"])
+def test_tree_of_another_board(name: str, places: Places, tmp_path: Path) -> None:
+    """The kernel's own tree with the overlays applied."""
+    if name not in places.boards:
+        pytest.skip(f"{name} is not among the BOARDS of this run")
+    board = places.of_board(name)
+    values = environment(TOP / "board" / name / "board.env")
+    base = board.kernel.parent / "dts" / values["DTB"]
+    blobs: list[Path] = []
+    for overlay in filter(None, (values["DTSO"], values.get("QEMU_DTSO"))):
+        blobs.append(tmp_path / f"{len(blobs)}.dtbo")
+        assert tool("dtc", "-@", "-o", blobs[-1], TOP / overlay).returncode == 0
+    merged = tmp_path / "board.dtb"
+    done = tool("fdtoverlay", "-i", base, "-o", merged, *blobs)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert merged.read_bytes().count(b"faultline,coherent-buffer\0") == 2
+    assert validate(merged) == ""
+
+
 FW_CFG = 'compatible = "faultline,fw-cfg-buffer", "faultline,coherent-buffer";'
+MAILBOX = FW_CFG.replace("fw-cfg", "bcm2835-mbox")
+DMAS = 'dmas = <&engine>; dma-names = "memcpy";'
 REG = "reg = <0 0x9020000 0 0x18>;"
 
 GOOD = {
@@ -92,6 +113,8 @@ GOOD = {
     "coherent": "dma-coherent;",
     "non-coherent": "dma-noncoherent;",
     "a bus master": f"{FW_CFG} {REG}",
+    "the mailbox": f"{MAILBOX} {REG}",
+    "a channel": DMAS,
 }
 
 BAD = {
@@ -105,6 +128,10 @@ BAD = {
     "registers of no bus master": (REG, "False schema does not allow [[0, 151126016, 0, 24]]"),
     "a bus master without a buffer": (
         f'compatible = "faultline,fw-cfg-buffer"; {REG}', "compatible: 'oneOf' conditional failed"),
+    "a channel of another name": (
+        DMAS.replace("memcpy", "tx"), "dma-names:0: 'memcpy' was expected"),
+    "a channel without a name": ("dmas = <&engine>;", "'dma-names' is a dependency of 'dmas'"),
+    "a bus master with a channel": (f"{FW_CFG} {REG} {DMAS}", "False schema does not allow"),
     "a property of no meaning": ("sise = <4096>;", "'sise' does not match"),
 }
 
@@ -119,9 +146,10 @@ def complaints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]
         f"{names[case]} {{ {'' if 'compatible' in properties else plain} {properties} }};\n"
         for case, properties in nodes.items()
     )
+    engine = "engine: dma-controller { #dma-cells = <0>; };"
     frame = 'compatible = "test"; model = "test"; #address-cells = <2>; #size-cells = <2>;'
     tree = compile_tree(
-        f"/dts-v1/;\n/ {{ {frame}\n{source} }};\n", tmp_path_factory.mktemp("dts"),
+        f"/dts-v1/;\n/ {{ {frame}\n{engine}\n{source} }};\n", tmp_path_factory.mktemp("dts"),
         "-Wno-unit_address_vs_reg",
     )
     # A complaint is a line that names the node, and lines with a tab that say more.

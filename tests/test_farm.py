@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 import ktap
 from guests import Boot, Run
@@ -23,6 +22,7 @@ from places import TOP, Places
 
 # Not `labgrid` itself: a folder of that name is here.
 pytest.importorskip("labgrid.target", reason="labgrid is not installed (tests/requirements.txt)")
+yaml = pytest.importorskip("yaml")  # which labgrid needs
 
 pytestmark = pytest.mark.boot
 
@@ -139,6 +139,16 @@ class Farm:
     def client(self, *arguments: str, user: str = "alice") -> Run:
         return call(self.client_program, *arguments, **self.environment, LG_USERNAME=user)
 
+    def awaits(self, emulated: bool) -> bool:
+        """That there comes to be a QEMU with a guest, or none: power is on a little before."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            found = [line for line in processes(self.work) if re.match(r"\S*qemu-system", line)]
+            if len(found) == emulated:
+                return True
+            time.sleep(0.1)
+        return False
+
     def alive(self) -> bool:
         return bool(processes(self.work)) or any(
             "labgrid" in Path(f"/proc/{number}/cmdline").read_text()
@@ -171,8 +181,7 @@ def test_farm_by_hand(open_farm: Farm) -> None:
     for action, state in (("on", "on"), ("cycle", "on"), ("off", "off")):
         done("power", action)
         assert done("power", "get").endswith(f" is {state}")
-        emulators = [line for line in processes(open_farm.work) if line.startswith("qemu-system")]
-        assert len(emulators) == (state == "on")
+        assert open_farm.awaits(emulated=state == "on"), processes(open_farm.work)
     done("power", "on")
     done("release")
 

@@ -62,9 +62,14 @@ def test_userspace_clippy_host() -> None:
 
 
 @pytest.mark.parametrize("workspace", [USERSPACE, GUEST], ids=["userspace", "tests/guest"])
-def test_userspace_clippy_guest(workspace: Path) -> None:
+def test_userspace_clippy_guest(places: Places, workspace: Path) -> None:
+    """Once for each target, of which some boards have the same."""
     manifest = f"--manifest-path={workspace / 'Cargo.toml'}"
-    call(SETUP, "cross", "clippy", "--locked", "--workspace", manifest, "--", "--deny=warnings")
+    targets = {places.of_board(board).target: board for board in places.boards}
+    assert places.target in targets
+    for board in targets.values():
+        call("env", f"BOARD={board}", SETUP, "cross", "clippy", "--locked", "--workspace", manifest,
+             "--", "--deny=warnings")
 
 
 SNIPPETS = [
@@ -151,8 +156,13 @@ SPDX = re.compile(r"(?:##?|//|/\*|<!--|%) SPDX-License-Identifier: (.+?)(?: \*/|
 
 
 def licence(path: Path) -> str | None:
-    """What the first line says, or the second one after `#!`."""
+    """What the first line says, or the second one after `#!`.
+
+    In Buildroot's makefiles a header of five lines, which its own check wants, comes first.
+    """
     lines = path.read_text(errors="replace").splitlines()
+    if lines and lines[0] == "#" * 80:
+        lines = lines[lines.index("") + 1 :]
     if lines and lines[0].startswith("#!") and not lines[0].startswith("#!["):
         lines = lines[1:]
     # The first lines of a package's recipe are for its name, says Buildroot's check-package.

@@ -12,12 +12,13 @@ from places import TOP, Places
 
 pytestmark = pytest.mark.frontdoor
 
-TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "test", "lint", "unit", "module",
-           "verify", "image", "run-image", "defconfigs", "kernel", "doctor", "setup", "farm", "rust-analyzer", "clean", "distclean"}
+TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "soak", "test", "farm", "lint", "unit",
+           "module", "verify", "image", "run-image", "flash", "defconfigs", "kernel", "setup", "doctor",
+           "rust-analyzer", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
              "TIMEOUT", "KERNEL_SRC", "MUTANT", "PEER_KO", "PEER_DEV", "PEER_PARAMS",
-             "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "LG_ENV", "BUILDROOT", "BUILDROOT_CONFIG",
-             "FAULTLINE_HOST_RUST"}
+             "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "BOOTS", "LG_ENV", "DEV", "IMAGE_FILE",
+             "YES", "FORCE_LOOP", "BUILDROOT", "BUILDROOT_CONFIG", "FAULTLINE_HOST_RUST"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("help",)], ids=["make", "make help"])
@@ -40,6 +41,7 @@ MISTAKES = {
     "variable in lower case": (("run", "smp=4"), "smp"),
     "board": (("run", "BOARD=qemu-vert"), "qemu-vert"),
     "boards": (("test", "BOARDS=qemu-virt-arm pi"), "BOARDS=pi"),
+    "boots": (("soak", "BOOTS=all"), "BOOTS=all"),
     "mutant": (("module", "MUTANT=wrong-pag"), "wrong-pag"),
     "kernel": (("module", "KERNEL_SRC=/no/such"), "/no/such"),
     "debug": (("run", "DEBUG=2"), "DEBUG=2"),
@@ -54,6 +56,8 @@ MISTAKES = {
     "overlay": (("run", "OVERLAY=/no/such"), "/no/such"),
     "device tree": (("run", "DTS=/no/such.dtso"), "/no/such.dtso"),
     "board on the desk": (("test", "LG_ENV=/no/such.yaml"), "/no/such.yaml"),
+    "answer": (("flash", "YES=yes"), "YES=yes"),
+    "card": (("flash", "DEV=/no/such", "IMAGE_FILE=Makefile"), "/no/such: No such file"),
     "Buildroot": (("image", "BUILDROOT=/no/such"), "/no/such"),
     "no Buildroot": (("image", "BUILDROOT=docs"), "no source tree of Buildroot"),
     "Buildroot's configuration": (("image", "BUILDROOT_CONFIG=/no/such"), "/no/such"),

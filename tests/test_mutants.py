@@ -19,9 +19,9 @@ pytestmark = pytest.mark.boot
 
 FRAMES = {"pagemap_kernel", "store_read", "write_load", "litmus_kernel"}
 MASTER = {"master_fill", "master_copy", "master_polled"}
-COPY = {"alias_write", "store_read", "last_byte", "litmus_kernel", "litmus_user", "munmap",
-        "revoked"}
-SAME_FRAME = FRAMES | {"alias_write", "litmus_user"}
+COPY = {"alias_write", "store_read", "last_byte", "litmus_kernel", "litmus_user", "bits",
+        "munmap", "revoked"}
+SAME_FRAME = FRAMES | {"alias_write", "litmus_user", "bits"}
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ MUTANTS: Mapping[str, Mutant] = {
     "cacheable": Mutant(non_coherent={"attribute_user"}),
     "device-memory": Mutant(non_coherent={"attribute_user"}),
     # Where the device's addresses are not physical ones.
-    "dma-address": both("store_read", "write_load", "walk_frames", "litmus_kernel", "revoked",
+    "dma-address": both("store_read", "write_load", "walk_frames", "litmus_kernel", "bits", "revoked",
                         dtso="qemu-virt-dma-ranges"),
     "private-copy": Mutant(COPY, COPY | MASTER),
-    "bounce": both("store_read", "write_load"),
-    "short-read": both("zeroed", "store_read"),
-    "short-write": both("write_load"),
+    "bounce": both("store_read", "write_load", "bits"),
+    "short-read": both("zeroed", "store_read", "bits"),
+    "short-write": both("write_load", "bits"),
     # A new binding has a new buffer.
     "not-zeroed": both("zeroed", "revoked"),
     "no-revoke": both("revoked"),
@@ -90,6 +90,22 @@ def test_mutant_is_caught(
     failed = failed_checks(run, places.kernel_source)
     assert failed == {"coherent": mutant.coherent, "non-coherent": mutant.non_coherent}, run
     mutant_table[name] = mutant.coherent | mutant.non_coherent
+
+
+def test_mutant_is_caught_as_a_foreign_device(boot: Boot, places: Places, make: Make) -> None:
+    """A mapping that is cached where the kernel's is not, by what was told of the kernel's."""
+    built = make("-s", "module", "MUTANT=cacheable")
+    assert built.returncode == 0, built.stdout
+    run = boot(
+        "--append=quiet",
+        "--run=/bin/faultline-verify --foreign /dev/faultline1 --size 65536"
+        " --kernel-attr non-cacheable",
+        module=places.build / "driver-cacheable/faultline.ko")
+    assert run.status == 1, run
+    report = ktap.parse(ktap.of_programs(run.console), places.kernel_source)
+    assert (report.errors, report.failed_checks()) == (0, {"attribute_user"}), run
+    assert "type of the first mapping at offset 0x0: Normal write-back, " \
+           "want Normal non-cacheable" in run.console, run
 
 
 def failed_checks(run: Run, kernel_source: Path) -> dict[str, set[str]]:

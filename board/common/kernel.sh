@@ -9,6 +9,8 @@ KERNEL_RECIPE=1
 # setup_kernel: KERNEL_DIR (sources), KERNEL_OUT (the build), KERNEL_VERSION, KERNEL_FROM.
 setup_kernel() {
 	local names=$FRAGMENTS${DEBUG:+ debug} name fragments dtbs identity
+	[[ -z ${DEBUG:-} || $ARCH != arm ]] ||
+		die "DEBUG=1 BOARD=$BOARD: on 32-bit ARM the kernel has Rust or KASAN, not both"
 	mapfile -t fragments < <(kernel_fragments "$names")
 	name=$ARCH-${names// /-}
 	mapfile -t dtbs < <(kernel_dtbs)

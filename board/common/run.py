@@ -72,6 +72,9 @@ KERNEL_FAULTS = {
     "DMA API debugging": r"DMA-API: (?!preallocated|debugging|dma_debug|\d|enable|switching)",
 }
 KERNEL_FAULT = re.compile("|".join(f"(?:{pattern})" for pattern in KERNEL_FAULTS.values()))
+# What the kernel says last, before it has the machine switched off. Where that takes a moment, as on
+# a Raspberry Pi, whose watchdog does it, the kernel complains that it goes on living: of nothing.
+POWER_DOWN = re.compile("reboot: Power down")
 KERNEL_PANIC = re.compile(KERNEL_FAULTS["panic"])
 
 # How a disk is attached: for `LAYOUT` of board.env.
@@ -242,6 +245,7 @@ class Console:
     fault: str | None = None
     panicked: bool = False
     verdict: int | None = None
+    powered_down: bool = False
     partial: bytes = field(default=b"", repr=False)
 
     def feed(self, data: bytes) -> None:
@@ -265,7 +269,11 @@ class Console:
         line = raw.decode(errors="replace").strip()
         if match := VERDICT.fullmatch(line):
             self.verdict = int(match[1])
-        elif (match := KERNEL_LINE.search(line)) and KERNEL_FAULT.match(match[1]):
+        elif not (match := KERNEL_LINE.search(line)) or self.powered_down:
+            return
+        elif POWER_DOWN.fullmatch(match[1]):
+            self.powered_down = True
+        elif KERNEL_FAULT.match(match[1]):
             self.fault = self.fault or match[1]
             self.panicked = self.panicked or bool(KERNEL_PANIC.match(match[1]))
 

@@ -128,6 +128,9 @@ extern "C" {
     /// `dmaengine_terminate_sync()`, `include/linux/dmaengine.h`.
     pub(super) fn faultline_dma_stop(chan: *mut DmaChan) -> c_int;
 
+    /// `FMODE_WRITE`, `include/linux/fs.h`, of an open file.
+    pub(super) fn faultline_may_write(file: *const bindings::file) -> bool;
+
     /// `cpu_online()`, `include/linux/cpumask.h`, for the number of a CPU.
     pub(super) fn faultline_cpu_is_online(cpu: c_uint) -> bool;
 

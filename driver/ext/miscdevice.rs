@@ -74,10 +74,23 @@ pub(crate) trait Instance: Send + Sync + Sized + 'static {
     fn write(&self, position: usize, source: &mut IovIterSource<'_>) -> Result<usize>;
 
     /// Carries out the command `cmd` with its argument; `ENOTTY` if there is no such command.
-    fn ioctl(this: ArcBorrow<'_, Self>, cmd: u32, arg: usize) -> Result<isize>;
+    fn ioctl(
+        this: ArcBorrow<'_, Self>,
+        opened_for: OpenedFor,
+        cmd: u32,
+        arg: usize,
+    ) -> Result<isize>;
 
     /// Sets up a new area.
     fn mmap(this: ArcBorrow<'_, Self>, area: NewArea<'_>) -> Result<Installed>;
+}
+
+/// What a file may be used for. `read()`, `write()` and `mmap()` are not called where it does not
+/// allow them; `ioctl()` always is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OpenedFor {
+    /// Whether what is behind the file may be changed.
+    pub(crate) writing: bool,
 }
 
 /// A registered misc device.
@@ -283,8 +296,12 @@ impl<T: Instance> Operations<T> {
     unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
         // SAFETY: By the safety requirements.
         let instance = unsafe { Self::instance(file) };
+        let opened_for = OpenedFor {
+            // SAFETY: By the safety requirements this is an open file.
+            writing: unsafe { ffi::faultline_may_write(file) },
+        };
 
-        match T::ioctl(instance, cmd, arg) {
+        match T::ioctl(instance, opened_for, cmd, arg) {
             // CAST: `isize` and `c_long` have the same width.
             Ok(value) => value as c_long,
             Err(error) => error.to_errno() as c_long,

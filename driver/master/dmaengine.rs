@@ -70,7 +70,10 @@ pub(crate) fn attach(pdev: &platform::Device<Core<'_>>) -> Result<Arc<dyn Master
 
     let channel = Channel::request(dev, c"memcpy").inspect_err(|&error| match error {
         EPROBE_DEFER => {}
-        EOPNOTSUPP => dev_err!(dev, "dmas: the engine does not copy from memory to memory\n"),
+        EOPNOTSUPP => dev_err!(
+            dev,
+            "dmas: the engine does not copy from memory to memory\n"
+        ),
         _ => dev_err!(dev, "dmas: no channel for the name memcpy: {error:?}\n"),
     })?;
     let memory = Coherent::zeroed_slice(channel.device(), PAGE_SIZE, GFP_KERNEL)?;
@@ -121,6 +124,11 @@ impl Master for DmaEngine {
     }
 
     fn settle(&self) -> Result {
-        self.stopover.lock().memory.as_ref().map(drop).ok_or(ETIMEDOUT)
+        self.stopover
+            .lock()
+            .memory
+            .as_ref()
+            .map(drop)
+            .ok_or(ETIMEDOUT)
     }
 }

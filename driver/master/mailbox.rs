@@ -122,7 +122,10 @@ pub(crate) fn attach(pdev: &platform::Device<Core<'_>>) -> Result<Arc<dyn Master
 
     let mut mailbox = Mailbox::new(pdev)?;
     let length = mailbox.command_line_length().inspect_err(|error| {
-        dev_err!(dev, "mailbox: the firmware does not tell the command line: {error:?}\n");
+        dev_err!(
+            dev,
+            "mailbox: the firmware does not tell the command line: {error:?}\n"
+        );
     })?;
 
     Ok(Arc::pin_init(
@@ -248,7 +251,12 @@ impl Mailbox {
 
         let mail = u32::try_from(address)? | CHANNEL;
         let is_free = |status: &u32| status & register::STATUS_FULL == 0;
-        read_poll_timeout(|| self.read(register::WRITE_STATUS), is_free, INTERVAL, PATIENCE)?;
+        read_poll_timeout(
+            || self.read(register::WRITE_STATUS),
+            is_free,
+            INTERVAL,
+            PATIENCE,
+        )?;
 
         // What was written to memory before is there when the firmware is told: that is how this
         // accessor is ordered.
@@ -296,7 +304,10 @@ impl Drop for Mailbox {
     fn drop(&mut self) {
         // As in `fw_cfg`: who has not answered may do so at any time.
         if self.settle(PATIENCE).is_err() {
-            dev_err!(self.dev, "mailbox: the firmware does not answer: memory is lost\n");
+            dev_err!(
+                self.dev,
+                "mailbox: the firmware does not answer: memory is lost\n"
+            );
             core::mem::forget(self.message.take());
         }
     }

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""labgrid's QEMU with the guest that `make run` boots. For the tests: `make test` says what to boot.
-"""
+"""labgrid's QEMU with the guest that `make run` boots; `make test` says in the environment which."""
 
 from __future__ import annotations
 
@@ -38,8 +37,9 @@ class GuestDriver(QEMUDriver):
         command = Boot(Places.from_environment(), work).command(*shlex.split(self.options))
         guest = runner.guest(runner.parser().parse_args(command[1:]))
         loaded = guest.loaded(runner.initramfs(guest, work), runner.device_tree(guest, work))
-        # However the tests end, QEMU does with them.
-        return ["setpriv", "--pdeathsig=KILL", *loaded, "-monitor", "none"]
+        # However the tests end, QEMU does with them. The board's console may not be its first port.
+        return ["setpriv", "--pdeathsig=KILL", *loaded, "-monitor", "none",
+                *("-serial", "null") * guest.board.serial]
 
     def on_activate(self) -> None:
         super().on_activate()

@@ -146,7 +146,7 @@ def await_resources(environment: Mapping[str, str], count: int) -> None:
 def attend(environment: Mapping[str, str], names: Sequence[str]) -> NoReturn:
     venv = Path(sys.executable).parent
     print(f"""\
-A farm with {len(names)} board(s): {', '.join(names)}. In another terminal, from the project's folder:
+There is a farm now: {', '.join(names)}. In another terminal, in the project's folder:
 
   export LG_COORDINATOR={environment['LG_COORDINATOR']} LG_PLACE={names[0]} PATH={venv}:$PATH
   labgrid-client places                                  # who has what

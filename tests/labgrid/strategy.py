@@ -65,7 +65,7 @@ class BoardStrategy(Strategy):
                 raise StrategyError(f"image '{key}': there is no {path}")
         if self.card:
             if not (self.mux and self.storage):
-                raise StrategyError("card: it takes a driver of a multiplexer, and USBStorageDriver")
+                raise StrategyError("card: it takes a multiplexer's driver, and USBStorageDriver")
             self.target.activate(self.mux)
             self.mux.set_mode("host")
             self.target.activate(self.storage)

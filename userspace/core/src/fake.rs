@@ -169,6 +169,19 @@ pub(crate) enum Lie {
     /// `write()` at the end answers 0.
     WritePastEndGivesNothing,
 
+    /// The memory: a word in which one bit is set, or one is not, loses that one; a word that is stored
+    /// flips a bit of the next one.
+    LoneBit(u64),
+    LoneGap(u64),
+    Coupled(u64),
+
+    /// A foreign device has no `read()` and no `write()`.
+    NoReadWrite,
+    /// It refuses a write at the end in its own way.
+    RefusesByFault,
+    /// There is none of ours beside it.
+    NoWitness,
+
     /// A store of a byte to the buffer's last byte is lost.
     LastByteCannotBeStored,
 
@@ -528,6 +541,29 @@ impl State {
     fn lies(&self, lie: Lie) -> bool {
         self.lie == Some(lie)
     }
+
+    /// What becomes of what has been stored, some bytes from a place on.
+    fn settle(&mut self, from: usize, length: usize) {
+        let (Lie::LoneBit(at) | Lie::LoneGap(at) | Lie::Coupled(at)) =
+            self.lie.unwrap_or(Lie::NoMaster)
+        else {
+            return;
+        };
+        let at = at as usize;
+        let cell = &self.memory[at..at + 8];
+        let word = u64::from_ne_bytes(cell.try_into().unwrap());
+        let new = match self.lie {
+            Some(Lie::LoneBit(_)) if word.count_ones() == 1 => 0,
+            Some(Lie::LoneGap(_)) if word.count_zeros() == 1 => u64::MAX,
+            // Of a longer store the next word is stored later.
+            Some(Lie::Coupled(_)) if from == at && length == 8 => {
+                self.memory[at + 8] ^= 4;
+                word
+            }
+            _ => word,
+        };
+        self.memory[at..at + 8].copy_from_slice(&new.to_ne_bytes());
+    }
 }
 
 impl Machine {
@@ -591,12 +627,19 @@ impl System for Machine {
     fn open(&mut self, path: &CStr) -> Result<File, Errno> {
         if path.to_bytes().starts_with(b"/dev/faultline") {
             let binding = self.state.borrow().binding;
-            if binding % 2 == 0 {
+            if binding % 2 == 0 || self.state.borrow().lies(Lie::NoWitness) {
                 return Err(Errno::NOENT);
             }
             Ok(File {
                 state: self.state.clone(),
                 binding,
+                foreign: false,
+            })
+        } else if path == FOREIGN {
+            Ok(File {
+                state: self.state.clone(),
+                binding: self.state.borrow().binding,
+                foreign: true,
             })
         } else {
             Err(Errno::NOENT)
@@ -772,10 +815,14 @@ fn shown_frame(state: &State, number: u64, page: u64) -> u64 {
     frame(state, number, page) + u64::from(other || state.lies(Lie::FramesMoved))
 }
 
+/// The path by which the device is another driver's.
+pub(crate) const FOREIGN: &CStr = c"/dev/foreign";
+
 /// A file of the fake device.
 pub(crate) struct File {
     state: Rc<RefCell<State>>,
     binding: u64,
+    foreign: bool,
 }
 
 impl File {
@@ -828,6 +875,7 @@ impl Device for File {
     type Mapping = Area;
 
     fn call(&mut self, call: Call<'_>) -> Result<(), Errno> {
+        assert!(!self.foreign, "who knows what {call:?} means to it");
         let mut state = self.state.borrow_mut();
         if state.binding != self.binding && !state.lies(Lie::UnbindLeavesFiles) {
             return Err(Errno::NODEV);
@@ -936,6 +984,7 @@ impl Device for File {
         let mut from = &state.memory;
         match state.lie {
             Some(Lie::ReadFails(errno)) => return Err(errno),
+            Some(Lie::NoReadWrite) => return Err(Errno::INVAL),
             Some(Lie::ReadGivesNothing) => return Ok(0),
             Some(Lie::ShortRead) if left > 1 => length -= 1,
             Some(Lie::ReadAligns) => start -= start % 8,
@@ -958,6 +1007,8 @@ impl Device for File {
         let left = state.size.saturating_sub(offset).min(bytes.len() as u64) as usize;
         match state.lie {
             Some(Lie::WriteFails(errno)) => return Err(errno),
+            Some(Lie::NoReadWrite) => return Err(Errno::INVAL),
+            Some(Lie::RefusesByFault) if left == 0 => return Err(Errno::FAULT),
             Some(Lie::WritePastEnd) if left == 0 => return Ok(bytes.len() as u64),
             Some(Lie::WritePastEndGivesNothing) if left == 0 => return Ok(0),
             Some(Lie::LastByteCannotBeWritten) if left == 1 => return Err(Errno::NOSPC),
@@ -982,6 +1033,7 @@ impl Device for File {
             return Ok(answer as u64);
         }
         state.memory[start..][..length].copy_from_slice(&bytes[..length]);
+        state.settle(start, length);
         if state.lies(Lie::StaleRead) {
             state.stale[start..][..length].copy_from_slice(&bytes[..length]);
         }
@@ -1108,6 +1160,7 @@ impl Mapping for Area {
                 state.vanished |= place as u64 / PAGE == page;
             }
         }
+        state.settle((self.offset + offset) as usize, bytes.len());
         Ok(())
     }
 

@@ -7,7 +7,7 @@
 
 use crate::device::{Fault, Signal};
 use crate::errno::Errno;
-use crate::text::{Line, Out, Show};
+use crate::text::{nth_line, Line, Out, Show};
 
 /// Why a check ended early; the finding says what was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,19 +25,18 @@ pub enum Stop {
 pub struct Value(u64);
 
 /// What there is in place of a number, beside errors.
-const WORDS: [&str; 11] = [
-    "no signal",
-    "SIGBUS",
-    "SIGSEGV",
-    "no error",
-    "Normal write-back",
-    "Normal non-cacheable",
-    "Device-nGnRnE",
-    "Device-nGnRE",
-    "Device-nGRE",
-    "Device-GRE",
-    "unknown",
-];
+const WORDS: &[u8] = b"\
+    no signal\n\
+    SIGBUS\n\
+    SIGSEGV\n\
+    no error\n\
+    Normal write-back\n\
+    Normal non-cacheable\n\
+    Device-nGnRnE\n\
+    Device-nGnRE\n\
+    Device-nGRE\n\
+    Device-GRE\n\
+    unknown\n";
 
 impl Value {
     /// None.
@@ -48,8 +47,10 @@ impl Value {
     pub const NO_ERROR: Self = Self::word(3);
     /// The memory of a coherent device, and of everything that is only memory;
     pub const WRITE_BACK: Self = Self::word(4);
-    /// and that of a device that is not coherent.
+    /// that of a device that is not coherent;
     pub const NON_CACHEABLE: Self = Self::word(5);
+    /// and the first of those that are for registers.
+    pub const DEVICE: Self = Self::word(6);
 
     /// The register.
     pub const fn bits(self) -> u64 {
@@ -61,6 +62,20 @@ impl Value {
 
     const fn word(index: u64) -> Self {
         Self(!(Errno::MAX + index))
+    }
+
+    /// Memory types that a mapping can be meant to have.
+    pub const TYPES: [Self; 3] = [Self::WRITE_BACK, Self::NON_CACHEABLE, Self::DEVICE];
+
+    /// Whether it is zero, or an error.
+    pub fn is_none(self) -> bool {
+        self.0 == 0 || self.0 > !Errno::MAX
+    }
+
+    /// Whether it is a memory type for registers, any of them.
+    pub fn is_device(self) -> bool {
+        // In descending order.
+        (Self::word(9).0..=Self::DEVICE.0).contains(&self.0)
     }
 
     /// A memory type, as a byte of `MAIR_EL1` says it; one that Linux does not use stays a number.
@@ -117,8 +132,11 @@ impl Show for Value {
         let index = !self.0;
         if index < Errno::MAX {
             Errno::new(index + 1).show(out);
-        } else if let Some(word) = WORDS.get((index - Errno::MAX) as usize) {
-            out.text(word);
+            return;
+        }
+        let word = nth_line(WORDS, index.saturating_sub(Errno::MAX) as usize);
+        if index >= Errno::MAX && !word.is_empty() {
+            out.write(word);
         } else {
             out.number(self.0);
         }
@@ -131,6 +149,8 @@ pub const NOWHERE: u64 = u64::MAX;
 /// See the [module](self).
 pub struct Finding {
     what: &'static str,
+    /// Whose that is, if there are several.
+    pub whose: &'static [u8],
     /// The offset in the buffer that it is about, or [`NOWHERE`].
     pub at: u64,
     seen: Value,
@@ -154,6 +174,7 @@ impl Finding {
     pub const fn new() -> Self {
         Self {
             what: "",
+            whose: b"",
             at: NOWHERE,
             seen: Value(0),
             want: Value(0),
@@ -189,6 +210,7 @@ impl Finding {
         want: Value,
     ) -> Result<(), Stop> {
         self.what = what;
+        self.whose = b"";
         self.at = at;
         self.seen = seen;
         self.want = want;
@@ -216,6 +238,13 @@ impl Finding {
         Stop::Fail
     }
 
+    /// Nothing was wrong, in so many of what was counted.
+    pub fn count(&mut self, unit: &'static str, of: u64) {
+        self.unit = unit;
+        self.wrong = 0;
+        self.of = of;
+    }
+
     fn value(&self, out: &mut dyn Out, value: Value) {
         if self.words {
             out.hex(value.0);
@@ -234,7 +263,7 @@ impl Default for Finding {
 impl Show for Finding {
     /// Shows it in one line.
     fn show(&self, out: &mut dyn Out) {
-        out.text(self.what);
+        out.text(self.what).write(self.whose);
         if self.at != NOWHERE {
             out.form(" at offset &", &[self.at]);
         }
@@ -278,6 +307,7 @@ mod tests {
             (Value::memory_type(0xbb), "187"),
         ] {
             assert_eq!(shown(&value), text);
+            assert_eq!(value.is_device(), text.starts_with("Device"));
         }
     }
 

@@ -88,9 +88,9 @@ pub enum Job {
         ready: u64,
         /// How many,
         length: usize,
-        /// what they are at first,
-        old: [u8; MOST_BYTES],
-        /// what they are at last, each another,
+        /// what they are at first: of their complement the bits that are set here,
+        mask: u8,
+        /// what they are at last,
         new: [u8; MOST_BYTES],
         /// and which of them are already, by bits.
         come: u64,
@@ -121,17 +121,16 @@ pub enum Job {
 
 impl Job {
     /// Looks at bytes until each has become what it is to become: none is ever anything but that
-    /// or what it is at first, and none goes back.
-    pub fn poll(at: u64, ready: u64, was: &[u8], becomes: &[u8]) -> Self {
-        let (mut old, mut new) = ([0; MOST_BYTES], [0; MOST_BYTES]);
-        let length = becomes.len().min(was.len()).min(MOST_BYTES);
-        old[..length].copy_from_slice(&was[..length]);
-        new[..length].copy_from_slice(&becomes[..length]);
+    /// or what it is at first, its complement or, with a mask of zero, zero; and none goes back.
+    pub fn poll(at: u64, ready: u64, bytes: &[u8], mask: u8) -> Self {
+        let mut new = [0; MOST_BYTES];
+        let length = bytes.len().min(MOST_BYTES);
+        new[..length].copy_from_slice(&bytes[..length]);
         Self::Poll {
             at,
             ready,
             length,
-            old,
+            mask,
             new,
             come: 0,
         }
@@ -201,7 +200,7 @@ impl Job {
                 at,
                 ready,
                 length,
-                old,
+                mask,
                 new,
                 come,
             } => {
@@ -213,7 +212,7 @@ impl Job {
                         let is_there = *come >> index & 1 != 0;
                         if *seen == new[index] {
                             *come |= 1 << index;
-                        } else if is_there || *seen != old[index] {
+                        } else if is_there || *seen != !new[index] & *mask {
                             return Ok(Look::Done(byte(*at, index, *seen, new[index])));
                         }
                     }
@@ -254,7 +253,7 @@ impl Job {
                     let want = if *leads { !*round } else { *round };
                     if let Some(index) = first_wrong(mapping, *other, want)? {
                         if *wrong == 0 {
-                            *at = other.data + (index * WORD) as u64;
+                            *at = other.data + (index - index % WORD) as u64;
                         }
                         *wrong += 1;
                     }
@@ -309,6 +308,16 @@ fn byte(at: u64, index: usize, seen: u8, want: u8) -> Tally {
     }
 }
 
+/// The words of a number.
+#[inline(never)]
+fn block(number: u64) -> [u8; LITMUS_WORDS * WORD] {
+    let mut block = [0; LITMUS_WORDS * WORD];
+    for (index, word) in block.chunks_mut(WORD).enumerate() {
+        word.copy_from_slice(&litmus_word(number, index).to_ne_bytes());
+    }
+    block
+}
+
 /// Writes the words of a number, then, with release, the round to the flag.
 fn put<M: Mapping>(
     mapping: &mut M,
@@ -316,23 +325,19 @@ fn put<M: Mapping>(
     round: u64,
     number: u64,
 ) -> Result<(), Fault> {
-    let mut block = [0; LITMUS_WORDS * WORD];
-    for (index, word) in block.chunks_mut(WORD).enumerate() {
-        word.copy_from_slice(&litmus_word(number, index).to_ne_bytes());
-    }
-    mapping.store(channel.data, &block)?;
+    mapping.store(channel.data, &block(number))?;
     mapping.store_release(channel.flag, round)
 }
 
-/// Loads the words, once the flag is seen, and gives the first that is not one of the number.
+/// Loads the words, once the flag is seen, and gives the first byte that is not one of the number.
 fn first_wrong<M: Mapping>(
     mapping: &M,
     channel: Channel,
     number: u64,
 ) -> Result<Option<usize>, Fault> {
-    let mut block = [0; LITMUS_WORDS * WORD];
-    mapping.load(channel.data, &mut block)?;
-    let mut words = block.chunks(WORD).enumerate();
-    let wrong = words.find(|(index, word)| *word != litmus_word(number, *index).to_ne_bytes());
-    Ok(wrong.map(|(index, _)| index))
+    let mut seen = [0; LITMUS_WORDS * WORD];
+    mapping.load(channel.data, &mut seen)?;
+    let want = block(number);
+    let mut bytes = seen.iter().zip(&want);
+    Ok(bytes.position(|(seen, want)| seen != want))
 }

@@ -2,7 +2,7 @@
 
 //! A writer of KTAP version 1, as Documentation/dev-tools/ktap.rst defines it.
 
-use crate::text::Out;
+use crate::text::{Out, Printable, Show};
 
 /// A group of tests: a version line, a plan, and as many results as the plan says.
 ///
@@ -79,6 +79,12 @@ impl Outcome {
     }
 }
 
+impl Show for Outcome {
+    fn show(&self, out: &mut dyn Out) {
+        out.text(self.word());
+    }
+}
+
 impl<'w> Group<'w> {
     /// Starts the outermost group, of `plan` tests.
     pub fn new(out: &'w mut dyn Out, plan: u64) -> Self {
@@ -94,8 +100,8 @@ impl<'w> Group<'w> {
     /// Starts a group of `plan` tests within the outermost one, for which this one is to have a
     /// result of the same name.
     pub fn group(&mut self, name: &[u8], plan: u64) -> Group<'_> {
-        let out = self.out.text("  KTAP version 1\n  # Subtest: ");
-        out.printable(name).form("\n  1..%\n", &[plan]);
+        let form = "  KTAP version 1\n  # Subtest: $\n  1..%\n";
+        self.out.fill(form, &[plan], &[&Printable(name)]);
         Group {
             out: self.out,
             indent: "  ",
@@ -114,17 +120,13 @@ impl<'w> Group<'w> {
     #[inline(never)]
     pub fn result(&mut self, outcome: Outcome, name: &[u8]) -> &mut (dyn Out + 'w) {
         self.results += 1;
-        let ok = if outcome == Outcome::Fail {
-            "not ok % "
-        } else {
-            "ok % "
+        let form = match outcome {
+            Outcome::Pass => "ok % $",
+            Outcome::Fail => "not ok % $",
+            Outcome::Skip => "ok % $ # SKIP ",
         };
-        let out = self.out.text(self.indent).form(ok, &[self.results]);
-        out.printable(name);
-        if outcome == Outcome::Skip {
-            out.text(" # SKIP ");
-        }
-        out
+        let out = self.out.text(self.indent);
+        out.fill(form, &[self.results], &[&Printable(name)])
     }
 
     /// Where the group is written to, for lines that are no part of it.

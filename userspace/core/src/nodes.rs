@@ -36,12 +36,17 @@ impl Nodes {
         self.numbers().count() as u64
     }
 
+    /// The next one that was seen, from a number on.
+    #[inline(never)]
+    pub fn next(&self, from: u32) -> Option<u32> {
+        (from..MAX_NODES).find(|number| {
+            (self.seen[(number / u64::BITS) as usize] >> (number % u64::BITS)) & 1 != 0
+        })
+    }
+
     /// What was seen, ascending.
     pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
-        let seen = |number: &u32| {
-            (self.seen[(number / u64::BITS) as usize] >> (number % u64::BITS)) & 1 != 0
-        };
-        (0..MAX_NODES).filter(seen)
+        core::iter::successors(self.next(0), |number| self.next(number + 1))
     }
 }
 

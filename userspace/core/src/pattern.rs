@@ -20,6 +20,9 @@
 #[derive(Clone, Copy)]
 pub struct Pattern(u8);
 
+/// What a pattern of single bits has in its number, above the pass.
+const WALKING: u8 = 64;
+
 /// The bytes in a word.
 pub const WORD: usize = 8;
 
@@ -32,6 +35,12 @@ impl Pattern {
         Self(number)
     }
 
+    /// One bit in each word, the next one in the next word; from pass to pass, from 0 to 63, it
+    /// moves on by one.
+    pub const fn walking(pass: u8) -> Self {
+        Self(WALKING | pass)
+    }
+
     /// The word at offset 0.
     const fn key(self) -> u64 {
         // The number in every byte: no byte of one key is that of another, nor zero.
@@ -42,6 +51,8 @@ impl Pattern {
     pub const fn word(self, offset: u64) -> u64 {
         if self.0 == 0 {
             0
+        } else if self.0 & WALKING != 0 {
+            1_u64.rotate_left((offset as usize / WORD) as u32 + self.0 as u32)
         } else {
             self.key() ^ offset
         }
@@ -57,8 +68,11 @@ impl Pattern {
 
     /// Where in a buffer of `size` bytes a word belongs, if it is one of this pattern.
     pub const fn offset_of(self, word: u64, size: u64) -> Option<u64> {
+        if self.0 == 0 || self.0 & WALKING != 0 {
+            return None;
+        }
         let offset = word ^ self.key();
-        if self.0 != 0 && offset < size && offset % WORD as u64 == 0 {
+        if offset < size && offset % WORD as u64 == 0 {
             Some(offset)
         } else {
             None
@@ -107,6 +121,18 @@ mod tests {
         assert_eq!(pattern.offset_of(pattern.word(4096), 4096), None);
         assert_eq!(pattern.offset_of(Pattern::new(4).word(0), 1 << 40), None);
         assert_eq!(Pattern::ZERO.offset_of(8, 4096), None);
+    }
+
+    #[test]
+    fn a_single_bit_walks_from_word_to_word_and_from_pass_to_pass() {
+        for pass in 0..64 {
+            let pattern = Pattern::walking(pass);
+            for index in [0, 1, 62, 63, 64, 511, 512] {
+                let bit = (index + u64::from(pass)) % 64;
+                assert_eq!(pattern.word(index * 8), 1 << bit);
+            }
+            assert_eq!(pattern.offset_of(1, 4096), None);
+        }
     }
 
     #[test]

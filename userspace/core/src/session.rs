@@ -6,20 +6,24 @@ use core::ffi::CStr;
 
 use faultline_uapi::FLAG_COHERENT;
 
-use crate::checks::{Context, CHECKS};
+use crate::args::Options;
+use crate::checks::{checks, Context, CHECKS};
 use crate::device::System;
 use crate::finding::{Finding, Stop};
 use crate::ktap::{Group, Outcome};
-use crate::text::{Line, Note, Out};
+use crate::text::{Line, Note, Out, Printable, Show};
 
 /// A run over devices.
 pub struct Session<'a, S> {
     system: &'a mut S,
+    options: &'a Options<'a>,
     report: Group<'a>,
-    may_unbind: bool,
+    /// Where it is written for machines.
+    json: Option<&'a mut dyn Out>,
     devices: u64,
     counts: Counts,
-    failures: Failures,
+    /// The checks that failed, by name as far as they fit on the verdict's line.
+    failures: Line,
     /// A line for each device.
     table: Note<2048>,
     /// The checks that failed on any device, by bits.
@@ -30,22 +34,31 @@ pub struct Session<'a, S> {
 const HEADING: &str =
     "# device | bytes | DMA address | user | kernel | master | pass | fail | skip\n";
 
+/// The same for machines.
+const DEVICE_OBJECT: &str = "{\"device\":@,\"bytes\":%,\"dma_address\":\"&\",\"user\":@,\
+    \"kernel\":@,\"master\":@,\"pass\":%,\"fail\":%,\"skip\":%,\"result\":@}\n";
+
 /// How many checks had which outcome.
 #[derive(Clone, Copy, Default)]
 struct Counts([u64; 3]);
 
 impl<'a, S: System> Session<'a, S> {
-    /// Starts the report on `devices` devices, which may be unbound or not.
-    pub fn new(system: &'a mut S, out: &'a mut dyn Out, devices: u64, may_unbind: bool) -> Self {
-        let report = Group::new(out, devices);
-        let (counts, failures) = (Counts::default(), Failures::default());
+    /// Starts the report on `devices` devices.
+    pub fn new(
+        system: &'a mut S,
+        out: &'a mut dyn Out,
+        json: Option<&'a mut dyn Out>,
+        devices: u64,
+        options: &'a Options<'a>,
+    ) -> Self {
         Self {
             system,
-            report,
-            may_unbind,
+            options,
+            report: Group::new(out, devices),
+            json,
             devices: 0,
-            counts,
-            failures,
+            counts: Counts::default(),
+            failures: Line::new(),
             table: Note::new(),
             failed: 0,
         }
@@ -57,17 +70,17 @@ impl<'a, S: System> Session<'a, S> {
         let mut finding = Finding::new();
         let mut counts = Counts::default();
         self.devices += 1;
-        if let Ok(mut context) = Context::open(self.system, path, self.may_unbind, &mut finding) {
+        if let Ok(mut context) = Context::open(self.system, path, self.options, &mut finding) {
             let info = context.info();
-            let form = if info.flags & FLAG_COHERENT == 0 {
-                ": % bytes, non-coherent, DMA address &\n"
-            } else {
-                ": % bytes, coherent, DMA address &\n"
+            let form = match (self.options.foreign, info.flags & FLAG_COHERENT) {
+                (true, _) => "# $: % bytes, foreign\n",
+                (_, 0) => "# $: % bytes, non-coherent, DMA address &\n",
+                _ => "# $: % bytes, coherent, DMA address &\n",
             };
-            let out = self.report.diagnostic().printable(name);
-            out.form(form, &[info.size, info.dma_address]);
-            let mut group = self.report.group(name, CHECKS.len() as u64);
-            for (number, check) in CHECKS.iter().enumerate() {
+            let numbers = [info.size, info.dma_address];
+            self.report.out().fill(form, &numbers, &[&Printable(name)]);
+            let mut group = self.report.group(name, CHECKS as u64);
+            for check in checks() {
                 let outcome = match context.run(check) {
                     Ok(()) => Outcome::Pass,
                     Err(Stop::Fail) => Outcome::Fail,
@@ -75,32 +88,37 @@ impl<'a, S: System> Session<'a, S> {
                 };
                 counts.0[outcome as usize] += 1;
                 if outcome == Outcome::Fail {
-                    self.failures.add(name, check.name());
-                    self.failed |= 1 << number;
+                    blame(&mut self.failures, name, check.name());
+                    self.failed |= 1 << check.number();
                 }
-                conclude(&mut group, outcome, check.name(), context.finding());
+                let finding = context.finding();
+                conclude(&mut group, outcome, check.name(), finding);
+                tell(&mut self.json, name, check.name(), outcome, finding);
             }
             let info = context.info();
             let [user, kernel] = context.types();
             let master = context.master().map_or(&b"-"[..], |master| &master.name);
-            let row: &mut dyn Out = &mut self.table;
-            let row = row.text("# ").printable(name);
-            let row = row.form(" | % | & | ", &[info.size, info.dma_address]);
-            let row = row.show(&user).text(" | ").show(&kernel).text(" | ");
-            row.printable(until_nul(master))
-                .form(" | % | % | %\n", &counts.0);
+            let master = Printable(until_nul(master));
             let outcome = counts.outcome();
+            let [pass, fail, skip] = counts.0;
+            let numbers = [info.size, info.dma_address, pass, fail, skip];
+            let values: [&dyn Show; 5] = [&Printable(name), &user, &kernel, &master, &outcome];
+            let row: &mut dyn Out = &mut self.table;
+            row.fill("# $ | % | & | $ | $ | $ | % | % | %\n", &numbers, &values);
+            if let Some(json) = &mut self.json {
+                json.fill(DEVICE_OBJECT, &numbers, &values);
+            }
             let line = self.report.result(outcome, name);
-            line.text(if outcome == Outcome::Skip {
-                "no check could be made\n"
-            } else {
-                "\n"
-            });
+            if outcome == Outcome::Skip {
+                line.text("no check could be made");
+            }
+            line.text("\n");
         } else {
             // It cannot be opened, or is none: one check, which failed.
             counts.0[Outcome::Fail as usize] = 1;
-            self.failures.add(name, b"open");
+            blame(&mut self.failures, name, b"open");
             conclude(&mut self.report, Outcome::Fail, name, &finding);
+            tell(&mut self.json, name, b"open", Outcome::Fail, &finding);
         }
         for (total, count) in self.counts.0.iter_mut().zip(&counts.0) {
             *total += count;
@@ -113,21 +131,29 @@ impl<'a, S: System> Session<'a, S> {
         let verdict = self.counts.outcome();
         let out = self.report.out();
         out.text(HEADING).show(&self.table);
-        for (number, check) in CHECKS.iter().enumerate() {
-            if self.failed >> number & 1 != 0 {
-                out.text("# ").text(check.0).text("\n");
+        for check in checks() {
+            if self.failed >> check.number() & 1 != 0 {
+                out.fill("# $\n", &[], &[&Printable(check.text())]);
             }
         }
-        let out = self.report.out().form(
-            "# Totals: pass:% fail:% xfail:0 xpass:0 skip:% error:0\nfaultline-verify: ",
-            &[passed, failed, skipped],
-        );
         let checks = passed + failed + skipped;
-        out.text(verdict.word()).form(
-            ": % device+, % check+: % passed, % failed, % skipped",
-            &[self.devices, checks, passed, failed, skipped],
+        out.fill(
+            "# Totals: pass:% fail:% xfail:0 xpass:0 skip:% error:0\nfaultline-verify: $: \
+             % device+, % check+: % passed, % failed, % skipped",
+            &[
+                passed,
+                failed,
+                skipped,
+                self.devices,
+                checks,
+                passed,
+                failed,
+                skipped,
+            ],
+            &[&verdict],
         );
-        self.failures.conclude(out);
+        out.show(&self.failures).text("\n");
+        self.counts.tell(&mut self.json, self.devices);
         verdict
     }
 }
@@ -137,12 +163,18 @@ fn until_nul(name: &[u8]) -> &[u8] {
     name.split(|byte| *byte == 0).next().unwrap_or(name)
 }
 
+/// Adds a check that failed to the others.
+#[inline(never)]
+fn blame(failures: &mut dyn Out, device: &[u8], check: &[u8]) {
+    failures.fill(", $: $", &[], &[&Printable(device), &Printable(check)]);
+}
+
 /// Writes what was seen, and the result.
 #[inline(never)]
 fn conclude(group: &mut Group<'_>, outcome: Outcome, name: &[u8], finding: &Finding) {
     if outcome != Outcome::Skip {
-        let out = group.diagnostic().printable(name);
-        out.text(": ").show(finding).text("\n");
+        let out = group.diagnostic();
+        out.fill("$: $\n", &[], &[&Printable(name), finding]);
     }
     let line = group.result(outcome, name);
     if outcome == Outcome::Skip {
@@ -151,7 +183,37 @@ fn conclude(group: &mut Group<'_>, outcome: Outcome, name: &[u8], finding: &Find
     line.text("\n");
 }
 
+/// The same for machines.
+#[inline(never)]
+fn tell(
+    json: &mut Option<&mut dyn Out>,
+    device: &[u8],
+    check: &[u8],
+    outcome: Outcome,
+    finding: &Finding,
+) {
+    if let Some(json) = json {
+        json.fill(
+            "{\"device\":@,\"check\":@,\"result\":@,\"seen\":@}\n",
+            &[],
+            &[&Printable(device), &Printable(check), &outcome, finding],
+        );
+    }
+}
+
 impl Counts {
+    /// The verdict for machines.
+    fn tell(self, json: &mut Option<&mut dyn Out>, devices: u64) {
+        if let Some(json) = json {
+            let [pass, fail, skip] = self.0;
+            json.fill(
+                "{\"devices\":%,\"pass\":%,\"fail\":%,\"skip\":%,\"result\":@}\n",
+                &[devices, pass, fail, skip],
+                &[&self.outcome()],
+            );
+        }
+    }
+
     fn outcome(self) -> Outcome {
         match self.0 {
             [0, 0, _] => Outcome::Skip,
@@ -162,46 +224,13 @@ impl Counts {
 }
 
 /// Reports that there is no device to verify.
-pub fn no_device(out: &mut dyn Out) -> Outcome {
+pub fn no_device(out: &mut dyn Out, mut json: Option<&mut dyn Out>) -> Outcome {
     out.text(
         "KTAP version 1\n1..0 # SKIP no /dev/faultline* device\n\
          faultline-verify: SKIP: no /dev/faultline* device\n",
     );
+    Counts::default().tell(&mut json, 0);
     Outcome::Skip
-}
-
-/// The checks that failed, by name as far as they fit on the verdict's line.
-#[derive(Default)]
-struct Failures {
-    names: Line,
-    unnamed: u64,
-}
-
-impl Failures {
-    fn add(&mut self, device: &[u8], check: &[u8]) {
-        // A name is shown in as many bytes as it has.
-        let length = device.len() + check.len() + ", : ".len();
-        if self.unnamed > 0 || length > self.names.room() {
-            self.unnamed += 1;
-            return;
-        }
-        let separator = if self.names.is_empty() { ": " } else { ", " };
-        let names: &mut dyn Out = &mut self.names;
-        names
-            .text(separator)
-            .printable(device)
-            .text(": ")
-            .printable(check);
-    }
-
-    /// Ends a line with them.
-    fn conclude(&self, out: &mut dyn Out) {
-        out.show(&self.names);
-        if self.unnamed > 0 {
-            out.form(" and % more", &[self.unnamed]);
-        }
-        out.text("\n");
-    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@
 //! assert_eq!(screen.0, "page 7 at 0x7000\n1 page, 4096 bytes at 0x7000\n");
 //! ```
 
+use crate::finding::NOWHERE;
+
 /// Takes text.
 pub trait Out {
     /// Takes bytes. It does not fail: whoever owns it knows if some were lost.
@@ -54,26 +56,44 @@ impl<'a> dyn Out + 'a {
         self.text("0x").digits(number, 16)
     }
 
-    /// Writes a text with numbers in it: the next one in place of `%` in decimal, in place of `&`
-    /// in hexadecimal. A `+` stands for the plural's s, unless the number before it is 1.
-    #[inline(never)]
+    /// Writes a text with numbers in it, as [`fill`](#method.fill) does.
     pub fn form(&mut self, form: &str, numbers: &[u64]) -> &mut Self {
+        self.fill(form, numbers, &[])
+    }
+
+    /// Writes a text with numbers in it, the next one in place of `%` in decimal, in place of `&`
+    /// in hexadecimal, or as `-` if it is [`NOWHERE`]; and with values, the next one in place of
+    /// `$`, in place of `@` as a string of JSON. A `+` stands for the plural's s, unless the number
+    /// before it is 1.
+    #[inline(never)]
+    pub fn fill(&mut self, form: &str, numbers: &[u64], values: &[&dyn Show]) -> &mut Self {
         let mut numbers = numbers.iter();
+        let mut values = values.iter();
         let mut number = 0;
         for byte in form.as_bytes() {
-            if let b'%' | b'&' = byte {
-                number = numbers.next().copied().unwrap_or(0);
-            }
             match byte {
-                b'%' => self.number(number),
-                b'&' => self.hex(number),
-                b'+' if number == 1 => continue,
-                b'+' => self.text("s"),
-                byte => {
-                    self.write(&[*byte]);
-                    continue;
+                b'%' | b'&' => {
+                    number = numbers.next().copied().unwrap_or(0);
+                    match (byte, number) {
+                        (b'%', _) => self.number(number),
+                        (_, NOWHERE) => self.text("-"),
+                        _ => self.hex(number),
+                    };
                 }
-            };
+                b'$' | b'@' => {
+                    let Some(value) = values.next() else { continue };
+                    if *byte == b'$' {
+                        value.show(self);
+                    } else {
+                        self.text("\"");
+                        value.show(&mut Quoted(self));
+                        self.text("\"");
+                    }
+                }
+                b'+' if number == 1 => {}
+                b'+' => self.write(b"s"),
+                byte => self.write(&[*byte]),
+            }
         }
         self
     }
@@ -111,6 +131,21 @@ impl<'a> dyn Out + 'a {
         }
         self.write(digits.get(start..).unwrap_or(&[]));
         self
+    }
+}
+
+/// Puts a backslash before what would end a string of JSON, and before itself. What else such a
+/// string may not have, no [`Show`] writes.
+struct Quoted<'a, 'b>(&'a mut (dyn Out + 'b));
+
+impl Out for Quoted<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if let b'"' | b'\\' = byte {
+                self.0.write(b"\\");
+            }
+            self.0.write(&[*byte]);
+        }
     }
 }
 
@@ -178,6 +213,26 @@ impl<const N: usize> Show for Note<N> {
     }
 }
 
+/// What is before the first of these bytes, and what is after it.
+#[inline(never)]
+pub fn cut(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let index = bytes.iter().position(|byte| *byte == at)?;
+    Some((&bytes[..index], &bytes[index + 1..]))
+}
+
+/// A line of a text of which each line ends with a line break; beyond the last one, nothing.
+#[inline(never)]
+pub fn nth_line(mut text: &'static [u8], mut number: usize) -> &'static [u8] {
+    while let Some((line, rest)) = cut(text, b'\n') {
+        if number == 0 {
+            return line;
+        }
+        number -= 1;
+        text = rest;
+    }
+    b""
+}
+
 #[cfg(test)]
 impl Out for String {
     fn write(&mut self, bytes: &[u8]) {
@@ -216,9 +271,18 @@ mod tests {
     #[test]
     fn forms_are_filled_in() {
         let text = written(|out| {
-            out.form("% page+, % page+, & byte+, %", &[1, 2, 17]);
+            out.form("% page+, % page+, & byte+, &, %", &[1, 2, 17, NOWHERE]);
         });
-        assert_eq!(text, "1 page, 2 pages, 0x11 bytes, 0");
+        assert_eq!(text, "1 page, 2 pages, 0x11 bytes, -, 0");
+    }
+
+    #[test]
+    fn strings_of_json_end_where_they_should() {
+        let text = written(|out| {
+            let value = Printable(b"a\"b\\c\n");
+            out.fill("$ @,%", &[7], &[&value, &value]);
+        });
+        assert_eq!(text, r#"a"b\c? "a\"b\\c?",7"#);
     }
 
     #[test]

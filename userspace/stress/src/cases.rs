@@ -8,10 +8,10 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use faultline_core::device::{Device, Signal};
 use faultline_core::errno::Errno;
 use faultline_core::text::Out;
-use faultline_sys::arena::{Access, Argument, Nowhere, Sharing, DONT_FORK, DONT_NEED};
+use faultline_sys::arena::{Access, Argument, Sharing, DONT_FORK, DONT_NEED};
 use faultline_sys::device::File;
 use faultline_sys::stall::Stall;
-use faultline_sys::task::{fork, shared_numbers, stay_on_cpu, store_together, Child, Ending};
+use faultline_sys::task::{fork, stay_on_cpu, store_together, Child, Ending};
 use faultline_uapi::{FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO, FLAG_PRISTINE};
 use rustix::fs::OFlags;
 use rustix::process::{setrlimit, Resource, Rlimit, Uid};
@@ -21,9 +21,18 @@ use crate::world::{
     memory_info, now_ms, open_file, read_file, sleep_ms, tagged, write_file, Path, Target, World,
 };
 
+mod calls;
 mod races;
 
-use races::{blocks_against_pages, unbind_against_fork, unbind_against_mmap, unbind_against_touch};
+use calls::{
+    argument_in_the_buffer, arguments, litmus_alone, litmus_ends, litmus_outlives_its_file,
+    litmus_refuses, masters, rights, translate_against_munmap, translate_follows,
+    translate_refuses, unbind_against_masters,
+};
+use races::{
+    blocks_against_pages, unbind_against_fork, unbind_against_litmus, unbind_against_mmap,
+    unbind_against_touch,
+};
 use World as W;
 
 /// A case of one device.
@@ -42,7 +51,10 @@ const CASES: &[Case] = cases! {
     dont_fork advice first_touch_together first_touch_of_processes fork_storm ioctls
     physical_addresses ends unreadable_memory copy_to_itself stalled_read stalled_write
     unbind_in_use unbind_cycles unbind_against_mmap unbind_against_touch
-    unbind_against_fork blocks_against_pages nothing_leaks
+    unbind_against_fork unbind_against_litmus unbind_against_masters blocks_against_pages
+    arguments argument_in_the_buffer rights translate_refuses translate_follows
+    translate_against_munmap masters litmus_refuses litmus_alone litmus_ends
+    litmus_outlives_its_file nothing_leaks
 };
 
 /// Once, after everything else.
@@ -195,9 +207,14 @@ fn wait_in_child(number: &AtomicU64, want: u64) {
     }
 }
 
+/// As many zeroes that the processes of a case share. A case takes them once.
 fn numbers(c: &mut Context<'_>, count: usize) -> Result<&'static [AtomicU64], Stop> {
-    let shared = shared_numbers(count);
-    c.found.need("shared memory", shared)
+    let shared = c.world.shared.get(..count).ok_or(Errno::NOMEM);
+    let shared = c.found.need("shared memory", shared)?;
+    for number in shared {
+        number.store(0, SeqCst);
+    }
+    Ok(shared)
 }
 
 // ---------------------------------------------------------------------------- what is refused
@@ -863,25 +880,13 @@ fn ioctls(c: &mut Context<'_>) -> Result<(), Stop> {
         let answer = c.world.arena.ioctl(&file, command, good);
         c.same("ioctl() that there is not", answer, Errno::NOTTY)?;
     }
-    for command in [FAULTLINE_IOC_INFO, FAULTLINE_IOC_FRAME] {
-        for nowhere in [Nowhere::Null, Nowhere::Last, Nowhere::Kernel] {
-            let answer = c
-                .world
-                .arena
-                .ioctl(&file, command, Argument::Nowhere(nowhere));
-            c.same("ioctl() with a bad address", answer, Errno::FAULT)?;
-        }
-        let zeroed = c.world.arena.store(W::MEMORY, 0);
-        c.same("a store", zeroed, ())?;
-        let answer = c.world.arena.ioctl(&file, command, good);
-        c.same("ioctl()", answer, ())?;
-    }
     Ok(())
 }
 
-fn physical_addresses(c: &mut Context<'_>) -> Result<(), Stop> {
-    const NOBODY: u32 = 65534;
+/// Who has no capability.
+const NOBODY: u32 = 65534;
 
+fn physical_addresses(c: &mut Context<'_>) -> Result<(), Stop> {
     let mut file = c.open()?;
     let size = c.target.size;
     for offset in [size, size + 1, 1 << 63, u64::MAX] {
@@ -1078,14 +1083,12 @@ fn look_at_the_remains(world: &mut World, file: &mut File, size: u64) -> i32 {
         file.read_at(size, &mut [0; 8]).map(drop),
         file.write_at(0, &[0; 8]).map(drop),
         file.write_at(size, &[0; 8]).map(drop),
-        file.info().map(drop),
-        file.physical_address(0).map(drop),
         arena.map(W::C, page, &*file, 0, Access::READ, Sharing::Shared),
         rustix::fs::seek(&*file, rustix::fs::SeekFrom::End(0))
             .map(drop)
             .map_err(crate::world::errno),
     ];
-    for (number, answer) in (10..).zip(answers) {
+    for (number, answer) in (10..).zip(answers.into_iter().chain(calls::each(file))) {
         if answer != Err(Errno::NODEV) {
             return number;
         }

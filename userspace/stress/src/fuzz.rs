@@ -3,8 +3,9 @@
 //! Random operations from several processes at once.
 //!
 //! What each process does depends on the seed alone, how the processes meet does not. All that is
-//! ever stored are [tagged](crate::world::tagged) words at multiples of eight, so that anything
-//! else that is found in a buffer, but zero, is somebody else's memory.
+//! ever stored are [tagged](crate::world::tagged) words at multiples of eight, and the few that FILL
+//! and LITMUS store, so that anything else that is found in a buffer, but zero, is somebody else's
+//! memory. COPY moves whole words, as `read()` and `write()` do.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -17,11 +18,16 @@ use faultline_sys::arena::{Access, Argument, Nowhere, Sharing, ADVICE};
 use faultline_sys::device::File;
 use faultline_sys::process::exit;
 use faultline_sys::task::{fork, shared_numbers, Child, Ending};
-use faultline_uapi::{FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO, FLAG_PRISTINE};
+use faultline_uapi::{
+    FAULTLINE_IOC_COPY, FAULTLINE_IOC_FILL, FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO,
+    FAULTLINE_IOC_LITMUS, FAULTLINE_IOC_MASTER, FAULTLINE_IOC_TRANSLATE, FLAG_PRISTINE,
+    TRANSLATE_KERNEL, TRANSLATE_WRITE,
+};
 use rustix::fs::{seek, SeekFrom};
 
 use crate::report::{Finding, Part, Stop, Value};
-use crate::world::{now_ms, read_file, sleep_ms, tagged, Path, World, TAG, TAG_MASK};
+use crate::round;
+use crate::world::{now_ms, read_file, sleep_ms, tagged, Path, World};
 
 /// What is done; the order is that of [`Kind::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +48,11 @@ enum Kind {
     Seek,
     Info,
     Frame,
+    Translate,
+    Master,
+    Fill,
+    Copy,
+    Litmus,
     Garbage,
     Open,
     Close,
@@ -69,6 +80,11 @@ impl Kind {
         (Self::Seek, "lseek", 20),
         (Self::Info, "INFO", 20),
         (Self::Frame, "FRAME", 20),
+        (Self::Translate, "TRANSLATE", 30),
+        (Self::Master, "MASTER", 10),
+        (Self::Fill, "FILL", 30),
+        (Self::Copy, "COPY", 50),
+        (Self::Litmus, "LITMUS", 20),
         (Self::Garbage, "ioctl", 30),
         (Self::Open, "open", 50),
         (Self::Close, "close", 20),
@@ -91,13 +107,15 @@ impl Kind {
 }
 
 /// What each process tells the others.
-const FIELDS: usize = 6;
+const FIELDS: usize = 8;
 const DONE: usize = 0;
 const DOING: usize = 1;
 const ERRORS: usize = 2;
 const BUS: usize = 3;
 const SEGV: usize = 4;
 const STRAY: usize = 5;
+const MASTERED: usize = 6;
+const TESTED: usize = 7;
 
 /// For how long a process may not get on with anything. The debug kernel is slow, its unbind waits
 /// for others, and the emulator may have to wait for its own turn.
@@ -149,7 +167,9 @@ pub(crate) fn run(part: &mut Part<'_, '_>, world: &mut World, seed: u64, options
             (DONE, " operations, "),
             (ERRORS, " refused, "),
             (BUS, " SIGBUS, "),
-            (SEGV, " SIGSEGV; "),
+            (SEGV, " SIGSEGV, "),
+            (MASTERED, " by a bus master, "),
+            (TESTED, " tests; "),
         ] {
             out.number(own[field].load(Relaxed)).text(name);
         }
@@ -365,6 +385,24 @@ impl<'w> Process<'w> {
         self.random.below(1 << bits) / multiple * multiple
     }
 
+    /// One in a buffer, mostly: where a call of the driver's has something to do.
+    fn place(&mut self) -> u64 {
+        if self.random.below(8) == 0 {
+            return self.offset(8);
+        }
+        8 * self.random.below((16 << 10) / 8)
+    }
+
+    /// One of the devices; those with a bus master come more often, or little would be asked of it.
+    fn target(&mut self) -> usize {
+        let targets = &self.world.targets;
+        let master = targets.iter().position(|target| target.master.is_ok());
+        match (self.random.below(3), master) {
+            (0, Some(number)) => number,
+            _ => self.random.below(targets.len() as u64) as usize,
+        }
+    }
+
     fn file(&mut self) -> Option<usize> {
         let slot = self.random.below(4) as usize;
         self.files[slot].is_some().then_some(slot)
@@ -375,7 +413,7 @@ impl<'w> Process<'w> {
             Kind::Load => {
                 let at = self.word();
                 match self.world.arena.load(at) {
-                    Ok(word) if word != 0 && word & TAG_MASK != TAG => {
+                    Ok(word) if !self.world.is_known(word) => {
                         self.own[STRAY].store(word, Relaxed);
                         return false;
                     }
@@ -403,7 +441,7 @@ impl<'w> Process<'w> {
                 self.refused(result);
             }
             Kind::Open => {
-                let number = self.random.below(self.world.targets.len() as u64) as usize;
+                let number = self.target();
                 let read_only = self.random.below(8) == 0;
                 let slot = self.random.below(4) as usize;
                 let opened = File::open(self.world.targets[number].path.c_str(), read_only);
@@ -474,14 +512,20 @@ impl<'w> Process<'w> {
             0 => Sharing::Populated,
             _ => Sharing::Shared,
         };
+        let words = self.question(kind, slot, at);
         let command = match (kind, self.random.below(2)) {
             (Kind::Info, _) => FAULTLINE_IOC_INFO,
             (Kind::Frame, _) => FAULTLINE_IOC_FRAME,
+            (Kind::Translate, _) => FAULTLINE_IOC_TRANSLATE,
+            (Kind::Master, _) => FAULTLINE_IOC_MASTER,
+            (Kind::Fill, _) => FAULTLINE_IOC_FILL,
+            (Kind::Copy, _) => FAULTLINE_IOC_COPY,
+            (Kind::Litmus, _) => FAULTLINE_IOC_LITMUS,
             // Of the driver's type: what other types mean is not for it to say.
             (_, 0) => self.random.next() as u32 & 0xffff_00ff | FAULTLINE_IOC_INFO & 0xff00,
             _ => FAULTLINE_IOC_INFO ^ (1 << self.random.of(&[0, 1, 5, 16, 20, 30, 31])),
         };
-        let argument = match self.random.below(8) {
+        let argument = match self.random.below(16) {
             0 => Argument::Nowhere(Nowhere::Null),
             1 => Argument::Nowhere(Nowhere::Last),
             2 => Argument::Nowhere(Nowhere::Kernel),
@@ -507,9 +551,70 @@ impl<'w> Process<'w> {
             Kind::Seek => seek(&*file, position)
                 .map(drop)
                 .map_err(crate::world::errno),
-            _ => arena.ioctl(&*file, command, argument),
+            _ => {
+                for (word, number) in (Self::ARGUMENT..).step_by(8).zip(words) {
+                    let stored = arena.store(word, number);
+                    debug_assert!(stored.is_ok(), "it is ordinary memory");
+                }
+                arena.ioctl(&*file, command, argument)
+            }
         };
-        self.refused(result);
+        match (kind, result) {
+            (Kind::Fill | Kind::Copy, Ok(())) => self.count(MASTERED),
+            (Kind::Litmus, Ok(())) => self.count(TESTED),
+            _ => self.refused(result),
+        }
+    }
+
+    /// The argument of a call of the driver's, in words. What makes sense of it is made of whole
+    /// words at multiples of eight, so that none that is stored is ever another.
+    fn question(&mut self, kind: Kind, slot: usize, at: u64) -> [u64; 8] {
+        // Now and then what is not there, or goes round.
+        let length = match self.random.below(8) {
+            0 => (8 * self.random.below(3)).wrapping_neg(),
+            number => 8 * (number % 5),
+        };
+        let reserved = u64::from(self.random.below(16) == 0);
+        let (offset, other) = (self.place(), self.place());
+        let (any, cpus) = (self.random.next(), self.world.cpus as u64);
+        match kind {
+            Kind::Translate => {
+                let request = match self.random.below(8) {
+                    0 => any >> 32,
+                    number => number & u64::from(TRANSLATE_KERNEL | TRANSLATE_WRITE),
+                };
+                let address = match self.random.below(4) {
+                    0 => any,
+                    1 => offset,
+                    _ => self.world.arena.address(at) + any % self.world.page,
+                };
+                [address, request, reserved << 24, 0, 0, 0, 0, 0]
+            }
+            Kind::Fill if !self.world.knows_fill() => [0; 8],
+            Kind::Fill => [offset, length, reserved, 0, 0, 0, 0, 0],
+            Kind::Copy => [other, offset, length, reserved, 0, 0, 0, 0],
+            Kind::Litmus => {
+                let question = round::at(offset, (any % (cpus + 1)) as u32);
+                // Where the round does not come it takes two seconds: somebody may overwrite it.
+                if let Some(file) = &mut self.files[slot] {
+                    let _ = round::lay(file, &question);
+                }
+                let test = u64::from(question.test + u32::from(reserved != 0)) << 32;
+                let cpu_and_test = u64::from(question.cpu) | test;
+                [
+                    cpu_and_test,
+                    question.rounds,
+                    question.data,
+                    question.flag,
+                    question.answer_data,
+                    question.answer_flag,
+                    0,
+                    0,
+                ]
+            }
+            Kind::Frame => [offset, 0, 0, 0, 0, 0, 0, 0],
+            _ => [0; 8],
+        }
     }
 
     /// A child with all the mappings, which goes on by itself for a while.

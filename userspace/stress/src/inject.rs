@@ -5,15 +5,17 @@
 
 use core::ffi::CStr;
 
-use faultline_core::device::{Device, Fault};
+use faultline_core::device::{Call, Device, Fault};
 use faultline_core::errno::Errno;
 use faultline_core::text::{Note, Out};
 use faultline_sys::arena::{Access, Sharing, DONT_NEED};
 use faultline_sys::device::File;
+use faultline_uapi::{Copy, Fill};
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 
 use crate::report::{Finding, Part, Stop, Value};
+use crate::round;
 use crate::world::{errno, open_file, tagged, write_file, Target, World};
 
 use World as W;
@@ -21,7 +23,7 @@ use World as W;
 /// An operation, and how it is undone before it is tried again.
 struct Operation {
     name: &'static str,
-    run: fn(&mut World, &Target, &File) -> Value,
+    run: fn(&mut World, &Target, &mut File) -> Value,
     undo: fn(&mut World, &Target),
 }
 
@@ -36,7 +38,7 @@ const OPERATIONS: &[Operation] = &[
         run: |world, target, file| {
             let length = target.size.min(W::MOST);
             let arena = &mut world.arena;
-            let mapped = arena.map(W::A, length, file, 0, Access::BOTH, Sharing::Shared);
+            let mapped = arena.map(W::A, length, &*file, 0, Access::BOTH, Sharing::Shared);
             mapped.into()
         },
         undo: |_, _| {},
@@ -86,7 +88,7 @@ const OPERATIONS: &[Operation] = &[
         run: |world, _, file| {
             world
                 .arena
-                .read_at(W::MEMORY, 512, file, 0)
+                .read_at(W::MEMORY, 512, &*file, 0)
                 .map(drop)
                 .into()
         },
@@ -97,7 +99,7 @@ const OPERATIONS: &[Operation] = &[
         run: |world, _, file| {
             world
                 .arena
-                .write_at(W::MEMORY, 512, file, 0)
+                .write_at(W::MEMORY, 512, &*file, 0)
                 .map(drop)
                 .into()
         },
@@ -107,6 +109,40 @@ const OPERATIONS: &[Operation] = &[
         name: "ioctl",
         run: |_, target, _| target.info().map(drop).into(),
         undo: |_, _| {},
+    },
+    Operation {
+        name: "fill",
+        run: |_, target, file| {
+            let mut fill = Fill {
+                length: 8,
+                ..Fill::default()
+            };
+            by_master(target, file.call(Call::Fill(&mut fill)))
+        },
+        undo: |_, _| {},
+    },
+    Operation {
+        name: "copy",
+        run: |_, target, file| {
+            let mut copy = Copy {
+                destination: 8,
+                length: 8,
+                ..Copy::default()
+            };
+            by_master(target, file.call(Call::Copy(&mut copy)))
+        },
+        undo: |_, _| {},
+    },
+    Operation {
+        name: "litmus",
+        run: |_, _, file| file.call(Call::Litmus(&mut round::at(0, 0))).into(),
+        // Its half of the round may be overwritten by now.
+        undo: |_, target| {
+            if let Ok(mut file) = target.open() {
+                // What is not there is missed.
+                let _ = round::lay(&mut file, &round::at(0, 0));
+            }
+        },
     },
     Operation {
         name: "bind",
@@ -131,6 +167,14 @@ pub(crate) fn count() -> u64 {
 
 fn stored(result: Result<(), Fault>) -> Value {
     result.into()
+}
+
+/// What a bus master did; one that there is not says so, and then nothing is wrong.
+fn by_master(target: &Target, done: Result<(), Errno>) -> Value {
+    match (done, target.master) {
+        (Err(error), Err(reason)) if error == reason => Value::Done,
+        (done, _) => done.into(),
+    }
 }
 
 fn map_anew(world: &mut World, target: &Target) {
@@ -187,11 +231,11 @@ fn each(
             "bind" => File::open(c"/dev/null", false),
             _ => target.open(),
         };
-        let file = finding.need("open()", opened)?;
+        let mut file = finding.need("open()", opened)?;
         (operation.undo)(world, target);
         let armed = failer.arm(nth);
         finding.need("fail-nth", armed)?;
-        let seen = (operation.run)(world, target, &file);
+        let seen = (operation.run)(world, target, &mut file);
         let hit = failer.disarm();
         let hit = finding.need("fail-nth", hit)?;
         if !hit {

@@ -16,6 +16,7 @@ mod cases;
 mod fuzz;
 mod inject;
 mod report;
+mod round;
 mod world;
 
 use faultline_core::ktap::{Group, Outcome};

@@ -3,17 +3,21 @@
 //! The devices, and the files by which they and the kernel are asked.
 
 use core::ffi::CStr;
+use core::sync::atomic::AtomicU64;
 
-use faultline_core::device::Device;
+use faultline_core::device::{Call, Device};
 use faultline_core::errno::Errno;
 use faultline_core::text::Out;
 use faultline_sys::arena::{Access, Arena};
 use faultline_sys::device::{find, File};
-use faultline_uapi::Info;
+use faultline_sys::task::shared_numbers;
+use faultline_uapi::{Info, Master, MASTER_DATA_NONCE, MASTER_FILL};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, CWD};
 use rustix::thread::{nanosleep, sched_getaffinity, Timespec};
 use rustix::time::{clock_gettime, ClockId};
+
+use crate::round;
 
 /// The most devices that are looked at.
 pub(crate) const MAX_TARGETS: usize = 8;
@@ -27,6 +31,10 @@ pub(crate) struct World {
     pub(crate) arena: Arena,
     pub(crate) page: u64,
     pub(crate) cpus: usize,
+    /// What the processes of one case share, and then those of the next: were it mapped for each,
+    /// there would be more areas than fit into what is read of `/proc/self/smaps`.
+    pub(crate) shared: &'static [AtomicU64],
+    nonce: Nonce,
 }
 
 /// A device.
@@ -37,7 +45,12 @@ pub(crate) struct Target {
     /// The name by which it is bound: that of its node in the device tree.
     pub(crate) node: Path,
     pub(crate) size: u64,
+    /// The bus master that can be asked to access the buffer, or why there is none.
+    pub(crate) master: Result<Master, Errno>,
 }
+
+/// The words of what bus masters fill with, as the kernel's command line has it.
+type Nonce = heapless::Vec<u64, 8>;
 
 /// A short text, and a path for a system call. What does not fit is left out.
 #[derive(Clone)]
@@ -94,6 +107,9 @@ impl World {
     pub(crate) const MEMORY: u64 = 48 << 20;
     const ARENA: u64 = 64 << 20;
 
+    /// The most numbers that a case has its processes share.
+    const SHARED: usize = 16;
+
     /// Buffers longer than this are mapped and read from their start only.
     pub(crate) const MOST: u64 = 8 << 20;
 
@@ -104,6 +120,8 @@ impl World {
             arena: Arena::new(Self::ARENA)?,
             page: rustix::param::page_size() as u64,
             cpus: sched_getaffinity(None).map_err(errno)?.count() as usize,
+            shared: shared_numbers(Self::SHARED)?,
+            nonce: nonce()?,
         };
         for number in find()?.numbers() {
             let target = Target::of(number)?;
@@ -124,6 +142,34 @@ impl World {
     }
 }
 
+impl World {
+    /// Whether a word in a buffer can be one that this program stored or had stored, whole and at a
+    /// multiple of eight.
+    pub(crate) fn is_known(&self, word: u64) -> bool {
+        if word == 0 || word & TAG_MASK == TAG {
+            return true;
+        }
+        if cfg!(target_pointer_width = "32") {
+            // The kernel copies halves there, and what others store meanwhile comes in between.
+            let upper = word >> 32;
+            return upper == 0
+                || round::is_upper_half(upper as u32)
+                || self.nonce.iter().any(|known| known >> 32 == upper);
+        }
+        round::is_word(word) || self.nonce.contains(&word)
+    }
+
+    /// Whether what the bus masters fill with is known.
+    pub(crate) fn knows_fill(&self) -> bool {
+        let masters = self.targets.iter().flat_map(|target| &target.master);
+        masters
+            .filter(|master| master.abilities & MASTER_FILL != 0)
+            .all(|master| {
+                master.data == MASTER_DATA_NONCE && master.max_fill == 8 * self.nonce.len() as u64
+            })
+    }
+}
+
 impl Target {
     fn of(number: u32) -> Result<Self, Errno> {
         let path = Path::with("/dev/faultline", number.into(), "");
@@ -134,8 +180,16 @@ impl Target {
         let name = bytes[..length].rsplit(|&byte| byte == b'/').next();
         let mut node = Path::new();
         node.write(name.unwrap_or(b""));
-        let size = File::open(path.c_str(), false)?.info()?.size;
-        Ok(Self { path, node, size })
+        let mut file = File::open(path.c_str(), false)?;
+        let size = file.info()?.size;
+        let mut master = Master::default();
+        let master = file.call(Call::Master(&mut master)).map(|()| master);
+        Ok(Self {
+            path,
+            node,
+            size,
+            master,
+        })
     }
 
     pub(crate) fn open(&self) -> Result<File, Errno> {
@@ -180,6 +234,23 @@ pub(crate) fn read_file<'b>(path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8
     Ok(&buffer[..length])
 }
 
+/// Finds the nonce on the kernel's command line, as far as it is whole words.
+fn nonce() -> Result<Nonce, Errno> {
+    let mut buffer = [0; 4096];
+    let line = read_file(c"/proc/cmdline", &mut buffer)?;
+    let given = line
+        .split(u8::is_ascii_whitespace)
+        .find_map(|word| word.strip_prefix(b"faultline.nonce="));
+    let mut nonce = Nonce::new();
+    for bytes in given.unwrap_or(b"").chunks_exact(8) {
+        let word = u64::from_ne_bytes(bytes.try_into().unwrap_or_default());
+        if nonce.push(word).is_err() {
+            break;
+        }
+    }
+    Ok(nonce)
+}
+
 /// The number in the line of `/proc/meminfo` that begins with `name`, in KiB.
 pub(crate) fn memory_info(name: &[u8]) -> Result<u64, Errno> {
     let mut buffer = [0; 4096];
@@ -217,8 +288,8 @@ pub(crate) fn new_seed() -> u64 {
     (now.tv_sec as u64).wrapping_mul(1_000_000_007) ^ now.tv_nsec as u64
 }
 
-/// Words that only this program stores: whatever else is found in a buffer, but zero, came from
-/// somewhere else.
+/// Words that only this program stores: whatever else is found in a buffer, but zero and what
+/// [`World::is_known`] allows for, came from somewhere else.
 pub(crate) const TAG: u64 = 0xfa17 << 48;
 pub(crate) const TAG_MASK: u64 = 0xffff << 48;
 

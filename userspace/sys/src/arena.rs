@@ -86,6 +86,9 @@ pub const ADVICE: [u32; 22] = [
     0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24,
 ];
 
+/// The most that the number of an ioctl can say that it carries (`_IOC_SIZEMASK`).
+pub(crate) const MOST_CARRIED: u64 = 1 << 14;
+
 /// `MADV_DONTNEED`.
 pub const DONT_NEED: u32 = 4;
 /// `MADV_DONTFORK`.
@@ -336,18 +339,15 @@ impl Arena {
         command: u32,
         argument: Argument,
     ) -> Result<(), Errno> {
-        /// The most that a command's number can say that it carries (`_IOC_SIZEMASK`).
-        const MOST: u64 = 1 << 14;
-
         let argument = match argument {
-            Argument::At(at) => self.pointer(at, MOST).addr(),
+            Argument::At(at) => self.pointer(at, MOST_CARRIED).addr(),
             Argument::Nowhere(Nowhere::Null) => 0,
             Argument::Nowhere(Nowhere::Last) => usize::MAX,
             Argument::Nowhere(Nowhere::Kernel) => usize::MAX << (usize::BITS - 17),
         };
         let file = file.as_fd().as_raw_fd() as usize;
         // SAFETY: what the call reads and writes, it does where the argument says: in the arena,
-        // or nowhere.
+        // or nowhere; and in the device's buffer, which is mapped in an arena, if anywhere.
         unsafe { call(call::IOCTL, &[file, command as usize, argument]) }.map(drop)
     }
 

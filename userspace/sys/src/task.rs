@@ -7,14 +7,15 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use faultline_core::device::Fault;
 use faultline_core::errno::Errno;
-use rustix::fd::{AsFd, BorrowedFd};
-use rustix::mm::{mmap, mmap_anonymous, MapFlags, ProtFlags};
+use rustix::fd::{AsFd, AsRawFd};
+use rustix::mm::{mmap, mmap_anonymous, mprotect, munmap, MapFlags, MprotectFlags, ProtFlags};
 use rustix::process::{kill_process, waitpid, Pid, Signal, WaitOptions, WaitStatus};
 use rustix::runtime::{kernel_fork, Fork};
 use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 
-use crate::arena::Arena;
-use crate::call::{call, of_result, SET_SCHEDULER};
+use crate::arena::{Arena, MOST_CARRIED};
+use crate::call::{call, of_result, IOCTL, SET_SCHEDULER};
+use crate::device::File;
 use crate::fault::Watch;
 use crate::{arch, errno};
 
@@ -265,7 +266,7 @@ pub fn store_together(
     }
     let outcome = watch.end();
     // SAFETY: the tasks that used it have ended.
-    let unmapped = unsafe { rustix::mm::munmap(stacks.cast(), STACK * count) };
+    let unmapped = unsafe { munmap(stacks.cast(), STACK * count) };
     unmapped.map_err(errno)?;
     failure.map_or(Ok(outcome), Err)
 }
@@ -286,14 +287,50 @@ extern "C" fn obey(order: usize) -> usize {
     0
 }
 
-/// What the task of [`map_again_and_again`] is to do.
-struct Mapping<'a> {
-    cpu: usize,
-    address: *mut u64,
-    length: usize,
-    file: BorrowedFd<'a>,
-    word: u64,
-    is_over: AtomicBool,
+/// Calls `meanwhile` while a task of *this* process, with the same memory and the same open files,
+/// does `work`; returns what either came to.
+///
+/// # Errors
+///
+/// The task could not be started.
+fn beside<W: Fn() -> usize, R>(
+    work: &W,
+    meanwhile: impl FnOnce() -> R,
+) -> Result<(R, Ending), Errno> {
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    // SAFETY: the kernel chooses an address where nothing is.
+    let stack = unsafe { mmap_anonymous(null_mut(), STACK, access, MapFlags::PRIVATE) };
+    let stack = stack.map_err(errno)?.cast::<u8>();
+    let argument = core::ptr::from_ref(work).expose_provenance();
+    // SAFETY: the stack is the task's own, `work` lives until the task has ended, and what it does
+    // is right in a task that shares this memory: the callers see to it.
+    let task = unsafe { arch::start_task(FLAGS, stack.wrapping_add(STACK), enter::<W>, argument) };
+    let Some(pid) = Pid::from_raw(task as i32).filter(|_| task > 0) else {
+        return Err(of_result(task));
+    };
+    let child = Child { pid: Some(pid) };
+    let result = meanwhile();
+    let ending = child.wait();
+    // SAFETY: the task that used it has ended.
+    let unmapped = unsafe { munmap(stack.cast(), STACK) };
+    unmapped.map_err(errno)?;
+    Ok((result, ending))
+}
+
+/// Where a task of [`beside`] begins.
+extern "C" fn enter<W: Fn() -> usize>(work: usize) -> usize {
+    let work = core::ptr::with_exposed_provenance::<W>(work);
+    // SAFETY: `beside` passed a reference that outlives the task.
+    unsafe { (*work)() }
+}
+
+/// What becomes of a mapping between one and the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The next one takes its place.
+    Replaced,
+    /// It is made read-only, and unmapped.
+    Unmapped,
 }
 
 /// Calls `meanwhile` while a task of *this* process maps the first `length` bytes of a file at `at`
@@ -303,67 +340,89 @@ struct Mapping<'a> {
 /// # Errors
 ///
 /// The task could not be started, or its `mmap()` failed. The program ends if its store does.
+#[expect(clippy::too_many_arguments, reason = "each is another thing")]
 pub fn map_again_and_again<R>(
     arena: &mut Arena,
     at: u64,
     length: u64,
     file: &impl AsFd,
     word: u64,
+    fate: Fate,
     cpu: usize,
     meanwhile: impl FnOnce(&mut Arena) -> R,
 ) -> Result<R, Errno> {
-    let access = ProtFlags::READ | ProtFlags::WRITE;
-    // SAFETY: the kernel chooses an address where nothing is.
-    let stack = unsafe { mmap_anonymous(null_mut(), STACK, access, MapFlags::PRIVATE) };
-    let stack = stack.map_err(errno)?.cast::<u8>();
-    let mapping = Mapping {
-        cpu,
-        address: arena.pointer(at, length).cast(),
-        length: length as usize,
-        file: file.as_fd(),
-        word,
-        is_over: AtomicBool::new(false),
+    let address = arena.pointer(at, length).cast::<u64>();
+    let (file, length) = (file.as_fd(), length as usize);
+    let is_over = AtomicBool::new(false);
+    let work = || {
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::SHARED | MapFlags::FIXED;
+        if yield_to_all(cpu).is_err() {
+            return 1;
+        }
+        while !is_over.load(SeqCst) {
+            // SAFETY: the range is the arena's, which holds no memory of Rust's.
+            let mapped = unsafe { mmap(address.cast(), length, access, flags, file, 0) };
+            if mapped.is_err() {
+                return 2;
+            }
+            // SAFETY: the file was mapped there; it is shared memory, which anybody may store to.
+            unsafe { arch::store(address, word) };
+            if fate == Fate::Unmapped {
+                // SAFETY: this task has mapped it, and nobody else does anything there.
+                let protected = unsafe { mprotect(address.cast(), length, MprotectFlags::READ) };
+                // SAFETY: as above.
+                let unmapped = unsafe { munmap(address.cast(), length) };
+                if protected.and(unmapped).is_err() {
+                    return 3;
+                }
+            }
+        }
+        0
     };
-    let argument = core::ptr::from_ref(&mapping).expose_provenance();
-    // SAFETY: the stack is the task's own, `mapping` lives until the task has ended, and what the
-    // function does is right in a task that shares this memory.
-    let task =
-        unsafe { arch::start_task(FLAGS, stack.wrapping_add(STACK), map_and_store, argument) };
-    let Some(pid) = Pid::from_raw(task as i32).filter(|_| task > 0) else {
-        return Err(of_result(task));
-    };
-    let child = Child { pid: Some(pid) };
-    let result = meanwhile(arena);
-    mapping.is_over.store(true, SeqCst);
-    let ending = child.wait();
-    // SAFETY: the task that used it has ended.
-    let unmapped = unsafe { rustix::mm::munmap(stack.cast(), STACK) };
-    unmapped.map_err(errno)?;
+    let (result, ending) = beside(&work, || {
+        let result = meanwhile(arena);
+        is_over.store(true, SeqCst);
+        result
+    })?;
     match ending {
         Ending::Exit(0) => Ok(result),
         _ => Err(Errno::FAULT),
     }
 }
 
-/// What the task of [`map_again_and_again`] does.
-extern "C" fn map_and_store(mapping: usize) -> usize {
-    let mapping = core::ptr::with_exposed_provenance::<Mapping<'_>>(mapping);
-    // SAFETY: `map_again_and_again` passed a reference that outlives the task.
-    let mapping = unsafe { &*mapping };
-    if yield_to_all(mapping.cpu).is_err() {
-        return 1;
-    }
-    while !mapping.is_over.load(SeqCst) {
-        let access = ProtFlags::READ | ProtFlags::WRITE;
-        let flags = MapFlags::SHARED | MapFlags::FIXED;
-        let (start, length) = (mapping.address.cast(), mapping.length);
-        // SAFETY: the range is the arena's, which holds no memory of Rust's.
-        let mapped = unsafe { mmap(start, length, access, flags, mapping.file, 0) };
-        if mapped.is_err() {
-            return 2;
+/// Calls `meanwhile` while a task of *this* process makes an ioctl of the driver's with its argument
+/// at `at` of the arena. Both have the same open files: `meanwhile` may close this one, from under
+/// the call.
+///
+/// Returns what either came to.
+///
+/// # Errors
+///
+/// The task could not be started.
+pub fn ioctl_beside<R>(
+    arena: &mut Arena,
+    file: File,
+    command: u32,
+    at: u64,
+    meanwhile: impl FnOnce(&mut Arena, File) -> R,
+) -> Result<(R, Result<(), Errno>), Errno> {
+    let file_number = file.as_fd().as_raw_fd() as usize;
+    let argument = arena.pointer(at, MOST_CARRIED).addr();
+    let work = || {
+        let arguments = [file_number, command as usize, argument];
+        // SAFETY: the call reads and writes its argument, in the arena, and the buffer.
+        match unsafe { call(IOCTL, &arguments) } {
+            Ok(_) => 0,
+            // Any that a driver answers is a byte, as is the status of a process.
+            Err(errno) => errno.number() as usize,
         }
-        // SAFETY: the file was mapped there; it is shared memory, which anybody may store to.
-        unsafe { arch::store(mapping.address, mapping.word) };
-    }
-    0
+    };
+    let (result, ending) = beside(&work, || meanwhile(arena, file))?;
+    let answer = match ending {
+        Ending::Exit(0) => Ok(()),
+        Ending::Exit(errno) => Err(Errno::new(errno.unsigned_abs().into())),
+        Ending::Killed(_) => Err(Errno::FAULT),
+    };
+    Ok((result, answer))
 }

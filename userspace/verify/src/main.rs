@@ -13,11 +13,13 @@
 
 use core::ffi::CStr;
 
-use faultline_core::args::{self, Command, USAGE};
+use faultline_core::args::{self, Instead, Options, USAGE};
+use faultline_core::device::System;
 use faultline_core::errno::Errno;
 use faultline_core::ktap::Outcome;
 use faultline_core::nodes::Nodes;
 use faultline_core::session::{no_device, Session};
+use faultline_core::text::Out;
 use faultline_sys::console::Console;
 use faultline_sys::device::{find, Machine, NodePath};
 use faultline_sys::init::{self, MODULE};
@@ -45,27 +47,22 @@ fn main(args: Args) -> i32 {
 }
 
 fn command_line(args: Args, console: &mut Console) -> i32 {
-    match args::parse(args.clone()) {
-        Command::Help => {
-            console.out().text(USAGE);
-            0
-        }
-        Command::Version => {
-            console.out().text(concat!(
-                "faultline-verify ",
-                env!("CARGO_PKG_VERSION"),
-                "\n"
-            ));
-            0
-        }
-        Command::UnknownOption(option) => {
-            let mut stderr = Console::stderr();
-            let out = stderr.out().text("faultline-verify: unknown option ");
-            out.printable(option.to_bytes()).text("\n").text(USAGE);
-            USAGE_ERROR
-        }
-        Command::Verify => verify(&mut Machine::new(), console, args),
+    let mut machine = Machine::new();
+    let mut options = Options::NONE;
+    if let Err((what, which)) = args::parse(&mut options, args.clone(), machine.page_size()) {
+        let mut stderr = Console::stderr();
+        let out = stderr.out().text("faultline-verify: ").text(what);
+        out.text(" ").printable(which.to_bytes());
+        out.text("\n").text(USAGE);
+        return USAGE_ERROR;
     }
+    let text = match options.instead {
+        None => return verify(&mut machine, console, options, args),
+        Some(Instead::Help) => USAGE,
+        Some(Instead::Version) => concat!("faultline-verify ", env!("CARGO_PKG_VERSION"), "\n"),
+    };
+    console.out().text(text);
+    0
 }
 
 fn first_process(console: &mut Console) -> i32 {
@@ -74,32 +71,50 @@ fn first_process(console: &mut Console) -> i32 {
     if let Err(errno) = init::load_module() {
         return failed(console, MODULE, errno);
     }
-    let status = verify(&mut machine, console, Args::default());
+    let options = Options {
+        may_unbind: true,
+        ..Options::NONE
+    };
+    let status = verify(&mut machine, console, options, Args::default());
     if status == Outcome::Skip.status() {
         console.out().text(
-            "faultline: if the module says nothing above, no enabled node is compatible with \
-             \"faultline,coherent-buffer\"\n",
+            "faultline: no node is compatible with \"faultline,coherent-buffer\", or see above\n",
         );
     }
     status
 }
 
-/// Verifies the devices that the arguments name or, if they name none, all.
-fn verify(machine: &mut Machine, console: &mut Console, args: Args) -> i32 {
+/// Verifies the devices that the arguments name or, if they name none, all; or a foreign one.
+fn verify(machine: &mut Machine, console: &mut Console, options: Options<'_>, args: Args) -> i32 {
     let mut count = args::devices(args.clone()).count() as u64;
     let mut nodes = Nodes::default();
-    if count == 0 {
+    if count == 0 || options.foreign {
         nodes = match find() {
             Ok(nodes) => nodes,
             Err(errno) => return failed(console, c"/dev", errno),
         };
-        count = nodes.count();
     }
+    let first = NodePath::new(nodes.next(0).unwrap_or_default());
+    let options = Options {
+        witness: first.as_c_str(),
+        ..options
+    };
     if count == 0 {
-        return no_device(console).status();
+        count = nodes.count();
+    } else {
+        nodes = Nodes::default();
+    }
+    let mut stderr = Console::stderr();
+    let (out, json): (&mut dyn Out, Option<&mut dyn Out>) = if options.json {
+        (&mut stderr, Some(console))
+    } else {
+        (console, None)
+    };
+    if count == 0 {
+        return no_device(out, json).status();
     }
     fault::install();
-    let mut session = Session::new(machine, console, count, is_init());
+    let mut session = Session::new(machine, out, json, count, &options);
     for path in args::devices(args) {
         session.verify(path);
     }

@@ -7,7 +7,7 @@
 //! it passes on anything else.
 
 use faultline_uapi::{
-    Translation, FLAG_COHERENT, TRANSLATED, TRANSLATE_KERNEL, TRANSLATE_WRITE, TRANSLATION_WRITABLE,
+    Translation, TRANSLATED, TRANSLATE_KERNEL, TRANSLATE_WRITE, TRANSLATION_WRITABLE,
 };
 
 use super::{Context, Way};
@@ -22,120 +22,108 @@ const WRITABLE: u32 = TRANSLATED | TRANSLATION_WRITABLE;
 /// What is asked: about a load, and about a store.
 const REQUESTS: [u32; 2] = [0, TRANSLATE_WRITE];
 
-/// What is said of flags and of a type.
-type Whats = [&'static str; 2];
-
 /// Memory of the program's own: what TRANSLATE must say of it for a load, and for a store.
-const KNOWN: [(Whats, [u32; 2]); 3] = [
-    (
-        ["TRANSLATE of a variable: flags", "type of a variable"],
-        [WRITABLE; 2],
-    ),
-    (
-        ["TRANSLATE of a constant: flags", "type of a constant"],
-        [READABLE, NOTHING],
-    ),
-    (["TRANSLATE of nothing: flags", ""], [NOTHING; 2]),
-];
-
-/// A mapping: the first, the second, the kernel's.
-const MAPPINGS: [Whats; 3] = [
-    [
-        "TRANSLATE of the first mapping: flags",
-        "type of the first mapping",
-    ],
-    [
-        "TRANSLATE of the second mapping: flags",
-        "type of the second mapping",
-    ],
-    [
-        "TRANSLATE of the kernel's mapping: flags",
-        "type of the kernel's mapping",
-    ],
+const KNOWN: [(&[u8], [u32; 2]); 3] = [
+    (b"a variable", [WRITABLE; 2]),
+    (b"a constant", [READABLE, NOTHING]),
+    (b"nothing", [NOTHING; 2]),
 ];
 
 /// `PAR_EL1.SH`: between all CPUs.
 const INNER_SHAREABLE: u32 = 3;
 
 impl<S: System> Context<'_, S> {
-    /// TRANSLATE; skips where the CPU has no such instruction.
+    /// Asks the device or, of a foreign one, ours: that one does not know the call, or another by
+    /// its number.
+    fn ask_cpu(&mut self) -> Result<(), Errno> {
+        let question = Call::Translate(&mut self.answer);
+        match &mut self.witness {
+            Ok(witness) => witness.call(question),
+            Err(errno) if self.options.foreign => Err(*errno),
+            Err(_) => self.device.call(question),
+        }
+    }
+
+    /// TRANSLATE: the answer is then in `self.answer`. Skips where the CPU has no such instruction, and
+    /// where there is nobody to ask it.
     #[inline(never)]
-    fn translate(&mut self, at: u64, address: u64, request: u32) -> Result<Translation, Stop> {
-        let mut question = Translation {
+    fn translate(&mut self, at: u64, address: u64, request: u32) -> Result<(), Stop> {
+        self.answer = Translation {
             address,
             request,
             ..Translation::default()
         };
-        let answer = self.device.call(Call::Translate(&mut question));
-        answer.map(|()| question).map_err(|errno| {
+        self.ask_cpu().map_err(|errno| {
             let stop = self.finding.refused("TRANSLATE", errno);
             self.finding.at = at;
             match errno {
-                Errno::OPNOTSUPP => Stop::Skip,
+                Errno::OPNOTSUPP | Errno::NOENT => Stop::Skip,
                 _ => stop,
             }
         })
     }
 
-    /// TRANSLATE of an address that must be this: mapped or not, writable or not, and of a type.
+    /// What was answered must be this: mapped or not, writable or not, and of a type.
     #[inline(never)]
     fn judge_type(
         &mut self,
-        [flags_what, type_what]: &Whats,
+        whose: &'static [u8],
         at: u64,
-        answer: &Translation,
         flags: u32,
         memory_type: Value,
     ) -> Result<(), Stop> {
-        self.finding.equal(flags_what, at, answer.flags, flags)?;
-        if flags == NOTHING {
-            return Ok(());
-        }
+        let Translation {
+            attribute,
+            shareability,
+            ..
+        } = self.answer;
+        let seen = Value::memory_type(attribute);
         // It means something of what is cached alone: of the rest the CPU says what the page table
         // does, or that it is outer shareable, as it likes.
-        if Value::memory_type(answer.attribute) == Value::WRITE_BACK {
-            let what = "shareability (2 outer, 3 inner) by the CPU";
-            let seen = u32::from(answer.shareability);
-            self.finding.equal(what, at, seen, INNER_SHAREABLE)?;
+        let shareability = match seen {
+            Value::WRITE_BACK => shareability.into(),
+            _ => INNER_SHAREABLE,
+        };
+        // Which of them is nobody's to demand.
+        let memory_type = match memory_type {
+            Value::DEVICE if seen.is_device() => seen,
+            memory_type => memory_type,
+        };
+        let seen_flags = self.answer.flags;
+        let finding = &mut *self.finding;
+        let mut result = finding.equal("TRANSLATE, flags of ", at, seen_flags, flags);
+        if result.is_ok() && flags != NOTHING {
+            let what = "shareability (2 outer, 3 inner) of ";
+            result = finding
+                .equal(what, at, shareability, INNER_SHAREABLE)
+                .and_then(|()| finding.equal("type of ", at, seen, memory_type));
         }
-        let seen = Value::memory_type(answer.attribute);
-        self.finding.equal(type_what, at, seen, memory_type)
-    }
-
-    /// The memory type that the device's coherency demands of every mapping.
-    fn demanded(&self) -> Value {
-        if self.info.flags & FLAG_COHERENT != 0 {
-            Value::WRITE_BACK
-        } else {
-            Value::NON_CACHEABLE
-        }
+        finding.whose = whose;
+        result
     }
 
     pub(super) fn known_memory(&mut self) -> Result<(), Stop> {
         let known = self.system.known_memory();
         let addresses = [known.variable, known.constant, known.nothing];
-        for ((whats, flags), &address) in KNOWN.iter().zip(&addresses) {
+        for ((whose, flags), &address) in KNOWN.iter().zip(&addresses) {
             for (request, flags) in REQUESTS.iter().zip(flags) {
-                let answer = self.translate(NOWHERE, address, *request)?;
-                self.judge_type(whats, NOWHERE, &answer, *flags, Value::WRITE_BACK)?;
+                self.translate(NOWHERE, address, *request)?;
+                self.judge_type(whose, NOWHERE, *flags, Value::WRITE_BACK)?;
             }
         }
-        let mut unknown = Translation {
-            request: 1 << 31,
-            ..Translation::default()
-        };
-        let answer = self.device.call(Call::Translate(&mut unknown));
+        self.answer.request = 1 << 31;
+        let answer = self.ask_cpu();
         let seen = answer.map_or_else(Value::from, |()| Value::NO_ERROR);
-        let what = "TRANSLATE of a request with an unknown bit";
+        let what = "TRANSLATE of an unknown bit";
         self.finding.equal(what, NOWHERE, seen, Errno::INVAL)
     }
 
     pub(super) fn attributes(&mut self, way: Way) -> Result<(), Stop> {
-        let whats = &MAPPINGS[(way as usize).min(MAPPINGS.len() - 1)];
+        let whose = way.name();
         for &at in &[0, self.info.size - self.page] {
             for &request in &REQUESTS {
-                let answer = if way == Way::Kernel {
-                    self.translate(at, at, request | TRANSLATE_KERNEL)?
+                if way == Way::Kernel {
+                    self.translate(at, at, request | TRANSLATE_KERNEL)?;
                 } else {
                     let mut byte = [0];
                     self.load(way, at, &mut byte)?;
@@ -143,23 +131,27 @@ impl<S: System> Context<'_, S> {
                         self.store(way, at, &byte)?;
                     }
                     let address = self.mapping(way).address() + at;
-                    let answer = self.translate(at, address, request)?;
+                    self.translate(at, address, request)?;
                     // Some CPUs leave it to the kernel to note the first store to a page: until
                     // then it is read-only in the page table.
-                    let stored = if request == 0 {
-                        TRANSLATION_WRITABLE
-                    } else {
-                        0
-                    };
-                    Translation {
-                        flags: answer.flags | stored,
-                        ..answer
+                    if request == 0 {
+                        self.answer.flags |= TRANSLATION_WRITABLE;
                     }
-                };
-                self.types[usize::from(way == Way::Kernel)] = Value::memory_type(answer.attribute);
-                let demanded = self.demanded();
-                self.judge_type(whats, at, &answer, WRITABLE, demanded)?;
+                }
+                let seen = Value::memory_type(self.answer.attribute);
+                self.types[usize::from(way == Way::Kernel)] = seen;
+                if self.demanded == Value::UNKNOWN {
+                    self.demanded = seen;
+                }
+                self.judge_type(whose, at, WRITABLE, self.demanded)?;
             }
+        }
+        if way == Way::Second && self.options.foreign && self.options.kernel == Value::UNKNOWN {
+            // That they are alike does not make them right.
+            let what = "type that --kernel-attr tells";
+            let [seen, told] = self.types;
+            let _ = self.finding.equal(what, NOWHERE, told, seen);
+            return Err(Stop::Skip);
         }
         Ok(())
     }
@@ -174,9 +166,9 @@ impl<S: System> Context<'_, S> {
         self.finding
             .equal("load by it", last, touch, Value::NO_SIGNAL)?;
         for (&request, &flags) in REQUESTS.iter().zip(&[READABLE, NOTHING]) {
-            let answer = self.translate(last, mapping.address() + last, request)?;
-            let what = "TRANSLATE of a read-only mapping: flags";
-            self.finding.equal(what, last, answer.flags, flags)?;
+            self.translate(last, mapping.address() + last, request)?;
+            let what = "TRANSLATE, flags of a read-only mapping";
+            self.finding.equal(what, last, self.answer.flags, flags)?;
         }
         let store = mapping.store(last, &[0]);
         let what = "store to a read-only mapping";
@@ -189,11 +181,11 @@ impl<S: System> Context<'_, S> {
             Way::Kernel => TRANSLATE_KERNEL,
             _ => 0,
         };
-        let answer = self.translate(at, address, request)?;
-        let mapped = answer.flags & TRANSLATED;
+        self.translate(at, address, request)?;
+        let mapped = self.answer.flags & TRANSLATED;
         let what = "page mapped by the CPU's walk";
         self.finding.equal(what, at, mapped, TRANSLATED)?;
         let what = "address told by TRANSLATE (needs CAP_SYS_ADMIN)";
-        self.known(what, at, answer.physical_address)
+        self.known(what, at, self.answer.physical_address)
     }
 }

@@ -63,32 +63,34 @@ impl Data {
         length: 0,
     };
 
-    /// Finds a nonce among the words of a command line.
-    fn nonce(&mut self, line: &[u8]) {
-        let words = line.split(|byte| byte.is_ascii_whitespace());
-        for nonce in words.filter_map(|word| word.strip_prefix(NONCE)) {
-            if nonce.len() <= MOST_BYTES {
-                self.bytes[..nonce.len()].copy_from_slice(nonce);
-                self.length = nonce.len();
-            }
+    /// Makes the data of a command line: a nonce that it has, or the answer of a firmware, see
+    /// [`MASTER_DATA_COMMAND_LINE`]. Without the one, and if the other is too long, there is none.
+    fn know(&mut self, line: &[u8], answers: bool) {
+        let mut words = [0; TEXT / 4];
+        let mut text = line;
+        let mut length = 0;
+        if answers {
+            text = line.strip_suffix(b"\n").unwrap_or(line);
+            let room = text.len().next_multiple_of(4);
+            length = (TEXT + room + 4).next_multiple_of(16);
+            let marked = 1 << 31 | text.len() as u32;
+            words = [length as u32, 1 << 31, 0x0005_0001, room as u32, marked];
+        } else if let Some(at) = line.windows(NONCE.len()).position(|part| part == NONCE) {
+            text = &line[at + NONCE.len()..];
+            let ends = |byte: &u8| *byte <= b' ';
+            length = text.iter().position(ends).unwrap_or(text.len());
         }
-    }
-
-    /// Makes a firmware's answer of a command line; see [`MASTER_DATA_COMMAND_LINE`].
-    fn answer(&mut self, line: &[u8]) {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let room = line.len().next_multiple_of(4);
-        let whole = (TEXT + room + 4).next_multiple_of(16);
-        let Some(bytes) = self.bytes.get_mut(..whole) else {
+        let header = if answers { TEXT } else { 0 };
+        if length > if answers { MOST_DATA } else { MOST_BYTES } {
             return;
-        };
-        let marked = 1 << 31 | line.len() as u32;
-        let words = [whole as u32, 1 << 31, 0x0005_0001, room as u32, marked];
-        for (to, from) in bytes.chunks_mut(4).zip(words) {
-            to.copy_from_slice(&from.to_le_bytes());
         }
-        bytes[TEXT..][..line.len()].copy_from_slice(line);
-        self.length = whole;
+        for (index, to) in self.bytes.iter_mut().enumerate().take(length) {
+            *to = match index.checked_sub(header) {
+                Some(index) => text.get(index).copied().unwrap_or(0),
+                None => (words[index / 4] >> (index % 4 * 8)) as u8,
+            };
+        }
+        self.length = length;
     }
 
     fn bytes(&self) -> &[u8] {
@@ -131,57 +133,53 @@ const REFUSALS: [Refusal; 13] = [
 impl<S: System> Context<'_, S> {
     /// The device has a bus master with these abilities; else the check is skipped.
     pub(super) fn able(&mut self, abilities: u32) -> Result<(), Stop> {
-        let master = match self.master {
-            Ok(master) => master,
-            Err(errno) => {
-                let stop = self.finding.refused("bus master", errno);
-                return Err(match errno {
-                    Errno::NODATA => Stop::Skip,
-                    _ => stop,
-                });
-            }
-        };
+        if let Err(errno) = self.has_master {
+            let stop = self.finding.refused("bus master", errno);
+            return Err(match errno {
+                Errno::NODATA => Stop::Skip,
+                _ => stop,
+            });
+        }
+        let master = &self.master;
         let able = master.abilities & abilities;
         self.finding
             .equal("abilities of the bus master", NOWHERE, able, abilities)
             .or(Err(Stop::Skip))?;
         let a_power = u64::from(master.alignment.is_power_of_two());
-        self.finding.equal(
-            "alignment of the bus master: a power of two",
-            NOWHERE,
-            a_power,
-            1_u64,
-        )?;
+        self.finding
+            .equal("power of two as alignment", NOWHERE, a_power, 1_u64)?;
         if abilities & MASTER_FILL == 0 {
             return Ok(());
         }
+        self.find_nonce()
+    }
+
+    #[inline(never)] // It takes much of the stack.
+    fn find_nonce(&mut self) -> Result<(), Stop> {
         let mut line = [0; COMMAND_LINE];
         let length = self.system.command_line(&mut line);
         let length = length.map_err(|errno| self.finding.refused("/proc/cmdline", errno))?;
         let line = &line[..length];
-        let what = if master.data == MASTER_DATA_COMMAND_LINE {
-            self.data.answer(line);
-            "a kernel's command line of less than 1000 bytes"
-        } else {
-            self.data.nonce(line);
-            "faultline.nonce= on the kernel's command line"
-        };
+        self.data.know(line, self.answers());
         let found = u64::from(self.data.length > 0);
+        let what = "nonce in /proc/cmdline";
         self.finding
             .equal(what, NOWHERE, found, 1_u64)
             .or(Err(Stop::Skip))?;
         let length = self.data.length as u64;
-        let what = "bytes that the bus master has, and what the command line says";
-        self.finding.equal(what, NOWHERE, master.max_fill, length)
+        let what = "bytes that the master has";
+        let max_fill = self.master.max_fill;
+        self.finding.equal(what, NOWHERE, max_fill, length)
     }
 
-    fn described(&self) -> Master {
-        self.master.unwrap_or_default()
+    /// Whether the master is a firmware that answers a question.
+    fn answers(&self) -> bool {
+        self.master.data == MASTER_DATA_COMMAND_LINE
     }
 
     /// The multiple of the master's alignment at or below an offset.
     fn aligned(&self, at: u64) -> u64 {
-        at & u64::from(self.described().alignment).wrapping_neg()
+        at & u64::from(self.master.alignment).wrapping_neg()
     }
 
     /// Has the master write its data.
@@ -240,7 +238,7 @@ impl<S: System> Context<'_, S> {
     /// copied differs in every byte from what is there.
     pub(super) fn copied(&mut self) -> Result<(), Stop> {
         let size = self.info.size;
-        let most = self.described().max_copy.min(MOST_BYTES as u64);
+        let most = self.master.max_copy.min(MOST_BYTES as u64);
         let length = self.aligned(most.min(size / 16));
         let border = self.page.min(size / 2) - length / 2;
         let ways = [
@@ -285,7 +283,7 @@ impl<S: System> Context<'_, S> {
             alignment,
             max_copy,
             ..
-        } = self.described();
+        } = self.master;
         let unit = u64::from(alignment);
         let place = |size, (from, units): &At| {
             let from = if let Point::End = from { size } else { 0 };
@@ -340,22 +338,22 @@ impl<S: System> Context<'_, S> {
         let border = self.page.min(self.info.size / 2) - length as u64 / 2;
         let at = self.aligned(border);
         // Before the firmware's answer there is nothing: the request has zeroes for it.
-        let answers = self.described().data == MASTER_DATA_COMMAND_LINE;
-        let skipped = if answers { TEXT } else { 0 };
+        let answers = self.answers();
+        let (skipped, mask) = if answers { (TEXT, 0) } else { (0, 0xff) };
         let new = &self.data.bytes()[skipped..];
         let new = &new[..new.len().min(MOST_BYTES)];
         let mut old = [0; MOST_BYTES];
         for (old, new) in old.iter_mut().zip(new) {
-            *old = if answers { 0 } else { !new };
+            *old = !new & mask;
         }
-        let old = &old[..new.len()];
         let looked_at = at + skipped as u64;
-        let job = Job::poll(looked_at, self.ready_at(), old, new);
+        let job = Job::poll(looked_at, self.ready_at(), new, mask);
+        let old = &old[..new.len()];
         self.store(Way::First, looked_at, old)?;
         self.begin(job)?;
         let filled = self.wait_until_ready().and_then(|()| self.fill(at));
         let tally = self.end(filled)?;
-        let what = "byte that another task polls while the bus master writes";
+        let what = "byte polled while it is written";
         self.finding.equal(what, tally.at, tally.seen, tally.want)
     }
 }
@@ -366,21 +364,21 @@ mod tests {
 
     fn nonce(line: &str) -> Option<String> {
         let mut data = Data::NONE;
-        data.nonce(line.as_bytes());
+        data.know(line.as_bytes(), false);
         (data.length > 0).then(|| String::from_utf8(data.bytes().to_vec()).unwrap())
     }
 
     #[test]
     fn an_answer_is_a_message_around_the_command_line() {
         let mut data = Data::NONE;
-        data.answer(b"quiet ro\n");
+        data.know(b"quiet ro\n", true);
         let words = [32_u32, 1 << 31, 0x5_0001, 8, 1 << 31 | 8];
         let mut want = words.map(u32::to_le_bytes).concat();
         want.extend(b"quiet ro\0\0\0\0");
         assert_eq!(data.bytes(), want);
 
         data = Data::NONE;
-        data.answer(&[b'x'; MOST_DATA]);
+        data.know(&[b'x'; MOST_DATA], true);
         assert_eq!(data.bytes(), []);
     }
 
@@ -388,7 +386,7 @@ mod tests {
     fn the_nonce_is_a_word_of_the_command_line() {
         assert_eq!(nonce("a faultline.nonce=12ab b\n").as_deref(), Some("12ab"));
         assert_eq!(nonce("faultline.nonce=x").as_deref(), Some("x"));
-        assert_eq!(nonce("xfaultline.nonce=1 nonce=2"), None);
+        assert_eq!(nonce("faultline.nonse=1 nonce=2"), None);
         assert_eq!(nonce("faultline.nonce= quiet"), None);
         assert_eq!(nonce(&format!("faultline.nonce={}", "1".repeat(65))), None);
     }

@@ -3,7 +3,7 @@
 //! Each lie is caught by exactly the checks that look at what it is about.
 
 use super::*;
-use crate::fake::{Lie, Machine, PAGE};
+use crate::fake::{Lie, Machine, FOREIGN, PAGE};
 use crate::text::shown;
 
 /// What the checks of one device came to, by name.
@@ -14,12 +14,26 @@ struct Run {
 
 impl Run {
     fn new(pages: u64, lie: Option<Lie>) -> Self {
+        Self::of(c"/dev/faultline0", &OURS, pages, lie)
+    }
+
+    /// Another driver's device, whose kernel's mapping was told to be of this type.
+    fn foreign(kernel: Value, lie: Option<Lie>) -> Self {
+        let options = Options {
+            foreign: true,
+            size: 4 * PAGE,
+            kernel,
+            witness: c"/dev/faultline0",
+            ..Options::NONE
+        };
+        Self::of(FOREIGN, &options, 4, lie)
+    }
+
+    fn of(path: &CStr, options: &Options<'_>, pages: u64, lie: Option<Lie>) -> Self {
         let mut machine = Machine::new(pages, lie);
         let mut finding = Finding::new();
-        let mut context =
-            Context::open(&mut machine, c"/dev/faultline0", true, &mut finding).unwrap();
-        let results = CHECKS
-            .iter()
+        let mut context = Context::open(&mut machine, path, options, &mut finding).unwrap();
+        let results = checks()
             .map(|check| {
                 let result = context.run(check);
                 (name(check), result, shown(context.finding()))
@@ -49,7 +63,12 @@ impl Run {
     }
 }
 
-fn name(check: &Check) -> &'static str {
+const OURS: Options<'static> = Options {
+    may_unbind: true,
+    ..Options::NONE
+};
+
+fn name(check: Check) -> &'static str {
     std::str::from_utf8(check.name()).unwrap()
 }
 
@@ -64,7 +83,7 @@ fn failed(lie: Lie) -> Vec<&'static str> {
 fn an_honest_device_passes_every_check() {
     for pages in [1, 2, 3, 16, 513] {
         let run = Run::new(pages, None);
-        assert_eq!(run.that(Ok(())).len(), CHECKS.len(), "{pages} pages");
+        assert_eq!(run.that(Ok(())).len(), CHECKS, "{pages} pages");
         assert!(
             run.machine.buffer().iter().all(|&byte| byte == 0),
             "the buffer is left zeroed"
@@ -79,7 +98,7 @@ fn every_check_can_fail_alone() {
         .filter(|lie| lie.1.len() == 1)
         .map(|lie| lie.1[0])
         .collect();
-    for check in &CHECKS {
+    for check in checks() {
         let name = name(check);
         assert!(alone.contains(&name), "no lie makes {name} fail alone");
     }
@@ -107,6 +126,7 @@ const LIES: &[(Lie, &[&str])] = &[
             "master_polled",
             "litmus_kernel",
             "litmus_user",
+            "bits",
             "munmap",
             "revoked",
         ],
@@ -119,6 +139,7 @@ const LIES: &[(Lie, &[&str])] = &[
             "last_byte",
             "master_fill",
             "master_copy",
+            "bits",
         ],
     ),
     (
@@ -134,6 +155,7 @@ const LIES: &[(Lie, &[&str])] = &[
             "master_polled",
             "litmus_kernel",
             "litmus_user",
+            "bits",
         ],
     ),
     //
@@ -151,6 +173,7 @@ const LIES: &[(Lie, &[&str])] = &[
             "last_byte",
             "master_fill",
             "master_copy",
+            "bits",
             "munmap",
         ],
     ),
@@ -185,6 +208,7 @@ const LIES: &[(Lie, &[&str])] = &[
             "master_copy",
             "master_polled",
             "litmus_kernel",
+            "bits",
         ],
     ),
     (
@@ -196,6 +220,7 @@ const LIES: &[(Lie, &[&str])] = &[
             "master_fill",
             "master_copy",
             "litmus_kernel",
+            "bits",
         ],
     ),
     (
@@ -225,25 +250,28 @@ const LIES: &[(Lie, &[&str])] = &[
     //
     (Lie::StaleRead, &["store_read"]),
     (Lie::ReadAligns, &["store_read", "last_byte"]),
-    (Lie::ReadLosesLastByte, &["store_read"]),
-    (Lie::ShortRead, &["zeroed", "store_read"]),
+    (Lie::ReadLosesLastByte, &["store_read", "bits"]),
+    (Lie::ShortRead, &["zeroed", "store_read", "bits"]),
     (
         Lie::ReadFails(Errno::IO),
-        &["zeroed", "store_read", "last_byte", "past_end"],
+        &["zeroed", "store_read", "last_byte", "past_end", "bits"],
     ),
     (
         Lie::ReadGivesNothing,
-        &["zeroed", "store_read", "last_byte"],
+        &["zeroed", "store_read", "last_byte", "bits"],
     ),
     //
     (Lie::WriteRoundsUp, &["write_load"]),
     (Lie::WriteClobbersBefore, &["write_load"]),
-    (Lie::ShortWrite, &["write_load"]),
-    (Lie::WriteLosesLastByte, &["write_load", "last_byte"]),
-    (Lie::WriteGoesAside, &["store_read", "write_load"]),
+    (Lie::ShortWrite, &["write_load", "bits"]),
+    (
+        Lie::WriteLosesLastByte,
+        &["write_load", "last_byte", "bits"],
+    ),
+    (Lie::WriteGoesAside, &["store_read", "write_load", "bits"]),
     (
         Lie::WriteFails(Errno::IO),
-        &["write_load", "last_byte", "past_end"],
+        &["write_load", "last_byte", "past_end", "bits"],
     ),
     //
     (Lie::LastByteCannotBeStored, &["last_byte"]),
@@ -315,6 +343,11 @@ const LIES: &[(Lie, &[&str])] = &[
     (Lie::KernelShowsWrong(99), &["litmus_kernel"]),
     (Lie::LitmusFails(Errno::TIMEDOUT), &["litmus_kernel"]),
     (Lie::StaleWords, &["litmus_user"]),
+    // By address-in-cell alone these go unnoticed.
+    (Lie::LoneBit(0x1808), &["bits"]),
+    (Lie::LoneGap(0x2ff8), &["bits"]),
+    (Lie::Coupled(0x1808), &["bits"]),
+    (Lie::Coupled(0x3000 - 8), &["bits"]),
     //
     (Lie::UnbindLeavesMappings, &["revoked"]),
     (Lie::UnbindLeavesTask, &["revoked"]),
@@ -535,7 +568,7 @@ fn a_device_that_describes_itself_impossibly_is_not_checked() {
 
 fn opens(lie: Lie) -> Result<(), Stop> {
     let mut machine = Machine::new(4, Some(lie));
-    Context::open(&mut machine, c"/dev/faultline0", true, &mut Finding::new()).map(drop)
+    Context::open(&mut machine, c"/dev/faultline0", &OURS, &mut Finding::new()).map(drop)
 }
 
 #[test]
@@ -544,13 +577,13 @@ fn notes_name_the_place_and_what_was_wanted() {
         (
             Lie::NotZeroed(2 * PAGE + 9),
             "zeroed",
-            "data by read() at offset 0x2008: 0x100, want 0x0; pages wrong: 1 of 4".to_string(),
+            "load by read() at offset 0x2008: 0x100, want 0x0; pages wrong: 1 of 4".to_string(),
         ),
         (
             Lie::WrongPage,
             "store_read",
             format!(
-                "data by read() at offset 0x0: {:#x} (that of offset 0x1000), want {:#x}; \
+                "load by read() at offset 0x0: {:#x} (that of offset 0x1000), want {:#x}; \
                  pages wrong: 4 of 4",
                 STORE_READ.word(PAGE),
                 STORE_READ.word(0)
@@ -590,7 +623,7 @@ fn notes_name_the_place_and_what_was_wanted() {
         (
             Lie::MapPastEnd,
             "past_end",
-            "load past the end by mmap, not refused, at offset 0x400000: no signal, want SIGBUS"
+            "load past the end, mmap not refused, at offset 0x400000: no signal, want SIGBUS"
                 .into(),
         ),
         (
@@ -601,9 +634,119 @@ fn notes_name_the_place_and_what_was_wanted() {
         (
             Lie::UsedBefore,
             "zeroed",
-            "INFO: PRISTINE, never mapped or written to: 0, want 1".into(),
+            "INFO: PRISTINE: 0, want 1".into(),
         ),
     ] {
         assert_eq!(Run::new(4, Some(lie)).note(check), want, "{lie:?}");
+    }
+}
+
+/// What only our driver can be asked for.
+const OURS_ALONE: [&str; 8] = [
+    "zeroed",
+    "pagemap_kernel",
+    "attribute_kernel",
+    "master_fill",
+    "master_copy",
+    "master_refuses",
+    "master_polled",
+    "litmus_kernel",
+];
+
+fn skipped_of_foreign(others: &[&'static str]) -> Vec<&'static str> {
+    let all = checks().map(name);
+    let is_skipped =
+        |check: &&str| OURS_ALONE.contains(check) || *check == "revoked" || others.contains(check);
+    all.filter(is_skipped).collect()
+}
+
+#[test]
+fn a_foreign_device_is_judged_as_far_as_that_goes() {
+    let run = Run::foreign(Value::WRITE_BACK, None);
+    assert!(run.failed().is_empty(), "{:?}", run.results);
+    assert_eq!(run.skipped(), skipped_of_foreign(&[]));
+    for check in OURS_ALONE {
+        let want = "call of our driver's alone: ENOTTY, want no error";
+        assert_eq!(run.note(check), want);
+    }
+}
+
+#[test]
+fn a_foreign_mapping_of_another_type_than_the_kernels_fails() {
+    for kernel in [Value::NON_CACHEABLE, Value::DEVICE] {
+        let run = Run::foreign(kernel, None);
+        assert_eq!(run.failed(), ["attribute_user"]);
+        let want = format!(
+            "type of the first mapping at offset 0x0: Normal write-back, want {}",
+            shown(&kernel)
+        );
+        assert_eq!(run.note("attribute_user"), want);
+    }
+    // Whichever of those that are for registers.
+    let run = Run::foreign(Value::DEVICE, Some(Lie::TypeOfAll(0x0c)));
+    assert!(run.failed().is_empty(), "{:?}", run.results);
+}
+
+#[test]
+fn a_foreign_mapping_is_not_right_because_both_are_alike() {
+    let run = Run::foreign(Value::UNKNOWN, None);
+    assert!(run.failed().is_empty());
+    assert_eq!(run.skipped(), skipped_of_foreign(&["attribute_user"]));
+    assert_eq!(
+        run.note("attribute_user"),
+        "type that --kernel-attr tells: unknown, want Normal write-back"
+    );
+    for lie in [Lie::TypeOfSecond(0x44), Lie::TypeOfPage(3, 0x44)] {
+        let run = Run::foreign(Value::UNKNOWN, Some(lie));
+        assert_eq!(run.failed(), ["attribute_user"], "{lie:?}");
+    }
+}
+
+#[test]
+fn a_foreign_device_may_do_without() {
+    for (lie, skipped) in [
+        (
+            Lie::NoReadWrite,
+            &["store_read", "write_load", "last_byte"][..],
+        ),
+        (Lie::PagemapAbsent, &["pagemap_same", "walk_frames"]),
+        (Lie::RefusesByFault, &[]),
+        (Lie::MapPastEndErrno(Errno::NOMEM), &[]),
+        (Lie::WritePastEndGivesNothing, &[]),
+        (
+            Lie::NoWitness,
+            &[
+                "translate_known",
+                "attribute_user",
+                "read_only",
+                "walk_frames",
+            ],
+        ),
+    ] {
+        let run = Run::foreign(Value::WRITE_BACK, Some(lie));
+        assert!(run.failed().is_empty(), "{lie:?}: {:?}", run.results);
+        assert_eq!(run.skipped(), skipped_of_foreign(skipped), "{lie:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_foreign_device_is_seen() {
+    for (lie, check) in [
+        (Lie::SecondIsACopy, "alias_write"),
+        (Lie::PagemapDiffers, "pagemap_same"),
+        (Lie::StaleRead, "store_read"),
+        (Lie::WriteLosesLastByte, "write_load"),
+        (Lie::ReadFails(Errno::IO), "store_read"),
+        (Lie::MapPastEnd, "past_end"),
+        (Lie::ReadPastEnd, "past_end"),
+        (Lie::WritePastEnd, "past_end"),
+        (Lie::ReadOnlyIsStored, "read_only"),
+        (Lie::LoneBit(0x1808), "bits"),
+        (Lie::StaleWords, "litmus_user"),
+        (Lie::UnmapLeaves, "munmap"),
+        (Lie::Log("4,3,3,-;odd"), "kernel_log"),
+    ] {
+        let run = Run::foreign(Value::WRITE_BACK, Some(lie));
+        assert!(run.failed().contains(&check), "{lie:?}: {:?}", run.results);
     }
 }

@@ -16,6 +16,9 @@ use crate::pattern::WORD;
 const FIRST_ROUNDS: u64 = 100;
 const ENOUGH_ROUNDS: u64 = if cfg!(test) { 1 } else { 25_000 };
 
+/// How many there are if it may take long.
+const MANY_ROUNDS: u64 = 100_000;
+
 /// In milliseconds, what they may take before there are no more. On a busy machine an emulator may
 /// take a thousand times as long for one as any board.
 const TIME: u64 = 120;
@@ -77,7 +80,7 @@ impl<S: System> Context<'_, S> {
             let seen = self.mapping(Way::First).load_acquire(at);
             let seen = seen.map_err(|fault| self.faulted(Way::First, fault))?;
             if seen == READY || self.system.milliseconds() - since > PATIENCE {
-                let what = "word by which another task says that it is ready";
+                let what = "another task's word that it is ready";
                 return self.finding.word(what, at, seen, READY);
             }
         }
@@ -88,14 +91,15 @@ impl<S: System> Context<'_, S> {
     pub(super) fn litmus(&mut self, with_kernel: bool) -> Result<(), Stop> {
         let since = self.system.milliseconds();
         let (mut rounds, mut all) = (FIRST_ROUNDS, 0);
+        if self.options.long {
+            rounds = MANY_ROUNDS;
+        }
         while all < ENOUGH_ROUNDS && self.system.milliseconds() - since <= TIME {
             self.some_rounds(with_kernel, rounds)?;
             all += rounds;
             rounds *= 2;
         }
-        self.finding.unit = "rounds";
-        self.finding.wrong = 0;
-        self.finding.of = all;
+        self.finding.count("rounds", all);
         Ok(())
     }
 
@@ -125,19 +129,19 @@ impl<S: System> Context<'_, S> {
         }
         let tally = self.end(Ok(()))?;
         let what = if with_kernel {
-            "rounds with a wrong word, as the kernel sees them"
+            "rounds wrong for the kernel"
         } else {
-            "rounds with a wrong word, as this task sees them"
+            "rounds wrong for this task"
         };
         self.finding.equal(what, seen.at, seen.seen, seen.want)?;
-        let what = "rounds with a wrong word, as another task sees them";
+        let what = "rounds wrong for another task";
         self.finding.equal(what, tally.at, tally.seen, tally.want)
     }
 
     /// Unbinds the device, and binds it again: no mapping of it outlives that, by whomever it was
     /// made, and no open file; the new buffer has nothing of the old one.
     pub(super) fn revoked(&mut self) -> Result<(), Stop> {
-        if !self.may_unbind {
+        if !self.options.may_unbind {
             let what = "leave to unbind (has only an init)";
             let _ = self.finding.equal(what, NOWHERE, 0_u64, 1_u64);
             return Err(Stop::Skip);
@@ -162,11 +166,11 @@ impl<S: System> Context<'_, S> {
         let device = self.system.open(self.path);
         self.device = device.map_err(|errno| self.finding.refused("open", errno))?;
 
-        let what = "load by a mapping of a device that is gone";
+        let what = "load by a mapping, unbound,";
         self.finding.equal(what, 0, touch, Signal::Bus)?;
-        let what = "load by a mapping of another process";
+        let what = "load by another process, unbound,";
         self.finding.equal(what, tally.at, tally.seen, tally.want)?;
-        let what = "INFO of a device that is gone";
+        let what = "INFO, unbound";
         let seen: Value = call.into();
         self.finding.equal(what, NOWHERE, seen, Errno::NODEV)?;
         let flags = self.device.info().map_or(0, |info| info.flags);

@@ -10,7 +10,11 @@ use crate::fake::{Lie, Machine};
 fn report(lie: Option<Lie>, paths: &[&CStr]) -> (Outcome, String) {
     let mut machine = Machine::new(2, lie);
     let mut out = String::new();
-    let mut session = Session::new(&mut machine, &mut out, paths.len() as u64, true);
+    let options = Options {
+        may_unbind: true,
+        ..Options::NONE
+    };
+    let mut session = Session::new(&mut machine, &mut out, None, paths.len() as u64, &options);
     for path in paths {
         session.verify(path);
     }
@@ -18,7 +22,7 @@ fn report(lie: Option<Lie>, paths: &[&CStr]) -> (Outcome, String) {
     (verdict, out)
 }
 
-fn name(check: &Check) -> &'static str {
+fn name(check: Check) -> &'static str {
     std::str::from_utf8(check.name()).unwrap()
 }
 
@@ -31,21 +35,20 @@ fn a_pass() {
     let (verdict, out) = report(None, &[c"/dev/faultline0"]);
     assert_eq!(verdict.status(), 0);
     let lines: Vec<_> = out.lines().filter(|line| !line.contains("# ")).collect();
-    let checks = CHECKS.len();
     let mut want = vec![
         "KTAP version 1".to_string(),
         "1..1".into(),
         "  KTAP version 1".into(),
-        format!("  1..{checks}"),
+        format!("  1..{CHECKS}"),
     ];
     want.extend(
         (1..)
-            .zip(&CHECKS)
+            .zip(checks())
             .map(|(n, check)| format!("  ok {n} {}", name(check))),
     );
     want.push("ok 1 /dev/faultline0".into());
     want.push(format!(
-        "faultline-verify: PASS: 1 device, {checks} checks: {checks} passed, 0 failed, 0 skipped"
+        "faultline-verify: PASS: 1 device, {CHECKS} checks: {CHECKS} passed, 0 failed, 0 skipped"
     ));
     assert_eq!(lines, want);
     assert!(out.contains(
@@ -53,7 +56,7 @@ fn a_pass() {
          # Subtest: /dev/faultline0\n"
     ));
     assert!(out.contains(&format!(
-        "# Totals: pass:{checks} fail:0 xfail:0 xpass:0 skip:0 error:0\n"
+        "# Totals: pass:{CHECKS} fail:0 xfail:0 xpass:0 skip:0 error:0\n"
     )));
 }
 
@@ -61,7 +64,7 @@ fn a_pass() {
 fn every_check_has_a_line_of_what_was_seen_before_its_result() {
     let (_, out) = report(None, &[c"/dev/faultline0"]);
     let lines: Vec<_> = out.lines().collect();
-    for (number, name) in (1..).zip(CHECKS.iter().map(name)) {
+    for (number, name) in (1..).zip(checks().map(name)) {
         let result = format!("  ok {number} {name}");
         let at = lines.iter().position(|line| **line == result).unwrap();
         assert!(
@@ -83,27 +86,22 @@ fn a_failure_is_named_and_makes_its_device_fail() {
     assert_eq!(
         last_line(&out),
         format!(
-            "faultline-verify: FAIL: 1 device, {} checks: {} passed, 3 failed, 0 skipped: \
+            "faultline-verify: FAIL: 1 device, {} checks: {} passed, 3 failed, 0 skipped, \
              /dev/faultline0: pagemap_kernel, /dev/faultline0: past_end, \
              /dev/faultline0: walk_frames",
-            CHECKS.len(),
-            CHECKS.len() - 3
+            CHECKS,
+            CHECKS - 3
         )
     );
 }
 
 #[test]
-fn failures_that_do_not_fit_are_counted() {
+fn failures_that_do_not_fit_are_cut_off() {
     let paths = [c"/dev/faultline0", c"/dev/faultline1", c"/dev/faultline2"];
     let (_, out) = report(Some(Lie::MapRefused(Errno::NOMEM)), &paths);
-    let failed = out.matches("\n  not ok ").count();
     let line = last_line(&out);
-    let named = line.matches("/dev/faultline").count();
-    assert!(named >= 4, "{line}");
-    assert!(
-        line.ends_with(&format!(" and {} more", failed - named)),
-        "{line}"
-    );
+    assert!(line.matches("/dev/faultline").count() >= 4, "{line}");
+    assert!(line.ends_with("..."), "{line}");
     assert!(line.len() < 250, "{line}");
 }
 
@@ -111,13 +109,11 @@ fn failures_that_do_not_fit_are_counted() {
 fn a_skip_has_a_reason_and_does_not_fail() {
     let (verdict, out) = report(Some(Lie::UsedBefore), &[c"/dev/faultline0"]);
     assert_eq!(verdict, Outcome::Pass);
-    assert!(out.contains(
-        "\n  ok 1 zeroed # SKIP INFO: PRISTINE, never mapped or written to: 0, want 1\n"
-    ));
+    assert!(out.contains("\n  ok 1 zeroed # SKIP INFO: PRISTINE: 0, want 1\n"));
     assert!(out.ends_with(&format!(
         ": PASS: 1 device, {} checks: {} passed, 0 failed, 1 skipped\n",
-        CHECKS.len(),
-        CHECKS.len() - 1
+        CHECKS,
+        CHECKS - 1
     )));
 }
 
@@ -128,9 +124,9 @@ fn a_device_that_is_not_there_fails() {
     assert!(out.contains("1..2\n# /dev/nul?l: open: ENOENT, want no error\nnot ok 1 /dev/nul?l\n"));
     assert!(out.contains("\nok 2 /dev/faultline0\n"));
     assert!(out.ends_with(&format!(
-        ": FAIL: 2 devices, {} checks: {} passed, 1 failed, 0 skipped: /dev/nul?l: open\n",
-        CHECKS.len() + 1,
-        CHECKS.len()
+        ": FAIL: 2 devices, {} checks: {} passed, 1 failed, 0 skipped, /dev/nul?l: open\n",
+        CHECKS + 1,
+        CHECKS
     )));
 }
 
@@ -157,7 +153,7 @@ fn without_a_check_that_was_made_it_is_no_pass() {
 #[test]
 fn no_device_is_no_pass() {
     let mut out = String::new();
-    assert_eq!(no_device(&mut out), Outcome::Skip);
+    assert_eq!(no_device(&mut out, None), Outcome::Skip);
     assert_eq!(
         out,
         "KTAP version 1\n1..0 # SKIP no /dev/faultline* device\n\
@@ -180,7 +176,7 @@ fn the_table_has_a_line_for_each_device() {
         format!(
             "# /dev/faultline0 | 8192 | 0x40000000 | Normal write-back | Normal write-back | fake \
              | {} | 0 | 0",
-            CHECKS.len()
+            CHECKS
         )
     );
     assert!(lines[at + 2].starts_with("# /dev/faultline1 | "));
@@ -203,16 +199,69 @@ fn a_failure_is_explained_once() {
     let meaning = "# pagemap_kernel: wrong frames: how an address becomes a frame\n";
     assert_eq!(out.matches(meaning).count(), 1, "{out}");
     assert!(out.find("# device | ") < out.find(meaning));
-    for check in &CHECKS {
-        let line = format!("# {}\n", check.0);
+    for check in checks() {
+        let text = std::str::from_utf8(check.text()).unwrap();
+        let line = format!("# {text}\n");
         assert_eq!(
             out.contains(&line),
             name(check) == "pagemap_kernel",
             "{line}"
         );
         assert!(
-            check.0.len() > name(check).len() + 2 && line.len() < 80,
+            text.len() > name(check).len() + 2 && line.len() < 80,
             "{line}"
         );
     }
+}
+
+fn json(lie: Option<Lie>, path: &CStr) -> Vec<String> {
+    let mut machine = Machine::new(2, lie);
+    let (mut out, mut json) = (String::new(), String::new());
+    let options = Options::NONE;
+    let mut session = Session::new(&mut machine, &mut out, Some(&mut json), 1, &options);
+    session.verify(path);
+    session.finish();
+    json.lines().map(String::from).collect()
+}
+
+#[test]
+fn machines_are_told_the_same() {
+    let lines = json(Some(Lie::Log("4,3,3,-;a \\x09\"b\"")), c"/dev/faultline0");
+    assert_eq!(lines.len(), CHECKS + 2);
+    assert!(lines[0].starts_with(
+        r#"{"device":"/dev/faultline0","check":"zeroed","result":"PASS","seen":"load by the "#
+    ));
+    assert_eq!(
+        lines[CHECKS - 1],
+        r#"{"device":"/dev/faultline0","check":"kernel_log","result":"FAIL","seen":"warnings or "#
+            .to_string()
+            + r#"worse in /dev/kmsg: 1, want 0; the first: a \\x09\"b\""}"#
+    );
+    let passed = CHECKS - 2;
+    assert_eq!(
+        lines[CHECKS],
+        r#"{"device":"/dev/faultline0","bytes":8192,"dma_address":"0x40000000","#.to_string()
+            + r#""user":"Normal write-back","kernel":"Normal write-back","master":"fake","#
+            + &format!(r#""pass":{passed},"fail":1,"skip":1,"result":"FAIL"}}"#)
+    );
+    assert_eq!(
+        lines[CHECKS + 1],
+        format!(r#"{{"devices":1,"pass":{passed},"fail":1,"skip":1,"result":"FAIL"}}"#)
+    );
+}
+
+#[test]
+fn machines_are_told_of_what_is_not_there() {
+    let open = r#""check":"open","result":"FAIL","seen":"open: ENOENT, want no error"}"#;
+    assert_eq!(
+        json(None, c"/dev/\"x\\"),
+        [
+            format!(r#"{{"device":"/dev/\"x\\",{open}"#),
+            r#"{"devices":1,"pass":0,"fail":1,"skip":0,"result":"FAIL"}"#.into()
+        ]
+    );
+    let mut json = String::new();
+    no_device(&mut String::new(), Some(&mut json));
+    let none = r#"{"devices":0,"pass":0,"fail":0,"skip":0,"result":"SKIP"}"#;
+    assert_eq!(json, format!("{none}\n"));
 }

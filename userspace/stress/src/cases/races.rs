@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! An unbinding that meets a mapping half-way: an `mmap()` that makes it, a first touch that fills
-//! it, a `fork()` that copies it; and blocks that meet pages.
+//! it, a `fork()` that copies it; or a test of the buffer; and blocks that meet pages.
 //!
 //! The kernel lists a new area in its address space after the driver's `mmap()` has returned, and
 //! `fork()` copies page tables that are being emptied. Whoever frees memory has to reckon with
@@ -17,10 +17,11 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use faultline_core::errno::Errno;
 use faultline_core::random::Random;
 use faultline_sys::arena::{Access, Arena, Sharing, DONT_NEED};
-use faultline_sys::task::{fork, map_again_and_again, yield_to_all, Child, Pinned, Urgent};
+use faultline_sys::task::{fork, map_again_and_again, yield_to_all, Child, Fate, Pinned, Urgent};
 
 use super::{numbers, Context, W};
 use crate::report::Stop;
+use crate::round;
 use crate::world::{now_ms, read_file, sleep_ms, sleep_ns, tagged, write_file};
 
 /// How often the race is run for each cycle that is asked for.
@@ -155,6 +156,29 @@ pub(super) fn unbind_against_fork(c: &mut Context<'_>) -> Result<(), Stop> {
     })
 }
 
+/// Has the buffer tested all the time, by a thread on the CPU that is taken away.
+pub(super) fn unbind_against_litmus(c: &mut Context<'_>) -> Result<(), Stop> {
+    race(c, |c, race| {
+        let Ok(mut file) = c.target.open() else {
+            return;
+        };
+        race.ready.store(1, SeqCst);
+        while !race.is_over() {
+            let was_unbound = race.is_unbound();
+            race.tries.fetch_add(1, SeqCst);
+            match round::play(&mut file, round::at(0, CPU as u32)) {
+                Ok(0) if !was_unbound => {}
+                // Of a buffer that is gone, or with other words than are in it.
+                Ok(_) => {
+                    race.stale.fetch_add(1, SeqCst);
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    })
+}
+
 fn touch_all(c: &mut Context<'_>, at: u64) -> Result<(), Stop> {
     for offset in (0..c.size()).step_by(c.page() as usize) {
         c.store(at + offset, tagged(900))?;
@@ -209,6 +233,7 @@ fn blocks_under_changing_rules(c: &mut Context<'_>) -> Result<(), Stop> {
         BLOCK,
         &file,
         tagged(1000),
+        Fate::Replaced,
         CPU,
         |arena| -> Result<(), Errno> {
             for _ in 0..cycles * ROUNDS_PER_CYCLE {

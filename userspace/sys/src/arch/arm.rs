@@ -8,15 +8,15 @@
 //!
 //! A word has 64 bits here as well. With the Large Physical Address Extension `ldrd` and `strd` of
 //! an aligned word are one access wherever page tables may be, which is to say in all of the
-//! memory that is behind the driver's buffers. Without it they may be two, and the kernel has no
-//! Rust.
+//! memory that is behind the driver's buffers. Without it they may be two; but then the kernel has
+//! no special page-table entries either, and so no driver.
 
 use core::arch::{asm, global_asm};
 use core::ffi::c_void;
 
 use linux_raw_sys::general as linux;
 
-/// The clock with 64-bit seconds, which every 64-bit kernel has as its only one.
+/// The clock with 64-bit seconds; a kernel need not have the other (`COMPAT_32BIT_TIME`).
 pub(crate) const CLOCK_GETTIME: u32 = linux::__NR_clock_gettime64;
 
 // The program's entry. The kernel leaves the arguments on an aligned stack.
