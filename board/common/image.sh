@@ -3,9 +3,6 @@
 #
 # Images: Buildroot's configuration of each board, Buildroot itself, and its build.
 
-# image_defconfig has a BOARD of its own, in a subshell; whoever else reads BOARD means the user's.
-# shellcheck disable=SC2030,SC2031
-
 # write_defconfigs DIR: of every board, as Buildroot wants to find it.
 write_defconfigs() {
 	local board name
