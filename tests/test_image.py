@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import Make
 from guests import PATIENCE
 from places import RUNNER, SETUP, TOP, Places, environment, program
 
@@ -226,3 +227,13 @@ def test_check_package(buildroot: Path, sources: list[Path]) -> None:
     done = subprocess.run([buildroot / "utils/check-package", "-b", *files],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_image_gives_its_verdict(make: Make, board: str) -> None:
+    """Whatever image there is, it is the one that is booted."""
+    if not (TOP / "build" / board / "image").exists():
+        pytest.skip(f"no image: make image BOARD={board}")
+    done = make("run-image", f"BOARD={board}", f"TIMEOUT={PATIENCE - 10}")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^faultline-verify: PASS: [1-9]\d* devices?, ", done.stdout, re.MULTILINE)

@@ -165,6 +165,9 @@ def licence(path: Path) -> str | None:
         lines = lines[lines.index("") + 1 :]
     if lines and lines[0].startswith("#!") and not lines[0].startswith("#!["):
         lines = lines[1:]
+    # The first lines of a package's recipe are for its name, says Buildroot's check-package.
+    if lines and set(lines[0]) == {"#"}:
+        lines = lines[6:]
     match = SPDX.fullmatch(lines[0]) if lines else None
     return match[1] if match else None
 

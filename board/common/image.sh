@@ -3,9 +3,6 @@
 #
 # Images: Buildroot's configuration of each board, Buildroot itself, and its build.
 
-# image_defconfig has a BOARD of its own, in a subshell; whoever else reads BOARD means the user's.
-# shellcheck disable=SC2030,SC2031
-
 # write_defconfigs DIR: of every board, as Buildroot wants to find it.
 write_defconfigs() {
 	local board name
@@ -18,10 +15,10 @@ write_defconfigs() {
 
 # image_defconfig BOARD: the fragments of buildroot/configs/fragments/ that are for BOARD, and its
 # own, with values from where `make run` has them.
-image_defconfig() (
+image_defconfig() {
+	local BOARD=$1 ARCH FRAGMENTS RUST_TARGET DTB LAYOUT DTB_NAME KERNEL_FRAGMENTS
 	# shellcheck disable=SC2016 # a variable of Buildroot's
 	local fragments=() name line top='$(BR2_EXTERNAL_FAULTLINE_PATH)/..'
-	BOARD=$1
 	read_board ARCH FRAGMENTS RUST_TARGET DTB LAYOUT
 	mapfile -t fragments < <(kernel_fragments "$FRAGMENTS image image-$LAYOUT")
 	fragments=("${fragments[@]/#/$top/}")
@@ -41,7 +38,7 @@ image_defconfig() (
 		[[ $line != *@* ]] || die "$line: no such value"
 		echo "$line"
 	done
-)
+}
 
 # write_hashes: what Buildroot checks the kernel's archive by, where it downloads one itself.
 write_hashes() {
@@ -59,7 +56,7 @@ setup_buildroot() {
 		[[ -f $BR/Config.in && -d $BR/package && -f $BR/Makefile ]] ||
 			die "BUILDROOT=$BUILDROOT: this is no source tree of Buildroot"
 		BR_VERSION=$(sed -n 's/^export BR2_VERSION := //p' "$BR/Makefile")
-		at_least "${BUILDROOT_RELEASE%.*}" "$BR_VERSION" ||
+		at_least "$BUILDROOT_RELEASE" "${BR_VERSION%%-*}" ||
 			die "BUILDROOT=$BUILDROOT: this is Buildroot $BR_VERSION, $BUILDROOT_RELEASE or later is needed"
 		return
 	fi

@@ -24,7 +24,7 @@ for source in $(value DTSO) $(value CARD_DTSO); do
 	"$HOST_DIR/bin/linux-dtc" -q -@ -I dts -O dtb -o "$firmware/overlays/$overlay.dtbo" "$top/$source"
 	echo "dtoverlay=$overlay" >>"$firmware/config.txt"
 done
-echo "console=$(value CONSOLE) root=$(value ROOT) rootwait" >"$firmware/cmdline.txt"
+echo "console=$(value CARD_CONSOLE) root=$(value ROOT) rootwait" >"$firmware/cmdline.txt"
 
 # The same files, by the same names, in the same order.
 find "$images" -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH:-0}" {} +
