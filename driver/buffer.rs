@@ -283,8 +283,6 @@ impl Buffer {
     /// - `ENODATA`, `EOPNOTSUPP`: there is no bus master, or it cannot.
     /// - `EINVAL`: the bytes are not all in the buffer, not aligned, or none.
     /// - `EMSGSIZE`: they are less than what the bus master must write at once.
-    /// - `EPERM`: the bus master would do whatever somebody else may write there meanwhile, and the
-    ///   caller lacks `CAP_SYS_RAWIO`.
     /// - As [`Master::fill`].
     pub(crate) fn fill(&self, offset: u64, length: u64) -> Result<usize> {
         let master = self.master()?;
@@ -292,10 +290,6 @@ impl Buffer {
         let request = master.request();
 
         let range = self.accessible(description, description.max_fill, offset, length)?;
-        // What makes no sense is refused as such, whoever asks.
-        if !request.is_empty() && !memory::may_do_raw_io() {
-            return Err(EPERM);
-        }
         let length = range.len().min(description.max_fill);
         if length < request.len() {
             return Err(EMSGSIZE);
@@ -305,10 +299,20 @@ impl Buffer {
         self.mark_used();
         if !mutant::MASTER_SILENT {
             self.memory.write(target.start, request);
+            let start = target.start;
             let target = mutant::target(target, self.length);
             master.fill(self.memory.span(target).ok_or(EINVAL)?)?;
+            if !request.is_empty() {
+                master.judge(self.word(start).ok_or(EINVAL)?.load(Relaxed))?;
+            }
         }
         Ok(length)
+    }
+
+    /// Returns whether the bus master finds its orders in the buffer, so that whoever can write there
+    /// can give it some.
+    pub(crate) fn has_orders(&self) -> bool {
+        self.master().is_ok_and(|master| !master.request().is_empty())
     }
 
     /// Has the bus master read `length` bytes at `source` and write them to `destination`. May sleep.

@@ -123,7 +123,12 @@ impl miscdevice::Instance for SharedBuffer {
     }
 
     fn open(&self) -> Result {
-        self.buffer().map(drop)
+        let has_orders = self.buffer()?.has_orders();
+
+        if has_orders && !memory::may_do_raw_io() {
+            return Err(EPERM);
+        }
+        Ok(())
     }
 
     fn size(&self) -> Result<usize> {

@@ -7,11 +7,12 @@
 //!
 //! There is the buffer's SRCU read side and, inside it, one of two mutexes: the address space's,
 //! which an insertion of entries holds (`AddressSpace::lock_insertion()`), or the bus master's, for
-//! one request, which ends after a second at the latest. A fault takes the first two below the
+//! one request, which takes two or three seconds at the most. A fault takes the first two below the
 //! `mm`'s or the area's lock; every other operation takes the first alone. A message-passing test
-//! has a lock of its own for its outcome, outside of all these. While the read side is held nobody touches user memory (the copies of `read()` and `write()` run with page faults
-//! disabled), so that user space cannot stretch a critical section, and a copy from one mapping
-//! of the buffer to the buffer itself does not recurse.
+//! has a lock of its own for its outcome, outside of all these. While the read side is held nobody
+//! touches user memory (the copies of `read()` and `write()` run with page faults disabled), so that
+//! user space cannot stretch a critical section, and a copy from one mapping of the buffer to the
+//! buffer itself does not recurse.
 //!
 //! # Unbinding
 //!

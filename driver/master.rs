@@ -55,6 +55,16 @@ pub(crate) trait Master: Send + Sync {
         &[]
     }
 
+    /// Judges the first eight bytes of what is at the target after [`fill`](Self::fill), where
+    /// there was a [`request`](Self::request).
+    ///
+    /// # Errors
+    ///
+    /// `EIO`: the device says that it has not done what was asked.
+    fn judge(&self, _answer: u64) -> Result {
+        Ok(())
+    }
+
     /// Has the device write data of its own to all of `target`, from the data's beginning.
     ///
     /// # Errors

@@ -96,10 +96,10 @@ pub const FAULTLINE_IOC_MASTER: u32 = 0x8030_7c83;
 ///   length is not a multiple of [`Master::alignment`].
 /// - `EMSGSIZE`: the length is below [`Master::max_fill`], and the master writes all or nothing
 ///   ([`MASTER_DATA_COMMAND_LINE`]).
-/// - `EPERM`: such a master finds its orders in the buffer, where whoever has it mapped could change
-///   them: the caller needs `CAP_SYS_RAWIO`.
-/// - `ETIMEDOUT`: the master did not answer in time. It may still do what it was asked to, and
-///   until it has, it is not asked anything else: each call gets this answer.
+///   Such a master finds its orders in the buffer, where whoever has it mapped could change them:
+///   to `open()` its device takes `CAP_SYS_RAWIO`, or answers `EPERM`.
+/// - `ETIMEDOUT`: the master did not answer in time. If it cannot be stopped, it may still do what it
+///   was asked to, and until it has, it is not asked anything else: each call gets this answer.
 /// - `EIO`: the master reported an error.
 /// - `ENODEV`: the device was unbound after the file had been opened.
 /// - `EFAULT`: the argument does not point at readable and writable memory.

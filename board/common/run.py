@@ -72,8 +72,9 @@ KERNEL_FAULTS = {
     "DMA API debugging": r"DMA-API: (?!preallocated|debugging|dma_debug|\d|enable|switching)",
 }
 KERNEL_FAULT = re.compile("|".join(f"(?:{pattern})" for pattern in KERNEL_FAULTS.values()))
-# What the kernel says last, before it has the machine switched off. Where that takes a moment, as on
-# a Raspberry Pi, whose watchdog does it, the kernel complains that it goes on living: of nothing.
+# What the kernel says last, before it has the machine switched off. Where that takes a moment
+# (POWER_OFF=late), as on a Raspberry Pi, whose watchdog does it, the kernel then complains that it
+# goes on living.
 POWER_DOWN = re.compile("reboot: Power down")
 KERNEL_PANIC = re.compile(KERNEL_FAULTS["panic"])
 
@@ -117,6 +118,7 @@ class Board:
     dtso: Path | None
     qemu_dtso: Path | None
     append: str
+    power_off_is_late: bool
     layout: str
     root: str
     timeout: int
@@ -144,6 +146,7 @@ class Board:
                 dtso=TOP / env["DTSO"] if env.get("DTSO") else None,
                 qemu_dtso=TOP / env["QEMU_DTSO"] if env.get("QEMU_DTSO") else None,
                 append=env.get("APPEND", ""),
+                power_off_is_late=env.get("POWER_OFF") == "late",
                 layout=env["LAYOUT"],
                 root=env["ROOT"],
                 timeout=positive(env["TIMEOUT"]),
@@ -245,6 +248,7 @@ class Console:
     fault: str | None = None
     panicked: bool = False
     verdict: int | None = None
+    power_off_is_late: bool = False
     powered_down: bool = False
     partial: bytes = field(default=b"", repr=False)
 
@@ -272,7 +276,7 @@ class Console:
         elif not (match := KERNEL_LINE.search(line)) or self.powered_down:
             return
         elif POWER_DOWN.fullmatch(match[1]):
-            self.powered_down = True
+            self.powered_down = self.power_off_is_late
         elif KERNEL_FAULT.match(match[1]):
             self.fault = self.fault or match[1]
             self.panicked = self.panicked or bool(KERNEL_PANIC.match(match[1]))
@@ -673,7 +677,7 @@ def run(guest: Guest, work: Path, log: Path) -> Outcome:
     introduce(guest)
     stdin = None if guest.interactive else subprocess.DEVNULL
     with log.open("wb") as file:
-        console = Console(file)
+        console = Console(file, power_off_is_late=guest.board.power_off_is_late)
         with emulator(starting, stdin) as qemu:
             ended_by = watch(qemu, console, guest.timeout, bool(guest.disk))
             qemu_status = qemu.returncode

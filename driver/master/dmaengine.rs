@@ -74,9 +74,10 @@ pub(crate) fn attach(pdev: &platform::Device<Core<'_>>) -> Result<Arc<dyn Master
             dev,
             "dmas: the engine does not copy from memory to memory\n"
         ),
-        _ => dev_err!(dev, "dmas: no channel for the name memcpy: {error:?}\n"),
+        _ => dev_err!(dev, "dmas: no channel for the name memcpy, or no link to it: {error:?}\n"),
     })?;
-    let memory = Coherent::zeroed_slice(channel.device(), PAGE_SIZE, GFP_KERNEL)?;
+    let memory = Coherent::zeroed_slice(channel.device(), PAGE_SIZE, GFP_KERNEL)
+        .inspect_err(|_| dev_err!(dev, "dmas: no page of DMA memory for copies\n"))?;
 
     Ok(Arc::pin_init(
         pin_init!(DmaEngine {
@@ -117,6 +118,7 @@ impl Master for DmaEngine {
             .and_then(|()| self.channel.copy(destination, between, PATIENCE));
         if outcome == Err(EBUSY) {
             // It may be written to for ever: lost memory is the lesser evil.
+            pr_err!("faultline: a DMA channel cannot be stopped: memory is lost\n");
             core::mem::forget(stopover.memory.take());
             return Err(ETIMEDOUT);
         }

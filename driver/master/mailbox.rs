@@ -11,8 +11,7 @@
 //!
 //! The firmware has no way to know who wrote the message, and some questions are orders. Between the
 //! kernel's writing it and the firmware's reading it, a process that has the buffer mapped could
-//! change it: so who asks needs `CAP_SYS_RAWIO`, and who may open the device must be as trusted as
-//! who may open Raspberry Pi OS's `/dev/vcio`.
+//! change it: so it takes `CAP_SYS_RAWIO` to open the device, whatever the mode of its file is.
 //!
 //! The registers are this driver's alone: the nodes of the mailbox and of the firmware in the tree
 //! have to be disabled, and with them go the clocks, regulators and GPIOs that are the firmware's.
@@ -166,6 +165,16 @@ impl Master for Firmware {
         AsBytes::as_bytes(self.request.as_slice())
     }
 
+    fn judge(&self, answer: u64) -> Result {
+        // CAST: The second of two words.
+        let code = (u64::from_le(answer) >> 32) as u32;
+        if code == SUCCESS {
+            Ok(())
+        } else {
+            Err(EIO)
+        }
+    }
+
     fn fill(&self, target: DmaSpan<'_>) -> Result {
         self.mailbox.lock().post(target.address())
     }
@@ -274,23 +283,22 @@ impl Mailbox {
             return Ok(());
         };
 
-        // Mail that is not ours is from before: nobody waits for it.
-        read_poll_timeout(
-            || {
-                let status = self.read(register::READ_STATUS)?;
-                if status & register::STATUS_EMPTY != 0 {
-                    return Ok(None);
-                }
-                self.read(register::READ).map(Some)
-            },
-            |mail| *mail == Some(posted),
-            INTERVAL,
-            patience,
-        )?;
+        read_poll_timeout(|| self.takes(posted), |is_there| *is_there, INTERVAL, patience)?;
         self.posted = None;
         // Nothing is read from memory, by whomever, before the firmware was seen to be done.
         dma_mb(Read);
         Ok(())
+    }
+
+    /// Takes mail until this one comes, or there is no more. What is not ours is from before: nobody
+    /// waits for it.
+    fn takes(&self, posted: u32) -> Result<bool> {
+        while self.read(register::READ_STATUS)? & register::STATUS_EMPTY == 0 {
+            if self.read(register::READ)? == posted {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn read(&self, register: usize) -> Result<u32> {

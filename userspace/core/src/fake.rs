@@ -209,8 +209,6 @@ pub(crate) enum Lie {
     MasterIsFirmware,
     /// Such an answer has another code.
     FirmwareErrs,
-    /// No lie: it does, for others than the caller.
-    FirmwareIsGuarded,
     /// Asking for it fails.
     MasterFails(Errno),
     /// Its alignment is no power of two.
@@ -369,10 +367,7 @@ impl State {
 
     /// Whether the bus master is the firmware of a Raspberry Pi.
     fn is_firmware(&self) -> bool {
-        matches!(
-            self.lie,
-            Some(Lie::MasterIsFirmware | Lie::FirmwareErrs | Lie::FirmwareIsGuarded)
-        )
+        self.lies(Lie::MasterIsFirmware) || self.lies(Lie::FirmwareErrs)
     }
 
     /// What the bus master writes.
@@ -427,9 +422,6 @@ impl State {
             _ => {}
         }
         self.judge_part(fill.offset, fill.length)?;
-        if self.lies(Lie::FirmwareIsGuarded) {
-            return Err(Errno::PERM);
-        }
         let more = u64::from(self.lies(Lie::FillSaysMore));
         Ok(fill.length.min(self.data().len() as u64) + more)
     }

@@ -519,7 +519,6 @@ fn what_cannot_be_looked_at_is_skipped() {
         (Lie::MasterCannotFill, &["master_fill", "master_polled"]),
         (Lie::MasterCannotCopy, &["master_copy"]),
         (Lie::MasterIsFirmware, &[]),
-        (Lie::FirmwareIsGuarded, &["master_fill", "master_polled"]),
         (Lie::NoNonce, &["master_fill", "master_polled"]),
         (
             Lie::OneCpu,
