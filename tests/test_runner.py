@@ -33,6 +33,16 @@ def scan(runner: ModuleType, text: str):
     return console
 
 
+def test_what_counts_after_power_off(runner: ModuleType) -> None:
+    """Where the power goes at once there is nothing after it that could be said for nothing."""
+    text = "[    9.000000] reboot: Power down\n[    9.100000] WARNING: kernel/exit.c:912 at do_exit"
+    assert scan(runner, text).fault
+    late = runner.Console(io.BytesIO(), power_off_is_late=True)
+    for line in text.encode().split(b"\n"):
+        late.read(line)
+    assert late.fault is None
+
+
 # As kernels print them; the numbers and names are made up.
 FAULTS = [
     "[    0.750000] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000300",
