@@ -120,6 +120,8 @@ PROGRAM := $(COMMON)/faultline-verify
 INIT := $(COMMON)/faultline-init
 BENCH := $(COMMON)/faultline-bench
 RELEASE := $(COMMON)/userspace/$(call board,RUST_TARGET)/release
+IS_VIRT := $(filter virt,$(call board,MACHINE))
+STRESS_DTSO := $(if $(IS_VIRT),dts/qemu-virt-stress.dtso,$(call board,DTSO))
 # In an overlay of the guest's root.
 STRESS := $(COMMON)/stress/bin/faultline-stress
 EAGER := $(OUT)/driver-eager/faultline.ko
@@ -167,10 +169,11 @@ debug: $(MODULE) $(PROGRAM) $(INIT) ## Start QEMU stopped, for gdb; says how to 
 	@$(WITH_QEMU); exec $(BOOT) --gdb
 
 bench: $(MODULE) $(EAGER) $(PROGRAM) $(INIT) $(BENCH) ## Measure the driver's modes, and a peer: a table, build/BOARD/bench/
+	$(if $(IS_VIRT),,@echo "faultline: error: make bench counts instructions on one CPU: no model of $(BOARD) has one" >&2; exit 1)
 	@$(MEASURE)
 
 stress: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Ill-treat the driver: hostile cases, then random operations
-	@$(WITH_QEMU); APPEND="loglevel=5 $$APPEND"; exec $(BOOT) --smp $${SMP:-4} --dtso $${DTS:-dts/qemu-virt-stress.dtso} \
+	@$(WITH_QEMU); APPEND="loglevel=5 $$APPEND"; exec $(BOOT) --smp $${SMP:-4} --dtso $${DTS:-$(STRESS_DTSO)} \
 		--timeout $${TIMEOUT:-$(STRESS_TIMEOUT)} --overlay $(dir $(STRESS))/.. \
 		--run "/bin/faultline-stress $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
 

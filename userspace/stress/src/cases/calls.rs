@@ -12,7 +12,7 @@ use faultline_sys::task::{fork, ioctl_beside, map_again_and_again, Child, Ending
 use faultline_uapi::{
     Copy, Fill, Frame, Info, Litmus, Master, Translation, FAULTLINE_IOC_COPY, FAULTLINE_IOC_FILL,
     FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO, FAULTLINE_IOC_LITMUS, FAULTLINE_IOC_MASTER,
-    FAULTLINE_IOC_TRANSLATE, FLAG_COHERENT, LITMUS_PATIENCE_MS, MASTER_DATA_COMMAND_LINE,
+    FAULTLINE_IOC_TRANSLATE, FLAG_COHERENT, LITMUS_PATIENCE_MS, MASTER_COPY, MASTER_FILL,
     TRANSLATED, TRANSLATE_KERNEL, TRANSLATE_WRITE,
 };
 use rustix::process::{kill_process, Pid, Signal, Uid};
@@ -89,6 +89,17 @@ pub(super) fn each(file: &mut File) -> [Result<(), Errno>; 7] {
     ]
 }
 
+/// The cases ask a bus master for bytes at any offset, from and to anywhere. That is fw_cfg; others can
+/// do less.
+fn takes_any_bytes(master: Result<Master, Errno>) -> Result<(), Stop> {
+    match master {
+        Ok(master) if master.alignment > 1 || master.abilities != MASTER_FILL | MASTER_COPY => {
+            Err(Stop::Skip("a bus master that cannot do all"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn fill_of(offset: u64, length: u64) -> Fill {
     Fill {
         offset,
@@ -117,6 +128,7 @@ fn translate(file: &mut File, address: u64, request: u32) -> Result<Translation,
 
 /// Arguments that are not, or not all, the caller's memory, or not his to write.
 pub(super) fn arguments(c: &mut Context<'_>) -> Result<(), Stop> {
+    takes_any_bytes(c.target.master)?;
     let mut file = c.open()?;
     let (page, master) = (c.page(), c.target.master);
     let laid = round::lay(&mut file, &round::at(PLAYED, 0));
@@ -162,6 +174,7 @@ pub(super) fn arguments(c: &mut Context<'_>) -> Result<(), Stop> {
 
 /// The argument lies in the buffer itself, in a page that has to be brought in for it.
 pub(super) fn argument_in_the_buffer(c: &mut Context<'_>) -> Result<(), Stop> {
+    takes_any_bytes(c.target.master)?;
     let mut file = c.open()?;
     let (size, master) = (c.size(), c.target.master);
     let laid = round::lay(&mut file, &round::at(PLAYED, 0));
@@ -189,6 +202,7 @@ fn put(c: &mut Context<'_>, at: u64, kind: &Kind) -> Result<(), Stop> {
 
 /// Who may only read has nobody write for him; and who has no capability gets what is documented.
 pub(super) fn rights(c: &mut Context<'_>) -> Result<(), Stop> {
+    takes_any_bytes(c.target.master)?;
     let mut file = c.open()?;
     let laid = round::lay(&mut file, &round::at(PLAYED, 0));
     c.same("a round", laid, ())?;
@@ -239,11 +253,8 @@ pub(super) fn rights(c: &mut Context<'_>) -> Result<(), Stop> {
             0 => Ok(()),
             number => Err(Errno::new(number)),
         };
-        let obeys = |master: Master| master.data == MASTER_DATA_COMMAND_LINE;
         let want = match kind.command {
             FAULTLINE_IOC_FRAME => Errno::PERM.into(),
-            // Too little for a message, which is said before who may ask for one.
-            FAULTLINE_IOC_FILL if master.is_ok_and(obeys) => Errno::INVAL.into(),
             _ => kind.want(master, true, true),
         };
         c.same("a call of nobody's", answer, want)?;
@@ -434,6 +445,7 @@ pub(super) fn translate_against_munmap(c: &mut Context<'_>) -> Result<(), Stop> 
 
 /// Places and lengths that a bus master must not be told of. Without one there is nobody to tell.
 pub(super) fn masters(c: &mut Context<'_>) -> Result<(), Stop> {
+    takes_any_bytes(c.target.master)?;
     let mut file = c.open()?;
     let (size, master) = (c.target.size, c.target.master);
     let limits = master.unwrap_or_default();
@@ -516,6 +528,7 @@ pub(super) fn masters(c: &mut Context<'_>) -> Result<(), Stop> {
 pub(super) fn unbind_against_masters(c: &mut Context<'_>) -> Result<(), Stop> {
     const PROCESSES: usize = 4;
 
+    takes_any_bytes(c.target.master)?;
     if c.target.master.is_err() {
         return Err(Stop::Skip("it takes a bus master"));
     }
