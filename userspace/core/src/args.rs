@@ -148,7 +148,7 @@ pub fn parse<'a>(
                 if option == 0 {
                     options.size = number(bytes) & page.wrapping_neg();
                     if options.size == 0 || options.size != number(bytes) {
-                        return Err(("not a number of bytes in whole pages:", value));
+                        return Err(("not bytes in whole pages:", value));
                     }
                 } else {
                     let known = find(TYPES, value).ok_or(("no such memory type:", value))?;
@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         let unknown = "unknown option";
-        let bytes = "not a number of bytes in whole pages:";
+        let bytes = "not bytes in whole pages:";
         let both = "each takes the other: --foreign,";
         let missing = "a value is missing after";
         for (args, what, which) in [

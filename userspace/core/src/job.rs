@@ -166,9 +166,18 @@ impl Job {
             match look {
                 Look::Done(tally) => return tally,
                 Look::Moved => since = now,
-                Look::Still if now - since > PATIENCE => return self.give_up(mapping),
+                Look::Still if now - since > self.patience() => return self.give_up(mapping),
                 Look::Still => {}
             }
+        }
+    }
+
+    /// An unbinding waits for whoever is using the device, on a machine that may have little time
+    /// for either.
+    fn patience(&self) -> u64 {
+        match self {
+            Self::Hold { .. } => 5 * PATIENCE,
+            _ => PATIENCE,
         }
     }
 

@@ -78,7 +78,7 @@ fn first_process(console: &mut Console) -> i32 {
     let status = verify(&mut machine, console, options, Args::default());
     if status == Outcome::Skip.status() {
         console.out().text(
-            "faultline: no node is compatible with \"faultline,coherent-buffer\", or see above\n",
+            "faultline: no node \"faultline,coherent-buffer\", or see above\n",
         );
     }
     status

@@ -80,7 +80,7 @@ impl<S: System> Context<'_, S> {
             let seen = self.mapping(Way::First).load_acquire(at);
             let seen = seen.map_err(|fault| self.faulted(Way::First, fault))?;
             if seen == READY || self.system.milliseconds() - since > PATIENCE {
-                let what = "another task's word that it is ready";
+                let what = "another task's readiness";
                 return self.finding.word(what, at, seen, READY);
             }
         }
@@ -142,7 +142,7 @@ impl<S: System> Context<'_, S> {
     /// made, and no open file; the new buffer has nothing of the old one.
     pub(super) fn revoked(&mut self) -> Result<(), Stop> {
         if !self.options.may_unbind {
-            let what = "leave to unbind (has only an init)";
+            let what = "leave to unbind (an init's)";
             let _ = self.finding.equal(what, NOWHERE, 0_u64, 1_u64);
             return Err(Stop::Skip);
         }
