@@ -77,9 +77,9 @@ fn first_process(console: &mut Console) -> i32 {
     };
     let status = verify(&mut machine, console, options, Args::default());
     if status == Outcome::Skip.status() {
-        console.out().text(
-            "faultline: no node \"faultline,coherent-buffer\", or see above\n",
-        );
+        console
+            .out()
+            .text("faultline: no node \"faultline,coherent-buffer\", or see above\n");
     }
     status
 }
