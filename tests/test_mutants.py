@@ -12,7 +12,7 @@ import pytest
 
 import ktap
 from conftest import Make, MutantTable
-from guests import Boot, Run
+from guests import PATIENCE, Boot, Run
 from places import DRIVER, TOP, Places
 
 pytestmark = pytest.mark.boot
@@ -77,9 +77,11 @@ def test_every_mutant_is_here() -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutant_is_caught(
-    boot: Boot, places: Places, make: Make, mutant_table: MutantTable, name: str
+    places: Places, make: Make, mutant_table: MutantTable, name: str, tmp_path: Path
 ) -> None:
     mutant = MUTANTS[name]
+    # What an unbinding has left is given a quarter of a minute to go, for each device.
+    boot = Boot(places, tmp_path, 3 * PATIENCE)
     built = make("-s", "module", f"MUTANT={name}")
     assert built.returncode == 0, built.stdout
     run = boot(f"--dtso={TOP / 'dts' / mutant.dtso}.dtso",
