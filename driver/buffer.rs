@@ -312,7 +312,8 @@ impl Buffer {
     /// Returns whether the bus master finds its orders in the buffer, so that whoever can write there
     /// can give it some.
     pub(crate) fn has_orders(&self) -> bool {
-        self.master().is_ok_and(|master| !master.request().is_empty())
+        self.master()
+            .is_ok_and(|master| !master.request().is_empty())
     }
 
     /// Has the bus master read `length` bytes at `source` and write them to `destination`. May sleep.

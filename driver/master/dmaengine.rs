@@ -74,7 +74,10 @@ pub(crate) fn attach(pdev: &platform::Device<Core<'_>>) -> Result<Arc<dyn Master
             dev,
             "dmas: the engine does not copy from memory to memory\n"
         ),
-        _ => dev_err!(dev, "dmas: no channel for the name memcpy, or no link to it: {error:?}\n"),
+        _ => dev_err!(
+            dev,
+            "dmas: no channel for the name memcpy, or no link to it: {error:?}\n"
+        ),
     })?;
     let memory = Coherent::zeroed_slice(channel.device(), PAGE_SIZE, GFP_KERNEL)
         .inspect_err(|_| dev_err!(dev, "dmas: no page of DMA memory for copies\n"))?;

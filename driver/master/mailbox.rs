@@ -283,7 +283,12 @@ impl Mailbox {
             return Ok(());
         };
 
-        read_poll_timeout(|| self.takes(posted), |is_there| *is_there, INTERVAL, patience)?;
+        read_poll_timeout(
+            || self.takes(posted),
+            |is_there| *is_there,
+            INTERVAL,
+            patience,
+        )?;
         self.posted = None;
         // Nothing is read from memory, by whomever, before the firmware was seen to be done.
         dma_mb(Read);
