@@ -208,7 +208,7 @@ unit: $(TOOLS) ## Run the host unit tests of userspace/
 
 module: $(MODULE) ## Build the driver: build/BOARD/driver/faultline.ko
 
-verify: $(PROGRAM) ## Build the guest's program: build/BOARD/faultline-verify
+verify: $(PROGRAM) $(INIT) ## Build the guest's programs: build/BOARD/faultline-verify, faultline-init
 
 image: $(TOOLS) ## Build an image with Buildroot: build/BOARD/image/
 	@$(SETUP) image
