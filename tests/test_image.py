@@ -16,16 +16,15 @@ import pytest
 
 from conftest import Make
 from guests import PATIENCE
-from places import RUNNER, SETUP, TOP, Places, environment, program
+from places import RUNNER, SETUP, TOP, USERSPACE, Places, environment, program
 
 pytestmark = pytest.mark.image
 
 TREE = TOP / "buildroot"
 FRAGMENTS = TREE / "configs/fragments"
 CHECK_CONFIG = TOP / "board/common/check-config"
-INIT_SCRIPT = TREE / "package/faultline-verify/S90faultline-verify"
-
-
+VERIFY = TREE / "package/faultline-verify/faultline-verify.mk"
+INIT_SCRIPT = VERIFY.with_name("S90faultline-verify")
 
 VERSIONS = environment(TOP / "board/common/versions.env")
 BOARDS = {path.parent.name: environment(path) for path in TOP.glob("board/*/board.env")}
@@ -90,6 +89,20 @@ def test_downloads_have_hashes() -> None:
         lines = [line for line in hashes if not line.startswith("#")]
         assert all(re.fullmatch(r"sha256  [0-9a-f]{64}  \S+", line) for line in lines), recipe
         assert any(f"  {recipe.stem}-" in line for line in lines), f"{recipe}: none of its source"
+
+
+def test_licences_of_the_crates(places: Places) -> None:
+    """The program has them in it: the package has to say so, and under which licence."""
+    assert "_LICENSE = GPL-2.0, MIT (crates and core)\n" in VERIFY.read_text()
+    done = subprocess.run(
+        [places.rust_bin / "cargo", "metadata", "--locked", "--offline", "--format-version=1",
+         f"--filter-platform={places.target}", f"--manifest-path={USERSPACE}/Cargo.toml"],
+        check=True, capture_output=True, text=True,
+    )
+    crates = {crate["name"]: crate["license"] for crate in json.loads(done.stdout)["packages"]
+              if crate["source"]}
+    assert "rustix" in crates
+    assert {name: said for name, said in crates.items() if not re.search(r"\bMIT\b", said)} == {}
 
 
 @pytest.mark.parametrize(("fragment", "config", "dropped"), [
