@@ -22,7 +22,8 @@
 use super::{
     Data,
     Description,
-    Master, //
+    Master,
+    Target, //
 };
 use crate::ext::coherent::DmaSpan;
 use kernel::{
@@ -150,33 +151,39 @@ fn question(length: usize) -> Result<KVec<u32>> {
     Ok(message)
 }
 
+impl Firmware {
+    /// Returns the request as bytes.
+    fn orders(&self) -> &[u8] {
+        AsBytes::as_bytes(self.request.as_slice())
+    }
+}
+
 impl Master for Firmware {
     fn describe(&self) -> Description {
         Description {
             name: "mailbox",
             data: Data::CommandLine,
             alignment: ALIGNMENT,
-            max_fill: self.request().len(),
+            max_fill: self.orders().len(),
+            orders: self.orders().len(),
             max_copy: 0,
         }
     }
 
-    fn request(&self) -> &[u8] {
-        AsBytes::as_bytes(self.request.as_slice())
-    }
+    fn fill(&self, target: &Target<'_>) -> Result {
+        // From the request to the answer, or another's request could come in between.
+        let mut mailbox = self.mailbox.lock();
 
-    fn judge(&self, answer: u64) -> Result {
+        target.order(self.orders());
+        mailbox.post(target.span().address())?;
+
         // CAST: The second of two words.
-        let code = (u64::from_le(answer) >> 32) as u32;
+        let code = (u64::from_le(target.answer().ok_or(EINVAL)?) >> 32) as u32;
         if code == SUCCESS {
             Ok(())
         } else {
             Err(EIO)
         }
-    }
-
-    fn fill(&self, target: DmaSpan<'_>) -> Result {
-        self.mailbox.lock().post(target.address())
     }
 
     fn copy(&self, _source: DmaSpan<'_>, _destination: DmaSpan<'_>) -> Result {
