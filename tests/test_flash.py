@@ -201,7 +201,11 @@ OTHERS: dict[str, tuple[str, Callable[[Machine], object], str]] = {
     "disk on SATA": (
         "/dev/sdc",
         lambda m: m.disk("sdc", "8:32", SATA.replace("ata1", "ata2"), device__model="X"),
-        "/dev/sdc (X) is not removable, and neither an SD card nor on USB"),
+        "/dev/sdc (X) is not removable, and no SD card in a slot"),
+    "disk on USB": (
+        "/dev/sdc",
+        lambda m: m.disk("sdc", "8:32", USB.replace("usb1", "usb2"), device__model="X"),
+        "/dev/sdc (X) is not removable"),
     "eMMC": (
         "/dev/mmcblk1",
         lambda m: m.disk("mmcblk1", "179:8", SLOT.replace("mmc0", "mmc1"), device__type="MMC"),

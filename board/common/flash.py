@@ -197,10 +197,6 @@ class Disk:
         """In a slot. A soldered chip (eMMC) speaks the same language, and is somebody's disk."""
         return "/mmc_host/" in str(self.folder) and self.read("device/type") == "SD"
 
-    @property
-    def is_usb(self) -> bool:
-        return re.search(r"/usb\d+/", str(self.folder)) is not None
-
 
 # ---------------------------------------------------------------------------------- refusals
 
@@ -235,8 +231,8 @@ def objection(disk: Disk, force_loop: bool) -> str | None:
     if disk.is_loop:
         if not force_loop:
             return f"{disk.node} is a loop device, not a card: FORCE_LOOP=1 if that is meant"
-    elif not (disk.is_card or disk.is_usb or disk.read("removable") == "1"):
-        return f"{disk.node} ({disk.title}) is not removable, and neither an SD card nor on USB"
+    elif not (disk.is_card or disk.read("removable") == "1"):
+        return f"{disk.node} ({disk.title}) is not removable, and no SD card in a slot"
     if disk.size == 0:
         return f"{disk.node} ({disk.title}) is empty: there is no card in it"
     if disk.read("ro") == "1":
