@@ -6,9 +6,11 @@ from __future__ import annotations
 import fcntl
 import io
 import os
+import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -355,3 +357,47 @@ def test_machine_of_the_tree_is_the_machine_that_boots(boot: Boot, tmp_path: Pat
     assert "CPU: All CPU(s) started at EL2" in run.console
     assert b"smc\0" in (tmp_path / "guest.dtb").read_bytes()
     assert "SMP: Total of 3 processors activated" in run.console
+
+
+GDB = ("localhost", 1234)
+
+
+def packet(body: bytes) -> bytes:
+    """As gdb's remote protocol has it."""
+    return b"$%s#%02x" % (body, sum(body) % 256)
+
+
+def debugger(process: subprocess.Popen[bytes]) -> socket.socket:
+    """The connection to a QEMU that is about to listen."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return socket.create_connection(GDB, timeout=10)
+        except ConnectionRefusedError:
+            assert process.poll() is None and time.monotonic() < deadline, "nobody listens"
+            time.sleep(0.05)
+
+
+@pytest.mark.boot
+def test_guest_waits_for_a_debugger(boot: Boot) -> None:
+    """What `make debug` starts: it says how to attach, and nothing runs before the debugger has it."""
+    with socket.socket() as probe:
+        if probe.connect_ex(GDB) == 0:
+            pytest.skip("somebody else's debugger listens at port 1234")
+    with boot.start("--gdb", "--timeout=60", stdout=subprocess.PIPE) as process:
+        try:
+            with debugger(process) as gdb:
+                gdb.sendall(packet(b"?"))
+                answer = b""
+                while not re.search(rb"\$T05.*#..", answer):
+                    answer += gdb.recv(4096)
+                assert not select.select([process.stdout], [], [], 0.5)[0], "it did not wait"
+                gdb.sendall(b"+" + packet(b"c"))
+                console, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 0, said
+    assert b"faultline: exit status 0" in console
+    vmlinux = re.search(r"^  gdb-multiarch (\S+) -ex 'target remote localhost:1234'",
+                        said.decode(), re.MULTILINE)
+    assert vmlinux and Path(vmlinux[1]).is_file(), said
