@@ -414,6 +414,16 @@ def test_card_with_large_blocks(loop: Callable[..., Loop]) -> None:
     assert set(content[len(IMAGE) + 4096 - 512 :]) == {0xA5}
 
 
+def test_who_may_write_need_not_be_root(loop: Callable[..., Loop]) -> None:
+    """The file's mode is enough, as for a group of the device's."""
+    card = loop()
+    command = ["setpriv", "--bounding-set=-sys_admin", *card.command("--force-loop", "--yes")]
+    done = subprocess.run(command, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+    assert card.content().startswith(IMAGE)
+
+
 def test_loop_device_by_mistake(loop: Callable[..., Loop], make: Make) -> None:
     card = loop()
     done = make("flash", f"DEV={card.node}", f"IMAGE_FILE={card.image}", "YES=1")
