@@ -562,3 +562,10 @@ def test_interrupted(loop: Callable[..., Loop]) -> None:
     assert done.returncode == 130, done.stdout
     assert "SIGINT" in done.stdout and "not to be used" in done.stdout
     assert card.content().startswith(bytes(4 * MIB) + IMAGE[4 * MIB : 8 * MIB])
+
+
+def test_card_that_is_pulled_out(loop: Callable[..., Loop]) -> None:
+    done = with_put(loop(), "len(calls) == 2 and os.pwrite(-1, b'', 0)")
+    assert done.returncode == 1, done.stdout
+    assert "error: device: Bad file descriptor" in done.stdout
+    assert "not to be used" in done.stdout

@@ -462,8 +462,9 @@ def work(args: argparse.Namespace, host: Host = Host()) -> None:
         with_sudo(disk, sequence, image, ["--force-loop"] if args.force_loop else [])
     try:
         flash(disk, sequence, image)
-    except Signalled:
-        say(f"{disk.node} was not all written and read back, and is not to be used")
+    except (Signalled, OSError) as ended:
+        if getattr(ended, "filename", None) is None:  # it is the image that cannot be opened
+            say(f"{disk.node} was not all written and read back, and is not to be used")
         raise
     say(f"{disk.node} holds {image}, as reading it back has shown")
 
