@@ -210,6 +210,14 @@ OTHERS: dict[str, tuple[str, Callable[[Machine], object], str]] = {
         "/dev/mmcblk1",
         lambda m: m.disk("mmcblk1", "179:8", SLOT.replace("mmc0", "mmc1"), device__type="MMC"),
         "/dev/mmcblk1 (no model known) is not removable"),
+    # Without a disc it has a size all the same.
+    "optical drive": (
+        "/dev/sr0", lambda m: m.disk("sr0", "11:0", SATA, GIB, removable="1", device__model="DVD"),
+        "/dev/sr0 (DVD) is an optical drive, not a card"),
+    "no card but an optical drive": (
+        "", lambda m: (m.disk("sr0", "11:0", SATA, GIB, removable="1"),
+                       (folder(m, "sdb") / "size").write_text("0\n")),
+        "there is no card in this computer"),
     "device mapper": (
         "/dev/dm-0", lambda m: m.disk("dm-0", "253:0", VIRTUAL, dm__name="vg-root"),
         "/dev/dm-0 (device mapper: vg-root) is not removable"),

@@ -45,6 +45,9 @@ BLKRRPART = 0x125F
 # Where a system is mounted that would not survive.
 SYSTEM = ("/", "/usr", "/var", "/home", "/boot", "/boot/efi", "/boot/firmware")
 
+# Drives that say they are removable and hold no card, by the major number (linux/major.h).
+NO_READERS = {"2": "a floppy drive", "11": "an optical drive"}
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -227,6 +230,8 @@ def objection(disk: Disk, force_loop: bool) -> str | None:
                 f"the whole disk is {parent.node}")
     if reason := in_use(disk):
         return reason
+    if drive := NO_READERS.get(disk.read("dev").partition(":")[0]):
+        return f"{disk.node} ({disk.title}) is {drive}, not a card"
     if disk.is_loop:
         if not force_loop:
             return f"{disk.node} is a loop device, not a card: FORCE_LOOP=1 if that is meant"
