@@ -100,3 +100,13 @@ def test_engine_that_goes_first(board: Places, guest_test: str, tmp_path: Path) 
     command = f"/bin/faultline-guest-test engine {ENGINES[board.board]}"
     run = Boot(board, tmp_path)(guest_test, "--append=fw_devlink=off", f"--run={command}")
     assert (run.status, run.message) == (0, ""), run
+
+
+@pi
+def test_mailbox_that_is_not_there(board: Places, tmp_path: Path) -> None:
+    """Registers that always are zero have mail without end."""
+    overlay = tmp_path / "elsewhere.dtso"
+    overlay.write_text((TOP / "dts/raspberrypi.dtso").read_text().replace("7e00b880", "7e203000"))
+    run = Boot(board, tmp_path)(f"--dtso={overlay}")
+    assert "mailbox: the firmware does not tell the command line: Error(110)" in run.console, run
+    assert run.status == 1 and "/dev/faultline0: kernel_log" in run.console, run

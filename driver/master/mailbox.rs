@@ -80,6 +80,9 @@ mod register {
 /// The mailbox's channel for messages of this kind, in the lowest bits of an address.
 const CHANNEL: u32 = 8;
 
+/// How many messages a mailbox holds.
+const DEPTH: usize = 8;
+
 /// What addresses of messages are multiples of: the channel has the bits below.
 const ALIGNMENT: usize = 16;
 
@@ -302,10 +305,14 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Takes mail until this one comes, or there is no more. What is not ours is from before: nobody
+    /// Takes mail until this one comes, or there is no more, as far as a mailbox can have any: one
+    /// that is not there may never say that it is empty. What is not ours is from before: nobody
     /// waits for it.
     fn takes(&self, posted: u32) -> Result<bool> {
-        while self.read(register::READ_STATUS)? & register::STATUS_EMPTY == 0 {
+        for _ in 0..DEPTH {
+            if self.read(register::READ_STATUS)? & register::STATUS_EMPTY != 0 {
+                break;
+            }
             if self.read(register::READ)? == posted {
                 return Ok(true);
             }
