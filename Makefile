@@ -197,7 +197,7 @@ flash: ## Write the board's SD card: checks that DEV is one, shows it, asks, rea
 
 farm: $(MODULE) $(PROGRAM) $(INIT) ## Start a board farm of QEMU on this machine, until Ctrl-C
 	@$(SETUP) tests
-	@exec $(IN_TESTS) labgrid/farm.py
+	@$(WITH_QEMU); exec $(IN_TESTS) labgrid/farm.py
 
 lint: $(KERNEL) ## Check format, clippy on both sides, where unsafe may be, shell scripts
 	$(if $(IS_WHOLE),@for board in $(BOARDS); do $(MAKE) build/$$board/tools.env BOARD=$$board; done)

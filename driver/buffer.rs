@@ -24,7 +24,8 @@ use crate::{
     master::{
         Attach,
         Description,
-        Master, //
+        Master,
+        Target, //
     },
     mutant, //
 };
@@ -287,24 +288,17 @@ impl Buffer {
     pub(crate) fn fill(&self, offset: u64, length: u64) -> Result<usize> {
         let master = self.master()?;
         let description = master.describe();
-        let request = master.request();
 
         let range = self.accessible(description, description.max_fill, offset, length)?;
         let length = range.len().min(description.max_fill);
-        if length < request.len() {
+        if length < description.orders {
             return Err(EMSGSIZE);
         }
-        let target = range.start..range.start + length;
 
         self.mark_used();
         if !mutant::MASTER_SILENT {
-            self.memory.write(target.start, request);
-            let start = target.start;
-            let target = mutant::target(target, self.length);
-            master.fill(self.memory.span(target).ok_or(EINVAL)?)?;
-            if !request.is_empty() {
-                master.judge(self.word(start).ok_or(EINVAL)?.load(Relaxed))?;
-            }
+            let target = mutant::target(range.start..range.start + length, self.length);
+            master.fill(&Target::new(&self.memory, target).ok_or(EINVAL)?)?;
         }
         Ok(length)
     }
@@ -312,8 +306,7 @@ impl Buffer {
     /// Returns whether the bus master finds its orders in the buffer, so that whoever can write there
     /// can give it some.
     pub(crate) fn has_orders(&self) -> bool {
-        self.master()
-            .is_ok_and(|master| !master.request().is_empty())
+        self.describe_master().is_ok_and(|master| master.orders > 0)
     }
 
     /// Has the bus master read `length` bytes at `source` and write them to `destination`. May sleep.

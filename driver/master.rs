@@ -23,7 +23,11 @@ pub(crate) mod dmaengine;
 pub(crate) mod fw_cfg;
 pub(crate) mod mailbox;
 
-use crate::ext::coherent::DmaSpan;
+use crate::ext::coherent::{
+    DmaSpan,
+    MappableCoherent, //
+};
+use core::ops::Range;
 use kernel::{
     device::{
         Bound,
@@ -32,7 +36,10 @@ use kernel::{
     },
     platform,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    }, //
 };
 
 /// A device that accesses memory by itself.
@@ -49,29 +56,13 @@ pub(crate) trait Master: Send + Sync {
         None
     }
 
-    /// Returns what the CPU has to write to the target before [`fill`](Self::fill): the request of a
-    /// device that answers in its place.
-    fn request(&self) -> &[u8] {
-        &[]
-    }
-
-    /// Judges the first eight bytes of what is at the target after [`fill`](Self::fill), where
-    /// there was a [`request`](Self::request).
-    ///
-    /// # Errors
-    ///
-    /// `EIO`: the device says that it has not done what was asked.
-    fn judge(&self, _answer: u64) -> Result {
-        Ok(())
-    }
-
     /// Has the device write data of its own to all of `target`, from the data's beginning.
     ///
     /// # Errors
     ///
     /// - `ETIMEDOUT`: it has not answered in time, and may still write.
     /// - `EIO`: it reported an error.
-    fn fill(&self, target: DmaSpan<'_>) -> Result;
+    fn fill(&self, target: &Target<'_>) -> Result;
 
     /// Has the device read all of `source`, and then write that to `destination`.
     ///
@@ -86,6 +77,41 @@ pub(crate) trait Master: Send + Sync {
     ///
     /// `ETIMEDOUT`: it still has not. Memory that it was told of must never be used again.
     fn settle(&self) -> Result;
+}
+
+/// A part of the buffer that a bus master is to fill, and the CPU's way there: some masters find
+/// their orders in it.
+pub(crate) struct Target<'memory> {
+    memory: &'memory MappableCoherent,
+    start: usize,
+    span: DmaSpan<'memory>,
+}
+
+impl<'memory> Target<'memory> {
+    /// Returns the bytes of `range`, or `None` if there are none or they reach past the end.
+    pub(crate) fn new(memory: &'memory MappableCoherent, range: Range<usize>) -> Option<Self> {
+        Some(Self {
+            memory,
+            start: range.start,
+            span: memory.span(range)?,
+        })
+    }
+
+    /// Returns what the device is to write to.
+    pub(crate) fn span(&self) -> DmaSpan<'memory> {
+        self.span
+    }
+
+    /// Has the CPU write orders to the beginning.
+    pub(crate) fn order(&self, orders: &[u8]) {
+        self.memory.write(self.start, orders);
+    }
+
+    /// Returns the first eight bytes as the CPU finds them, or `None` if the target does not begin at
+    /// a multiple of as many.
+    pub(crate) fn answer(&self) -> Option<u64> {
+        Some(self.memory.word(self.start)?.load(Relaxed))
+    }
 }
 
 /// Where what a bus master fills with is from.
@@ -108,6 +134,9 @@ pub(crate) struct Description {
     pub(crate) alignment: usize,
     /// How much it has to fill with, in bytes: a multiple of the alignment; zero if it cannot.
     pub(crate) max_fill: usize,
+    /// How long the orders are that it finds in what it fills, in bytes: it fills no less. Zero if it
+    /// has them from elsewhere.
+    pub(crate) orders: usize,
     /// How much it copies at once, in bytes; zero if it cannot.
     pub(crate) max_copy: usize,
 }

@@ -70,3 +70,43 @@ def test_verdict(board: Places, tmp_path: Path) -> None:
         assert skipped == buffer.skipped, f"{device}\n{run}"
         row = re.search(rf"^# {device} \|.*$", run.console, re.MULTILINE)
         assert row and f"| {buffer.master} |" in row[0], run
+
+
+# The Pis, and their DMA engines.
+ENGINES = {
+    "raspberrypi3-64": "3f007000.dma-controller",
+    "raspberrypi4-64": "fe007000.dma-controller",
+}
+pi = pytest.mark.parametrize("board", ENGINES, indirect=True)
+
+
+@pi
+@pytest.mark.parametrize(
+    ("device", "status", "said"),
+    [("faultline0", 1, "unexpected: open(): EPERM"), ("faultline1", 0, "")],
+    ids=["mailbox", "dmaengine"],
+)
+def test_firmware_takes_no_orders_from_everybody(
+    board: Places, guest_test: str, tmp_path: Path, device: str, status: int, said: str
+) -> None:
+    """Whoever can write to a buffer of the mailbox's can give the firmware orders."""
+    run = Boot(board, tmp_path)(guest_test, f"--run=/bin/faultline-guest-test nobody /dev/{device}")
+    assert (run.status, said in run.console) == (status, True), run
+
+
+@pi
+def test_engine_that_goes_first(board: Places, guest_test: str, tmp_path: Path) -> None:
+    """It takes the device with it, though no link is made from the device tree."""
+    command = f"/bin/faultline-guest-test engine {ENGINES[board.board]}"
+    run = Boot(board, tmp_path)(guest_test, "--append=fw_devlink=off", f"--run={command}")
+    assert (run.status, run.message) == (0, ""), run
+
+
+@pi
+def test_mailbox_that_is_not_there(board: Places, tmp_path: Path) -> None:
+    """Registers that always are zero have mail without end."""
+    overlay = tmp_path / "elsewhere.dtso"
+    overlay.write_text((TOP / "dts/raspberrypi.dtso").read_text().replace("7e00b880", "7e203000"))
+    run = Boot(board, tmp_path)(f"--dtso={overlay}")
+    assert "mailbox: the firmware does not tell the command line: Error(110)" in run.console, run
+    assert run.status == 1 and "/dev/faultline0: kernel_log" in run.console, run

@@ -201,11 +201,23 @@ OTHERS: dict[str, tuple[str, Callable[[Machine], object], str]] = {
     "disk on SATA": (
         "/dev/sdc",
         lambda m: m.disk("sdc", "8:32", SATA.replace("ata1", "ata2"), device__model="X"),
-        "/dev/sdc (X) is not removable, and neither an SD card nor on USB"),
+        "/dev/sdc (X) is not removable, and no SD card in a slot"),
+    "disk on USB": (
+        "/dev/sdc",
+        lambda m: m.disk("sdc", "8:32", USB.replace("usb1", "usb2"), device__model="X"),
+        "/dev/sdc (X) is not removable"),
     "eMMC": (
         "/dev/mmcblk1",
         lambda m: m.disk("mmcblk1", "179:8", SLOT.replace("mmc0", "mmc1"), device__type="MMC"),
         "/dev/mmcblk1 (no model known) is not removable"),
+    # Without a disc it has a size all the same.
+    "optical drive": (
+        "/dev/sr0", lambda m: m.disk("sr0", "11:0", SATA, GIB, removable="1", device__model="DVD"),
+        "/dev/sr0 (DVD) is an optical drive, not a card"),
+    "no card but an optical drive": (
+        "", lambda m: (m.disk("sr0", "11:0", SATA, GIB, removable="1"),
+                       (folder(m, "sdb") / "size").write_text("0\n")),
+        "there is no card in this computer"),
     "device mapper": (
         "/dev/dm-0", lambda m: m.disk("dm-0", "253:0", VIRTUAL, dm__name="vg-root"),
         "/dev/dm-0 (device mapper: vg-root) is not removable"),
@@ -410,6 +422,16 @@ def test_card_with_large_blocks(loop: Callable[..., Loop]) -> None:
     assert set(content[len(IMAGE) + 4096 - 512 :]) == {0xA5}
 
 
+def test_who_may_write_need_not_be_root(loop: Callable[..., Loop]) -> None:
+    """The file's mode is enough, as for a group of the device's."""
+    card = loop()
+    command = ["setpriv", "--bounding-set=-sys_admin", *card.command("--force-loop", "--yes")]
+    done = subprocess.run(command, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+    assert card.content().startswith(IMAGE)
+
+
 def test_loop_device_by_mistake(loop: Callable[..., Loop], make: Make) -> None:
     card = loop()
     done = make("flash", f"DEV={card.node}", f"IMAGE_FILE={card.image}", "YES=1")
@@ -548,3 +570,10 @@ def test_interrupted(loop: Callable[..., Loop]) -> None:
     assert done.returncode == 130, done.stdout
     assert "SIGINT" in done.stdout and "not to be used" in done.stdout
     assert card.content().startswith(bytes(4 * MIB) + IMAGE[4 * MIB : 8 * MIB])
+
+
+def test_card_that_is_pulled_out(loop: Callable[..., Loop]) -> None:
+    done = with_put(loop(), "len(calls) == 2 and os.pwrite(-1, b'', 0)")
+    assert done.returncode == 1, done.stdout
+    assert "error: device: Bad file descriptor" in done.stdout
+    assert "not to be used" in done.stdout

@@ -175,6 +175,46 @@ def test_card_has_no_supply_that_waits(name: str, places: Places, tmp_path: Path
     assert nodes and waiting == []
 
 
+# make_image with a Buildroot that says what it is asked for, and may fail at that.
+MAKE_IMAGE = """
+set -euo pipefail
+. board/common/image.sh
+say() { :; }
+setup_buildroot() { BR_VERSION=none; }
+setup_kernel_source() { KERNEL_VERSION=7.3 KERNEL_DIR=$KERNEL_SRC; }
+image_defconfig() { :; }
+run_logged() {
+    echo "$1"
+    [[ $1 != "$FAILS" ]] || exit 1
+    [[ $1 != image-config ]] || touch "$output/.config"
+}
+cd "$WORK"
+TOP=$WORK BUILD=. BOARD=none CACHE=none QEMU_WHY_NOT=none
+make_image
+"""
+
+
+def test_image_is_made_anew_with_what_it_is_made_of(tmp_path: Path) -> None:
+    """Another configuration, other sources of the kernel; and a step that failed is made again."""
+    def steps(kernel: str = "", fails: str = "") -> list[str]:
+        done = subprocess.run(
+            ["bash", "-c", MAKE_IMAGE], cwd=TOP, text=True, stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={**os.environ, "WORK": str(tmp_path), "KERNEL_SRC": kernel, "FAILS": fails,
+                 "FAULTLINE_HOST_RUST": "", "BUILDROOT_CONFIG": ""},
+        )
+        assert (done.returncode != 0) == bool(fails), done.stderr
+        return done.stdout.split()
+
+    anew = ["image-clean", "image-config", "image"]
+    assert steps() == ["image-config", "image"]
+    assert steps() == ["image"]
+    assert steps(kernel="/other") == anew
+    assert steps(kernel="/other") == ["image"]
+    assert steps(fails="image-config") == ["image-clean", "image-config"]
+    assert steps() == anew
+
+
 # ------------------------------------------------------------------------ an image, as it is booted
 
 

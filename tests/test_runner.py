@@ -6,9 +6,11 @@ from __future__ import annotations
 import fcntl
 import io
 import os
+import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -41,6 +43,38 @@ def test_what_counts_after_power_off(runner: ModuleType) -> None:
     for line in text.encode().split(b"\n"):
         late.read(line)
     assert late.fault is None
+
+
+# A guest that stays: what it says, how long we wait for more and for the verdict, what comes of it.
+# What is to happen in time has a minute, which no machine takes.
+STAYING = {
+    "verdict": ("echo 'faultline: exit status 0'; exec sleep 60", 0.5, 60, (0, None)),
+    "fault after it": (
+        "echo 'faultline: exit status 0'; sleep 0.2; echo '[    9.000000] kernel BUG at mm/x.c:1!'",
+        60, 60, (1, "the kernel reported: kernel BUG at mm/x.c:1!")),
+    "none": ("exec sleep 60", 60, 1, (124, "the time limit of 1 s ended the guest")),
+}
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("said", "grace", "limit", "outcome"), STAYING.values(), ids=STAYING.keys())
+def test_guest_that_stays(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, said: str, grace: float, limit: int,
+    outcome: tuple,
+) -> None:
+    monkeypatch.setattr(runner, "STAY_GRACE", grace)
+    before = signal.signal(signal.SIGALRM, runner.on_signal)
+    console = runner.Console(io.BytesIO())
+    guest = subprocess.Popen(["sh", "-c", said], stdout=subprocess.PIPE)
+    try:
+        ended_by = runner.watch(guest, console, timeout=limit, stays=True)
+    finally:
+        guest.kill()
+        guest.communicate()
+        signal.signal(signal.SIGALRM, before)
+    ended = runner.judge_console(console, ended_by, limit)
+    assert (ended.status, ended.message) == outcome
 
 
 # As kernels print them; the numbers and names are made up.
@@ -326,3 +360,51 @@ def test_machine_of_the_tree_is_the_machine_that_boots(boot: Boot, tmp_path: Pat
     assert "CPU: All CPU(s) started at EL2" in run.console
     assert b"smc\0" in (tmp_path / "guest.dtb").read_bytes()
     assert "SMP: Total of 3 processors activated" in run.console
+
+
+GDB = ("localhost", 1234)
+# Of arm64, as QEMU numbers registers; and where it begins: at the start of the memory of virt.
+PC = 32
+FIRST_INSTRUCTION = 0x4000_0000
+
+
+def packet(body: bytes) -> bytes:
+    """As gdb's remote protocol has it."""
+    return b"$%s#%02x" % (body, sum(body) % 256)
+
+
+def debugger(process: subprocess.Popen[bytes]) -> socket.socket:
+    """The connection to a QEMU that is about to listen."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return socket.create_connection(GDB, timeout=10)
+        except ConnectionRefusedError:
+            assert process.poll() is None and time.monotonic() < deadline, "nobody listens"
+            time.sleep(0.05)
+
+
+@pytest.mark.boot
+def test_guest_waits_for_a_debugger(boot: Boot) -> None:
+    """What `make debug` starts: it says how to attach, and nothing runs before the debugger has it."""
+    with socket.socket() as probe:
+        if probe.connect_ex(GDB) == 0:
+            pytest.skip("somebody else's debugger listens at port 1234")
+    with boot.start("--gdb", "--timeout=60", stdout=subprocess.PIPE) as process:
+        try:
+            with debugger(process) as gdb:
+                gdb.sendall(packet(b"g"))
+                answer = b""
+                while not (registers := re.search(rb"\$([0-9a-f]+)#..", answer)):
+                    answer += gdb.recv(4096)
+                counter = bytes.fromhex(registers[1].decode())[8 * PC:][:8]
+                assert int.from_bytes(counter, "little") == FIRST_INSTRUCTION, "it did not wait"
+                gdb.sendall(b"+" + packet(b"c"))
+                console, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 0, said
+    assert b"faultline: exit status 0" in console
+    vmlinux = re.search(r"^  gdb-multiarch (\S+) -ex 'target remote localhost:1234'",
+                        said.decode(), re.MULTILINE)
+    assert vmlinux and Path(vmlinux[1]).is_file(), said

@@ -40,11 +40,13 @@ SECTOR = 512
 
 # linux/fs.h
 BLKSSZGET = 0x1268
-BLKFLSBUF = 0x1261
 BLKRRPART = 0x125F
 
 # Where a system is mounted that would not survive.
 SYSTEM = ("/", "/usr", "/var", "/home", "/boot", "/boot/efi", "/boot/firmware")
+
+# Drives that say they are removable and hold no card, by the major number (linux/major.h).
+NO_READERS = {"2": "a floppy drive", "11": "an optical drive"}
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -197,10 +199,6 @@ class Disk:
         """In a slot. A soldered chip (eMMC) speaks the same language, and is somebody's disk."""
         return "/mmc_host/" in str(self.folder) and self.read("device/type") == "SD"
 
-    @property
-    def is_usb(self) -> bool:
-        return re.search(r"/usb\d+/", str(self.folder)) is not None
-
 
 # ---------------------------------------------------------------------------------- refusals
 
@@ -232,11 +230,13 @@ def objection(disk: Disk, force_loop: bool) -> str | None:
                 f"the whole disk is {parent.node}")
     if reason := in_use(disk):
         return reason
+    if drive := NO_READERS.get(disk.read("dev").partition(":")[0]):
+        return f"{disk.node} ({disk.title}) is {drive}, not a card"
     if disk.is_loop:
         if not force_loop:
             return f"{disk.node} is a loop device, not a card: FORCE_LOOP=1 if that is meant"
-    elif not (disk.is_card or disk.is_usb or disk.read("removable") == "1"):
-        return f"{disk.node} ({disk.title}) is not removable, and neither an SD card nor on USB"
+    elif not (disk.is_card or disk.read("removable") == "1"):
+        return f"{disk.node} ({disk.title}) is not removable, and no SD card in a slot"
     if disk.size == 0:
         return f"{disk.node} ({disk.title}) is empty: there is no card in it"
     if disk.read("ro") == "1":
@@ -400,7 +400,8 @@ def flash(disk: Disk, sequence: str, image: Path) -> None:
             progress.at(offset or length)
         os.fsync(target)
 
-        fcntl.ioctl(target, BLKFLSBUF)  # what is read now comes from the card
+        # What is read now comes from the card. (BLKFLSBUF would do the same, for root alone.)
+        os.posix_fadvise(target, 0, 0, os.POSIX_FADV_DONTNEED)
         progress = Progress("reading back", length)
         for offset in offsets:
             count = load(offset)
@@ -466,8 +467,9 @@ def work(args: argparse.Namespace, host: Host = Host()) -> None:
         with_sudo(disk, sequence, image, ["--force-loop"] if args.force_loop else [])
     try:
         flash(disk, sequence, image)
-    except Signalled:
-        say(f"{disk.node} was not all written and read back, and is not to be used")
+    except (Signalled, OSError) as ended:
+        if getattr(ended, "filename", None) is None:  # it is the image that cannot be opened
+            say(f"{disk.node} was not all written and read back, and is not to be used")
         raise
     say(f"{disk.node} holds {image}, as reading it back has shown")
 

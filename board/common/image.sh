@@ -90,6 +90,8 @@ make_image() {
 	if ! cmp --silent "$output/defconfig.new" "$output/defconfig" || [[ ! -e $output/.config ]]; then
 		# What Buildroot has built does not follow a changed toolchain or kernel; begin anew.
 		[[ ! -e $output/defconfig ]] || run_logged image-clean buildroot clean
+		# Or the old one would pass for this one's, should the next step not come to its end.
+		rm -f "$output/.config"
 		mv "$output/defconfig.new" "$output/defconfig"
 		run_logged image-config buildroot BR2_DEFCONFIG="$output/defconfig" defconfig
 	fi
@@ -121,9 +123,11 @@ image_in_qemu() {
 		--work qemu "$@"
 }
 
-# image_local_config: what is not the board's: where downloads are kept, the machine's own tools if
-# they are asked for, and the user's BUILDROOT_CONFIG=, which has the last word.
+# image_local_config: what is not the board's: the user's KERNEL_SRC=, of which Buildroot itself takes
+# no note; where downloads are kept; the machine's own tools if they are asked for; and the user's
+# BUILDROOT_CONFIG=, which has the last word.
 image_local_config() {
+	[[ -z ${KERNEL_SRC:-} ]] || echo "# Linux $KERNEL_VERSION of $KERNEL_DIR"
 	echo "BR2_DL_DIR=\"$CACHE/buildroot-dl\""
 	if [[ ${FAULTLINE_HOST_RUST:-} ]]; then
 		cat <<-END

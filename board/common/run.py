@@ -44,6 +44,8 @@ STATUS_SETUP = 125
 
 # After a panic: time for the rest of the report to arrive, should the guest not reset by itself.
 PANIC_GRACE = 2.0
+# After the verdict of a guest that stays: time for a fault that follows on it.
+STAY_GRACE = 3.0
 # After SIGTERM: time for QEMU to leave by itself. A hung one ignores the signal.
 TERM_GRACE = 2.0
 
@@ -576,8 +578,8 @@ def terminal_restored() -> Iterator[None]:
 def watch(
     qemu: subprocess.Popen[bytes], console: Console, timeout: int | None, stays: bool
 ) -> int | None:
-    """Follow the console until QEMU ends, or a guest that stays has said its verdict, or a signal
-    ends the wait; return that signal.
+    """Follow the console until QEMU ends, or a guest that stays has said its verdict and nothing
+    more for a while, or a signal ends the wait; return that signal.
 
     The time limit is a signal, too, so that it also holds while the reader of our own output
     makes us wait.
@@ -585,17 +587,20 @@ def watch(
     assert qemu.stdout is not None
     if timeout:
         signal.setitimer(signal.ITIMER_REAL, timeout)
-    grace_given = False
+    panicked = over = False
     try:
         while data := os.read(qemu.stdout.fileno(), 65536):
             console.feed(data)
-            if stays and console.verdict is not None:
-                return None
-            if console.panicked and not grace_given:
-                grace_given = True
+            if console.panicked and not panicked:
+                panicked = True
                 signal.setitimer(signal.ITIMER_REAL, PANIC_GRACE)
+            elif stays and console.verdict is not None and not over:
+                over = True
+                signal.setitimer(signal.ITIMER_REAL, STAY_GRACE)
         qemu.wait()
     except Signalled as signalled:
+        if signalled.number == signal.SIGALRM and over:
+            return None
         return signalled.number
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -11,7 +11,8 @@
 use super::{
     Data,
     Description,
-    Master, //
+    Master,
+    Target, //
 };
 use crate::ext::{
     coherent::DmaSpan,
@@ -98,6 +99,7 @@ impl Master for DmaEngine {
             data: Data::Nonce,
             alignment: self.channel.alignment().max(WORD),
             max_fill: 0,
+            orders: 0,
             max_copy: PAGE_SIZE,
         }
     }
@@ -106,7 +108,7 @@ impl Master for DmaEngine {
         Some(self.channel.device())
     }
 
-    fn fill(&self, _target: DmaSpan<'_>) -> Result {
+    fn fill(&self, _target: &Target<'_>) -> Result {
         Err(EOPNOTSUPP)
     }
 

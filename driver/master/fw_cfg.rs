@@ -17,7 +17,8 @@
 use super::{
     Data,
     Description,
-    Master, //
+    Master,
+    Target, //
 };
 use crate::ext::coherent::DmaSpan;
 use kernel::{
@@ -157,14 +158,15 @@ impl Master for FwCfg {
             data: Data::Nonce,
             alignment: 1,
             max_fill: size(self.nonce),
+            orders: 0,
             max_copy: size(self.note),
         }
     }
 
-    fn fill(&self, target: DmaSpan<'_>) -> Result {
+    fn fill(&self, target: &Target<'_>) -> Result {
         let nonce = self.nonce.ok_or(EOPNOTSUPP)?;
 
-        self.engine.lock().read(Some(nonce.key), target)
+        self.engine.lock().read(Some(nonce.key), target.span())
     }
 
     fn copy(&self, source: DmaSpan<'_>, destination: DmaSpan<'_>) -> Result {

@@ -22,7 +22,8 @@
 use super::{
     Data,
     Description,
-    Master, //
+    Master,
+    Target, //
 };
 use crate::ext::coherent::DmaSpan;
 use kernel::{
@@ -78,6 +79,9 @@ mod register {
 
 /// The mailbox's channel for messages of this kind, in the lowest bits of an address.
 const CHANNEL: u32 = 8;
+
+/// How many messages a mailbox holds.
+const DEPTH: usize = 8;
 
 /// What addresses of messages are multiples of: the channel has the bits below.
 const ALIGNMENT: usize = 16;
@@ -150,33 +154,39 @@ fn question(length: usize) -> Result<KVec<u32>> {
     Ok(message)
 }
 
+impl Firmware {
+    /// Returns the request as bytes.
+    fn orders(&self) -> &[u8] {
+        AsBytes::as_bytes(self.request.as_slice())
+    }
+}
+
 impl Master for Firmware {
     fn describe(&self) -> Description {
         Description {
             name: "mailbox",
             data: Data::CommandLine,
             alignment: ALIGNMENT,
-            max_fill: self.request().len(),
+            max_fill: self.orders().len(),
+            orders: self.orders().len(),
             max_copy: 0,
         }
     }
 
-    fn request(&self) -> &[u8] {
-        AsBytes::as_bytes(self.request.as_slice())
-    }
+    fn fill(&self, target: &Target<'_>) -> Result {
+        // From the request to the answer, or another's request could come in between.
+        let mut mailbox = self.mailbox.lock();
 
-    fn judge(&self, answer: u64) -> Result {
+        target.order(self.orders());
+        mailbox.post(target.span().address())?;
+
         // CAST: The second of two words.
-        let code = (u64::from_le(answer) >> 32) as u32;
+        let code = (u64::from_le(target.answer().ok_or(EINVAL)?) >> 32) as u32;
         if code == SUCCESS {
             Ok(())
         } else {
             Err(EIO)
         }
-    }
-
-    fn fill(&self, target: DmaSpan<'_>) -> Result {
-        self.mailbox.lock().post(target.address())
     }
 
     fn copy(&self, _source: DmaSpan<'_>, _destination: DmaSpan<'_>) -> Result {
@@ -295,10 +305,14 @@ impl Mailbox {
         Ok(())
     }
 
-    /// Takes mail until this one comes, or there is no more. What is not ours is from before: nobody
+    /// Takes mail until this one comes, or there is no more, as far as a mailbox can have any: one
+    /// that is not there may never say that it is empty. What is not ours is from before: nobody
     /// waits for it.
     fn takes(&self, posted: u32) -> Result<bool> {
-        while self.read(register::READ_STATUS)? & register::STATUS_EMPTY == 0 {
+        for _ in 0..DEPTH {
+            if self.read(register::READ_STATUS)? & register::STATUS_EMPTY != 0 {
+                break;
+            }
             if self.read(register::READ)? == posted {
                 return Ok(true);
             }

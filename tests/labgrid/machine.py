@@ -44,17 +44,23 @@ class Machine:
 
     @contextlib.contextmanager
     def plugged_in(self) -> Iterator[Machine]:
-        for loop in (self.accept, self.switch.serve_forever):
-            threading.Thread(target=loop, daemon=True).start()
+        threads = [threading.Thread(target=each, daemon=True) for each in (self.accept, self.serve)]
+        for thread in threads:
+            thread.start()
         try:
             yield self
         finally:
             self.switch.shutdown()  # and with it whoever could switch the board on again
+            threads[-1].join()
             self.switch.server_close()
-            self.off()
             self.serial.close()
 
     # ------------------------------------------------------------------------------------- power
+
+    def serve(self) -> None:
+        """The switch, and in the end its last turn: what it has started does not outlive it."""
+        self.switch.serve_forever()
+        self.off()
 
     def is_on(self) -> bool:
         return self.process is not None and self.process.poll() is None
@@ -62,8 +68,8 @@ class Machine:
     def on(self) -> None:
         if self.is_on():
             return
-        # If we end in whatever way, run.py does, and QEMU with it. The kernel goes by the thread
-        # that has started it: the switch's, which lives as long as we do.
+        # If we are killed, run.py is, and QEMU with it. The kernel goes by the thread that has
+        # started it: the switch's, which lives until all is off.
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig=KILL", *self.command, "--interactive"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,

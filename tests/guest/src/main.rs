@@ -7,6 +7,8 @@
 //! - `say TEXT`, `log TEXT`: puts a line on the console, or into the kernel's log.
 //! - `unbind`, `unload`: takes the device or the driver away while they are in use. The first
 //!   thing that is not as it should be is said, and gives the exit status 1.
+//! - `nobody DEVICE`: opens it as a user who may by its mode, and has no capability.
+//! - `engine NODE`: takes the DMA engine away, with which the device has to go that has its channel.
 
 #![no_std]
 #![no_main]
@@ -22,7 +24,9 @@ use faultline_sys::process::Args;
 use faultline_sys::{fault, init, program};
 use faultline_uapi::FLAG_PRISTINE;
 use rustix::fs::{Mode, OFlags};
+use rustix::process::Uid;
 use rustix::system::delete_module;
+use rustix::thread::set_thread_uid;
 
 program!(main);
 
@@ -47,6 +51,8 @@ fn main(mut args: Args) -> i32 {
         b"log" => write_file(c"/dev/kmsg", argument.to_bytes()),
         b"unbind" => unbind(),
         b"unload" => unload(),
+        b"nobody" => nobody(argument),
+        b"engine" => engine(argument.to_bytes()),
         _ => return 2,
     };
     match outcome {
@@ -138,6 +144,29 @@ fn unload() -> Result<(), Unexpected> {
     open(&mut machine).map(drop)
 }
 
+/// Opens a device whose mode lets everybody, as one who has nothing but that.
+fn nobody(path: &CStr) -> Result<(), Unexpected> {
+    let nobody = Uid::from_raw(65534);
+
+    rustix::fs::chmod(path, Mode::from_raw_mode(0o666))
+        .map_err(|error| failed("chmod()", error))?;
+    set_thread_uid(nobody).map_err(|error| failed("setuid()", error))?;
+    let opened = Machine::new().open(path).map(drop);
+    opened.map_err(|errno| note("open()", errno))
+}
+
+/// Unbinds the engine of the second device's channel, while that device is open.
+fn engine(node: &[u8]) -> Result<(), Unexpected> {
+    const DEVICE: &CStr = c"/dev/faultline1";
+
+    let mut machine = Machine::new();
+    let file = machine.open(DEVICE);
+    let mut file = file.map_err(|errno| note("open()", errno))?;
+    write_file(c"/sys/bus/platform/drivers/bcm2835-dma/unbind", node)?;
+    expect("INFO", file.info(), Errno::NODEV)?;
+    expect("open() after", machine.open(DEVICE), Errno::NOENT)
+}
+
 fn open(machine: &mut Machine) -> Result<File, Unexpected> {
     machine.open(DEVICE).map_err(|errno| note("open()", errno))
 }
@@ -156,12 +185,11 @@ fn write_file(path: &'static CStr, bytes: &[u8]) -> Result<(), Unexpected> {
     rustix::fs::open(path, OFlags::WRONLY, Mode::empty())
         .and_then(|file| rustix::io::write(file, bytes))
         .map(drop)
-        .map_err(|error| {
-            note(
-                path.to_str().unwrap_or("?"),
-                Errno::new(error.raw_os_error() as u64),
-            )
-        })
+        .map_err(|error| failed(path.to_str().unwrap_or("?"), error))
+}
+
+fn failed(what: &'static str, error: rustix::io::Errno) -> Unexpected {
+    note(what, Errno::new(error.raw_os_error() as u64))
 }
 
 fn expect_sigbus(mapping: &impl Mapping, offset: u64) -> Result<(), Unexpected> {

@@ -829,8 +829,8 @@ impl<'s, S: System> Context<'s, S> {
             }
             let (seen, want) = (&seen[..inside as usize], &want[..inside as usize]);
             let words = seen.chunks(WORD).zip(want.chunks(WORD));
-            for ((seen, want), at) in words.zip((at..).step_by(WORD)) {
-                differences.see(at, word(seen), word(want));
+            for ((seen, want), index) in words.zip(0..) {
+                differences.see(at + index * WORD as u64, word(seen), word(want));
             }
         }
         if put || matches!(place, PastEnd) {
@@ -893,7 +893,8 @@ impl<'s, S: System> Context<'s, S> {
 
     fn frames(&mut self, account: Account, other: Account) -> Result<(), Stop> {
         let mut differences = self.differences();
-        for at in (0..self.info.size).step_by(self.page as usize) {
+        for page in 0..self.info.size / self.page {
+            let at = page * self.page;
             let seen = self.physical_address(account, at)?;
             let want = self.physical_address(other, at)?;
             differences.see(at, seen, want);

@@ -209,6 +209,8 @@ pub(crate) enum Lie {
     MasterIsFirmware,
     /// Such an answer has another code.
     FirmwareErrs,
+    /// No lie either: the firmware wrote a command line that has grown since.
+    FirmwareHasOtherLine,
     /// Asking for it fails.
     MasterFails(Errno),
     /// Its alignment is no power of two.
@@ -367,7 +369,10 @@ impl State {
 
     /// Whether the bus master is the firmware of a Raspberry Pi.
     fn is_firmware(&self) -> bool {
-        self.lies(Lie::MasterIsFirmware) || self.lies(Lie::FirmwareErrs)
+        matches!(
+            self.lie,
+            Some(Lie::MasterIsFirmware | Lie::FirmwareErrs | Lie::FirmwareHasOtherLine)
+        )
     }
 
     /// What the bus master writes.
@@ -375,10 +380,13 @@ impl State {
         if !self.is_firmware() {
             return NONCE.to_vec();
         }
-        let (line, code) = match self.lie {
-            Some(Lie::FirmwareErrs) => (self.command_line(), 1 << 31 | 1),
-            _ => (self.command_line(), 1 << 31),
-        };
+        let mut line = self.command_line();
+        let mut code = 1 << 31;
+        match self.lie {
+            Some(Lie::FirmwareErrs) => code |= 1,
+            Some(Lie::FirmwareHasOtherLine) => line.truncate(5),
+            _ => {}
+        }
         let room = line.len().next_multiple_of(4);
         let whole = (24 + room).next_multiple_of(16);
         let words = [whole, code, 0x5_0001, room, 1 << 31 | line.len()];

@@ -52,7 +52,8 @@ impl Range {
     /// If they are not all in the range.
     fn at(&self, offset: u64, size: usize) -> *mut u8 {
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        assert!(start <= self.length && size <= self.length - start);
+        // Without a text here and below: it would be in the program, and nobody would see it.
+        assert!(start <= self.length && size <= self.length - start, "");
         self.start.wrapping_add(start)
     }
 
@@ -142,7 +143,7 @@ impl Area {
     /// If it is not aligned, or not in the range.
     fn word(&self, offset: u64) -> *mut u64 {
         let word = self.area.at(offset, WORD).cast::<u64>();
-        assert!(word.is_aligned());
+        assert!(word.is_aligned(), "");
         word
     }
 

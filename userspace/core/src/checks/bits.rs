@@ -58,8 +58,9 @@ impl<S: System> Context<'_, S> {
             size if self.options.long => size,
             size => size.min(MOST),
         };
-        for at in (0..size).step_by(WORD) {
-            let at = if down { size - WORD as u64 - at } else { at };
+        let words = size / WORD as u64;
+        for index in 0..words {
+            let at = WORD as u64 * if down { words - 1 - index } else { index };
             let other = !pattern.word(at);
             let want = if inverted { other } else { !other };
             let mut seen = [0; WORD];

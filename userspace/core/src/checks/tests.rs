@@ -519,6 +519,7 @@ fn what_cannot_be_looked_at_is_skipped() {
         (Lie::MasterCannotFill, &["master_fill", "master_polled"]),
         (Lie::MasterCannotCopy, &["master_copy"]),
         (Lie::MasterIsFirmware, &[]),
+        (Lie::FirmwareHasOtherLine, &["master_fill", "master_polled"]),
         (Lie::NoNonce, &["master_fill", "master_polled"]),
         (
             Lie::OneCpu,

@@ -528,10 +528,14 @@ pub(super) fn masters(c: &mut Context<'_>) -> Result<(), Stop> {
 pub(super) fn unbind_against_masters(c: &mut Context<'_>) -> Result<(), Stop> {
     const PROCESSES: usize = 4;
 
-    takes_any_bytes(c.target.master)?;
-    if c.target.master.is_err() {
+    let Ok(master) = c.target.master else {
         return Err(Stop::Skip("it takes a bus master"));
-    }
+    };
+    let (fills, copies) = (
+        master.abilities & MASTER_FILL != 0,
+        master.abilities & MASTER_COPY != 0,
+    );
+    let unit = u64::from(master.alignment);
     let shared = numbers(c, 2)?;
     let [over, worked] = shared else {
         unreachable!("as many as were asked for");
@@ -546,10 +550,14 @@ pub(super) fn unbind_against_masters(c: &mut Context<'_>) -> Result<(), Stop> {
                     continue;
                 };
                 loop {
-                    let mut copy = copy_of(64 * number, 512 + 64 * number, 16);
-                    let worker = match worked.fetch_add(1, SeqCst) % 2 {
-                        0 => file.call(Call::Fill(&mut fill_of(64 * number, 32))),
-                        _ => file.call(Call::Copy(&mut copy)),
+                    let turn = worked.fetch_add(1, SeqCst);
+                    // All of them to the same place; and each from its own.
+                    let worker = if fills && (turn % 2 == 0 || !copies) {
+                        file.call(Call::Fill(&mut fill_of(0, master.max_fill)))
+                    } else {
+                        let place = 64 * number * unit;
+                        let mut copy = copy_of(place, 512 * unit + place, 16 * unit);
+                        file.call(Call::Copy(&mut copy))
                     };
                     match worker {
                         Ok(()) if over.load(SeqCst) == 0 => {}
