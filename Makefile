@@ -200,6 +200,7 @@ farm: $(MODULE) $(PROGRAM) $(INIT) ## Start a board farm of QEMU on this machine
 	@$(WITH_QEMU); exec $(IN_TESTS) labgrid/farm.py
 
 lint: $(KERNEL) ## Check format, clippy on both sides, where unsafe may be, shell scripts
+	$(if $(IS_WHOLE),@for board in $(BOARDS); do $(MAKE) build/$$board/tools.env BOARD=$$board; done)
 	@$(SETUP) tests
 	@exec $(PYTEST) -m lint
 

@@ -11,20 +11,20 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
+import libfdt
 import pytest
 
 from conftest import Make
 from guests import PATIENCE
-from places import RUNNER, SETUP, TOP, Places, environment, program
+from places import RUNNER, SETUP, TOP, USERSPACE, Places, environment, program
 
 pytestmark = pytest.mark.image
 
 TREE = TOP / "buildroot"
 FRAGMENTS = TREE / "configs/fragments"
 CHECK_CONFIG = TOP / "board/common/check-config"
-INIT_SCRIPT = TREE / "package/faultline-verify/S90faultline-verify"
-
-
+VERIFY = TREE / "package/faultline-verify/faultline-verify.mk"
+INIT_SCRIPT = VERIFY.with_name("S90faultline-verify")
 
 VERSIONS = environment(TOP / "board/common/versions.env")
 BOARDS = {path.parent.name: environment(path) for path in TOP.glob("board/*/board.env")}
@@ -91,6 +91,20 @@ def test_downloads_have_hashes() -> None:
         assert any(f"  {recipe.stem}-" in line for line in lines), f"{recipe}: none of its source"
 
 
+def test_licences_of_the_crates(places: Places) -> None:
+    """The program has them in it: the package has to say so, and under which licence."""
+    assert "_LICENSE = GPL-2.0, MIT (crates and core)\n" in VERIFY.read_text()
+    done = subprocess.run(
+        [places.rust_bin / "cargo", "metadata", "--locked", "--offline", "--format-version=1",
+         f"--filter-platform={places.target}", f"--manifest-path={USERSPACE}/Cargo.toml"],
+        check=True, capture_output=True, text=True,
+    )
+    crates = {crate["name"]: crate["license"] for crate in json.loads(done.stdout)["packages"]
+              if crate["source"]}
+    assert "rustix" in crates
+    assert {name: said for name, said in crates.items() if not re.search(r"\bMIT\b", said)} == {}
+
+
 @pytest.mark.parametrize(("fragment", "config", "dropped"), [
     ("CONFIG_RUST=y", "CONFIG_RUST=y", None),
     ("CONFIG_RUST=y", "# CONFIG_RUST is not set", "CONFIG_RUST=y"),
@@ -122,6 +136,43 @@ def test_init_script_ends_with_the_verdict(tmp_path: Path, status: int) -> None:
     done = subprocess.run(["sh", "-s", "start"], input=text, capture_output=True, text=True)
     assert done.stdout.splitlines() == ["TAP", "trouble", f"faultline: exit status {status}"]
     assert log.read_text() == done.stdout
+
+
+@pytest.mark.parametrize("name", [board for board in BOARDS if "CARD_CONSOLE" in BOARDS[board]])
+def test_card_has_no_supply_that_waits(name: str, places: Places, tmp_path: Path) -> None:
+    """The card's kernel has a driver for supplies. If the line of one is at a device that is
+    switched off, it waits for that; and of those that wait the kernel warns, ten seconds after a
+    module is loaded, when the verification may look."""
+    if name not in (*places.boards, places.board):
+        pytest.skip(f"{name} is not among the BOARDS of this run")
+    env, tool = BOARDS[name], program(RUNNER).tool
+    base = places.of_board(name).kernel.parent / "dts" / env["DTB"]
+    blobs = []
+    for source in filter(None, (env["DTSO"], env.get("CARD_DTSO"))):
+        blobs.append(tmp_path / Path(source).with_suffix(".dtbo").name)
+        tool("dtc", "-@", "-O", "dtb", "-o", str(blobs[-1]), str(TOP / source))
+    tool("fdtoverlay", "-i", str(base), "-o", str(tmp_path / "card.dtb"), *map(str, blobs))
+    tree = libfdt.FdtRo((tmp_path / "card.dtb").read_bytes())
+
+    def value(node: int, *names: str) -> bytes:
+        found = (tree.getprop(node, key, libfdt.QUIET_NOTFOUND) for key in names)
+        return next((bytes(data) for data in found if not isinstance(data, int)), b"")
+
+    def is_off(node: int) -> bool:
+        above = tree.parent_offset(node, libfdt.QUIET_NOTFOUND)
+        return value(node, "status") == b"disabled\0" or above >= 0 and is_off(above)
+
+    nodes, node = [], tree.first_subnode(0, libfdt.QUIET_NOTFOUND)
+    while node >= 0:
+        nodes.append(node)
+        node = tree.next_subnode(node, libfdt.QUIET_NOTFOUND)
+    waiting = [
+        tree.get_name(node) for node in nodes
+        if value(node, "compatible").startswith(b"regulator-") and not is_off(node)
+        and (line := value(node, "gpio", "gpios"))
+        and is_off(tree.node_offset_by_phandle(int.from_bytes(line[:4], "big")))
+    ]
+    assert nodes and waiting == []
 
 
 # make_image with a Buildroot that says what it is asked for, and may fail at that.

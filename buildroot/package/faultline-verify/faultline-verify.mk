@@ -12,7 +12,7 @@ FAULTLINE_VERIFY_SITE_METHOD = local
 FAULTLINE_VERIFY_OVERRIDE_SRCDIR_RSYNC_EXCLUSIONS = \
 	--include=/userspace/*** --include=/driver --include=/driver/uapi.rs \
 	--include=/LICENSES/*** --exclude=*
-FAULTLINE_VERIFY_LICENSE = GPL-2.0
+FAULTLINE_VERIFY_LICENSE = GPL-2.0, MIT (crates and core)
 FAULTLINE_VERIFY_LICENSE_FILES = LICENSES/GPL-2.0-only.txt
 FAULTLINE_VERIFY_DEPENDENCIES = $(FAULTLINE_RUST_DEPENDENCIES)
 
@@ -68,6 +68,15 @@ define FAULTLINE_VERIFY_INSTALL_INIT_SYSV
 	$(INSTALL) -D -m 0755 $(FAULTLINE_VERIFY_PKGDIR)/S90faultline-verify \
 		$(TARGET_DIR)/etc/init.d/S90faultline-verify
 endef
+
+# The program has its crates in it, so that their sources, and the notices in these, go with its own.
+define FAULTLINE_VERIFY_LEGAL_INFO_CRATES
+	$(FAULTLINE_VERIFY_FETCH)
+	$(FAULTLINE_VERIFY_ENV) cargo vendor --quiet --offline --locked --versioned-dirs \
+		--manifest-path $(FAULTLINE_TOP)/userspace/Cargo.toml \
+		$(FAULTLINE_VERIFY_REDIST_SOURCES_DIR)/crates >/dev/null
+endef
+FAULTLINE_VERIFY_POST_LEGAL_INFO_HOOKS += FAULTLINE_VERIFY_LEGAL_INFO_CRATES
 
 $(eval $(generic-package))
 
