@@ -275,6 +275,12 @@ def test_card_is_written_before_the_first_boot(
     assert done == [("off",), ("mux", "host"), ("write", str(image)), ("mux", "dut"), ("on",),
                     ("off",), ("on",)]
 
+    done.clear()
+    monkeypatch.setattr(desk_strategy, "card", None)
+    monkeypatch.setattr(desk_strategy, "provided", False)
+    desk_strategy.transition("started")
+    assert done == [("off",), ("mux", "dut"), ("on",)], "a card that is there is the board's"
+
 
 def test_exporter_of_a_row_of_boards() -> None:
     """exporter.yaml: as the exporter reads it, of resources that labgrid knows."""

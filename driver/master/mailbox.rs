@@ -177,6 +177,8 @@ impl Master for Firmware {
         // From the request to the answer, or another's request could come in between.
         let mut mailbox = self.mailbox.lock();
 
+        // Not over an answer that is on its way.
+        mailbox.settle(Delta::ZERO)?;
         target.order(self.orders());
         mailbox.post(target.span().address())?;
 
@@ -258,16 +260,13 @@ impl Mailbox {
         Ok(length)
     }
 
-    /// Hands a message to the firmware and waits until it is handed back.
+    /// Hands a message to the firmware, which has none of ours, and waits until it is handed back.
     ///
     /// # Errors
     ///
-    /// - `ETIMEDOUT`: it is not, or an earlier one is not. The firmware may access its memory yet.
+    /// - `ETIMEDOUT`: it is not. The firmware may access its memory yet.
     /// - `EINVAL`: the firmware cannot reach the address.
     fn post(&mut self, address: DmaAddress) -> Result {
-        // Not to be asked twice to wait for the same thing.
-        self.settle(Delta::ZERO)?;
-
         let mail = u32::try_from(address)? | CHANNEL;
         let is_free = |status: &u32| status & register::STATUS_FULL == 0;
         read_poll_timeout(

@@ -63,14 +63,17 @@ class BoardStrategy(Strategy):
         for key, path in images.items():
             if not Path(path).is_file():
                 raise StrategyError(f"image '{key}': there is no {path}")
-        if self.card:
-            if not (self.mux and self.storage):
-                raise StrategyError("card: it takes a multiplexer's driver, and USBStorageDriver")
+        if self.card and not (self.mux and self.storage):
+            raise StrategyError("card: it takes a multiplexer's driver, and USBStorageDriver")
+        if self.mux:
             self.target.activate(self.mux)
+        if self.card:
             self.mux.set_mode("host")
             self.target.activate(self.storage)
             self.storage.write_image(images[self.card])
             self.target.deactivate(self.storage)
+        if self.mux:
+            # Wherever the session before has left it.
             self.mux.set_mode("dut")
         if self.files:
             if not self.tftp:
