@@ -12,7 +12,7 @@ setup_kernel() {
 	[[ -z ${DEBUG:-} || $ARCH != arm ]] ||
 		die "DEBUG=1 BOARD=$BOARD: on 32-bit ARM the kernel has Rust or KASAN, not both"
 	mapfile -t fragments < <(kernel_fragments "$names")
-	name=$ARCH-${names// /-}
+	name=$ARCH${DEBUG:+-debug}
 	mapfile -t dtbs < <(kernel_dtbs)
 	setup_kernel_source
 	KERNEL_OUT=$CACHE/linux-$name-$(key "$KERNEL_DIR" "$identity" "$(kernel_lines "${fragments[@]}")" \
