@@ -12,6 +12,11 @@ endif
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
+# Two jobs: the programs for the guest are built while the kernel is, whose build at times keeps one CPU
+# busy. The kernel's own make, and cargo, have their own number of jobs.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += --jobs=2
+endif
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -223,6 +228,7 @@ defconfigs: ## Write buildroot/configs/ anew, from its fragments and board.env
 kernel: $(KERNEL) ## Build the kernel, unless it is in the cache
 
 setup: $(KERNEL) ## Get everything that the other targets need, without running them
+	@$(SETUP) sysroot
 	@$(SETUP) tests
 
 doctor: ## Say what is found, which version, and what is missing; change nothing

@@ -57,13 +57,14 @@ def test_each_setting_is_made_once(board: str) -> None:
 
 @pytest.mark.parametrize("board", BOARDS)
 def test_kernel_is_the_one_of_make_run(board: str) -> None:
-    """Its release, and its fragments before those that are the image's alone."""
+    """Its release, and the board's own of its fragments before those that are the image's alone."""
     made = dict(settings(defconfig(board)))
     assert made["BR2_LINUX_KERNEL_CUSTOM_VERSION_VALUE"] == f'"{VERSIONS["KERNEL_RELEASE"]}"'
     files = made["BR2_LINUX_KERNEL_CONFIG_FRAGMENT_FILES"].strip('"').split()
     names = [Path(file).stem for file in files]
-    ours, layout = BOARDS[board]["FRAGMENTS"].split(), BOARDS[board]["LAYOUT"]
+    ours, layout = BOARDS[board]["IMAGE_FRAGMENTS"].split(), BOARDS[board]["LAYOUT"]
     assert names == [*ours, "image", f"image-{layout}"]
+    assert set(ours) <= set(BOARDS[board]["FRAGMENTS"].split())
     for name in names:
         assert (TOP / f"board/common/linux/{name}.fragment").is_file()
     assert layout in program(RUNNER).DISKS

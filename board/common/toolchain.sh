@@ -106,13 +106,12 @@ setup_tools() {
 	find_python || die "Python ${PYTHON_VERSION:-3} is in use (PATH), $PYTHON_MIN or later is needed"
 	setup_rust_src
 	if ! find_bindgen; then
-		entry "bindgen-$BINDGEN_VERSION" "bindgen $BINDGEN_VERSION" make_bindgen
+		entry "bindgen-$BINDGEN_VERSION" bindgen make_bindgen
 		BINDGEN=$ENTRY/bin/bindgen
-		BINDGEN_FOUND=$BINDGEN_VERSION
+		BINDGEN_FOUND=$("$BINDGEN" --version | cut -d' ' -f2)
 	fi
-	entry "rust-sysroot-$(key "$RUST_TARGET" "$("$RUST_BIN/rustc" -vV)" "$(<board/common/build-core)")" \
-		"Rust's core library for $RUST_TARGET" make_sysroot
-	RUST_TARGET_SYSROOT=$ENTRY
+	# Made when the first program for the guest is (setup_sysroot), which is while the kernel is.
+	RUST_TARGET_SYSROOT=$CACHE/$(sysroot_name)
 	setup_qemu
 }
 
@@ -164,6 +163,10 @@ Have 'rustup component add rust-src' run where rustup can download, or use the d
 }
 
 make_bindgen() {
+	if debian_bindgen; then
+		return
+	fi
+	rm -rf "${ENTRY:?}"/*
 	say BINDGEN "cargo install bindgen-cli $BINDGEN_VERSION (about 80 s)"
 	run_logged bindgen clean_cargo install bindgen-cli --version "$BINDGEN_VERSION" --locked \
 		--root "$ENTRY" --target-dir "$ENTRY/target"
@@ -171,7 +174,40 @@ make_bindgen() {
 	ENTRY_HASHED=(bin/bindgen)
 }
 
+# debian_bindgen: bindgen of a newer Debian, unpacked into ENTRY with the C library that it needs.
+# libclang, which it loads when it runs, and all other libraries are the machine's own.
+debian_bindgen() {
+	local DEBIAN_SUITES=$BINDGEN_SUITE architecture loader
+	architecture=$(dpkg --print-architecture 2>/dev/null) || return 1
+	deb_unpack "$ENTRY" "$architecture" "$BINDGEN_MIN" bindgen &&
+		deb_unpack "$ENTRY" "$architecture" 2 libc6 || return 1
+	loader=$(compgen -G "$ENTRY/usr/lib/*-linux-gnu*/ld-linux*.so.*") || return 1
+	mkdir -p "$ENTRY/bin"
+	printf '#!/bin/sh\nexec %q --library-path %q %q "$@"\n' \
+		"$loader" "${loader%/*}" "$ENTRY/usr/bin/bindgen" >"$ENTRY/bin/bindgen"
+	chmod +x "$ENTRY/bin/bindgen"
+	bindgen_works "$ENTRY/bin/bindgen" || return 1
+	ENTRY_HASHED=(bin/bindgen usr/bin/bindgen)
+}
+
+# bindgen_works PROGRAM: it runs, and so does libclang in it.
+bindgen_works() {
+	local header=$ENTRY/works.h status=0
+	echo 'int bindgen_works(void);' >"$header"
+	env ${LIBCLANG_PATH:+LIBCLANG_PATH="$LIBCLANG_PATH"} "$1" "$header" 2>/dev/null | grep -q 'pub fn bindgen_works' || status=1
+	rm "$header"
+	return "$status"
+}
+
 # The core library for the guest's user space, from the compiler's own sources.
+sysroot_name() {
+	echo "rust-sysroot-$(key "$RUST_TARGET" "$("$RUST_BIN/rustc" -vV)" "$(<board/common/build-core)")"
+}
+
+setup_sysroot() {
+	entry "$(sysroot_name)" "Rust's core library for $RUST_TARGET" make_sysroot
+}
+
 make_sysroot() {
 	say SYSROOT "Rust's core library for $RUST_TARGET (about 20 s)"
 	run_logged sysroot build_core
