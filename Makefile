@@ -108,6 +108,8 @@ $(foreach v,$(VARIABLES),$(eval override $v := $$(value $v)))
 export $(VARIABLES)
 
 SETUP := board/common/setup
+# What set-up has unpacked for want of a package.
+export PATH := $(PATH):$(or $(filter /%,$(XDG_CACHE_HOME)),$(HOME)/.cache)/faultline/bin
 # The program itself names what is stuck: this is for a guest that does not run at all.
 STRESS_TIMEOUT := 86400
 # What board.env says of what is built; run.py reads the rest.

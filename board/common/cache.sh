@@ -15,6 +15,8 @@
 #                        with it
 # ENTRY.lock             held by whoever makes ENTRY
 
+# Relative, XDG_CACHE_HOME does not count, says its specification.
+[[ ${XDG_CACHE_HOME:-/} == /* ]] || unset XDG_CACHE_HOME
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/faultline
 
 # key VALUE…: a short name for these inputs.
@@ -126,7 +128,7 @@ distclean() {
 	fi
 	for item in "$CACHE"/* "$CACHE"/.[!.]*; do
 		case ${item##*/} in
-		linux-* | buildroot-* | bindgen-* | rust-* | venv-* | busybox-* | qemu-* | apt.* | '*' | '.[!.]*') ;;
+		linux-* | buildroot-* | bindgen-* | rust-* | venv-* | busybox-* | debs-* | qemu-* | room-* | packages-* | bin | cargo | apt.* | '*' | '.[!.]*') ;;
 		*) die "$item is not this project's; nothing in $CACHE was deleted" ;;
 		esac
 	done
