@@ -48,7 +48,7 @@ class Answer:
 
 def answers(password: str) -> list[Answer]:
     return [
-        Answer(re.compile(r"\[Y/n\] ?$"), "y\n", "y"),
+        Answer(re.compile(r"\[Y/n\] ?$"), "y\n", ""),  # the terminal shows it
         Answer(re.compile(r"^\[sudo\] .*: ?$"), password + "\n", "(the password)"),
     ]
 
@@ -212,7 +212,7 @@ def run(devices: Path, become: Callable[[], None], *, with_terminal: bool, timeo
             lines.feed(data)
             for answer in typed if with_terminal else []:
                 if answer.prompt.search(lines.prompt):
-                    lines.feed(f" <- {answer.shown}\n".encode())
+                    lines.feed(f" <- {answer.shown}".encode())
                     os.write(output, answer.text.encode())
         status = reap(pid, status)
         if status is not None and not data:
