@@ -12,7 +12,7 @@ from places import TOP, Places
 
 pytestmark = pytest.mark.frontdoor
 
-TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "soak", "test", "farm", "lint", "unit",
+TARGETS = {"help", "run", "clean-room", "shell", "debug", "bench", "stress", "soak", "test", "farm", "lint", "unit",
            "module", "verify", "image", "run-image", "flash", "defconfigs", "kernel", "setup", "doctor",
            "rust-analyzer", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",

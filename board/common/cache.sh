@@ -110,7 +110,7 @@ distclean() {
 	fi
 	for item in "$CACHE"/* "$CACHE"/.[!.]*; do
 		case ${item##*/} in
-		linux-* | buildroot-* | bindgen-* | rust-* | venv-* | busybox-* | qemu-* | apt.* | '*' | '.[!.]*') ;;
+		linux-* | buildroot-* | bindgen-* | rust-* | venv-* | busybox-* | qemu-* | room-* | rooms | apt.* | '*' | '.[!.]*') ;;
 		*) die "$item is not this project's; nothing in $CACHE was deleted" ;;
 		esac
 	done

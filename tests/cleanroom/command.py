@@ -260,7 +260,7 @@ def sweep(where: Path) -> None:
     for room in where.iterdir():
         if (room / "lock").exists() and not (room / "kept").exists() and not in_use(room):
             print(f"clean-room: deleting {room}, which was left behind", file=sys.stderr)
-            shutil.rmtree(room)
+            delete(room)
 
 
 def in_use(room: Path) -> bool:
@@ -294,11 +294,11 @@ def used(room: Path, keep: bool) -> Iterator[int]:
 def delete(room: Path) -> None:
     """Processes that have been killed may take a moment to go."""
     for _ in range(50):
-        shutil.rmtree(room, ignore_errors=True)
-        if not room.exists():
-            return
+        shutil.rmtree(room / "root", ignore_errors=True)
+        if not (room / "root").exists():
+            break
         time.sleep(0.2)
-    shutil.rmtree(room)
+    shutil.rmtree(room)  # with the lock, which says until now that this was a room
 
 
 def run(room: Path, lock: int, plan: Plan) -> int:
