@@ -31,6 +31,8 @@ PROGRAM = TOP / "tests/clean-room"
 BASE = Path(__file__).with_name("base")
 NEEDED = {"debootstrap": "debootstrap", "unshare": "util-linux", "setpriv": "util-linux",
           "chroot": "coreutils", "git": "git"}
+# A command after this is killed where its parent ends, however that ends.
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 TIMEOUT = 4 * 3600
 
 DESCRIPTION = """\
@@ -149,9 +151,8 @@ def become_root(arguments: Sequence[str]) -> None:
     if not shutil.which("sudo"):
         raise Wrong("a room takes root (chroot, mount, mknod), and there is no sudo here")
     kept = {"XDG_CACHE_HOME": str(cache().parent), **machine.proxies()}
-    # Where sudo ends, however it does, what it has started ends too.
     argv = ["sudo", "env", *(f"{name}={value}" for name, value in kept.items()),
-            "setpriv", "--pdeathsig", "KILL", sys.executable, str(PROGRAM), *arguments]
+            *ENDS_WITH_US, sys.executable, str(PROGRAM), *arguments]
     print("clean-room: a room takes root (chroot, mount, mknod): asking sudo", file=sys.stderr)
     os.execvp(argv[0], argv)
 
@@ -200,16 +201,17 @@ def furnish(room: Path, options: argparse.Namespace, log: Path) -> Plan:
                if options.mirror and options.security_mirror else machine.mirrors())
     debian = (options.mirror or mirrors.debian).rstrip("/")
     security = (options.security_mirror or mirrors.security).rstrip("/")
-    made = subprocess.run([BASE, options.release, debian, mirrors.keyring], stdout=subprocess.PIPE,
-                          text=True, check=False)
+    made = subprocess.run([*ENDS_WITH_US, BASE, options.release, debian, mirrors.keyring],
+                          stdout=subprocess.PIPE, text=True, check=False)
     if made.returncode:
         raise Wrong(f"there is no base of {options.release}, see above")
     archive = Path(made.stdout.strip())
     give_to_user(archive.parent)
     root = room / "root"
     root.mkdir()
-    subprocess.run(["tar", "--extract", "--file", archive, "--directory", root, "--numeric-owner",
-                    "--preserve-permissions", "--xattrs", "--xattrs-include=*"], check=True)
+    subprocess.run([*ENDS_WITH_US, "tar", "--extract", "--file", archive, "--directory", root,
+                    "--numeric-owner", "--preserve-permissions", "--xattrs", "--xattrs-include=*"],
+                   check=True)
     for name, contents in machine.files().items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).unlink(missing_ok=True)  # it may be a link to elsewhere
@@ -317,7 +319,7 @@ def run(room: Path, lock: int, plan: Plan) -> int:
 def in_namespaces(argv: list[str | Path], lock: int) -> int:
     """Run this as the first process of a PID namespace, which ends with us, however we end."""
     child = subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--uts", "--ipc", "--pid",
+        [*ENDS_WITH_US, "unshare", "--mount", "--uts", "--ipc", "--pid",
          "--fork", "--kill-child", *argv], pass_fds=[lock])
     try:
         return child.wait()
