@@ -228,7 +228,7 @@ def changes(archive: Path) -> list[str]:
     """Archive what is not committed, and say what has been deleted."""
     names = git("ls-files", "-z", "--modified", "--others", "--exclude-standard").decode()
     staged = git("diff", "--cached", "--name-only", "--no-renames", "-z").decode()
-    changed = sorted(set(names.split("\0")) | set(staged.split("\0")) - {""})
+    changed = sorted({*names.split("\0"), *staged.split("\0")} - {""})
     there = [name for name in changed if os.path.lexists(TOP / name)]
     memory = io.BytesIO()
     with tarfile.open(fileobj=memory, mode="w") as tar:
