@@ -174,13 +174,14 @@ def git(*arguments: str) -> bytes:
 def make_room(options: argparse.Namespace) -> int:
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     os.umask(0o022)
-    log = log_file(options)
     if options.enter:
         room = options.enter.resolve()
         old = Plan(**json.loads((room / "plan.json").read_text()))
+        log = log_file(options.log, old.release, old.user, old.cases)
         plan = Plan(**{**asdict(old), **wanted(options, log), "prepared": True})
         with used(room, keep=True) as lock:
             return run(room, lock, plan)
+    log = log_file(options.log, options.release, options.user, options.case)
     where = options.dir or cache() / "rooms"
     where.mkdir(parents=True, exist_ok=True)
     sweep(where)
@@ -239,9 +240,9 @@ def changes(archive: Path) -> list[str]:
     return [name for name in changed if name not in there and name in committed]
 
 
-def log_file(options: argparse.Namespace) -> Path:
-    name = "-".join([options.release, options.user, *options.case, time.strftime("%Y%m%d-%H%M%S")])
-    log = (options.log or TOP / "build/clean-room" / f"{name}.log").resolve()
+def log_file(given: Path | None, release: str, user: str, cases: list[str]) -> Path:
+    name = "-".join([release, user, *cases, time.strftime("%Y%m%d-%H%M%S")])
+    log = (given or TOP / "build/clean-room" / f"{name}.log").resolve()
     made = [parent for parent in log.parents if not parent.exists()]
     log.parent.mkdir(parents=True, exist_ok=True)
     log.touch()
@@ -334,7 +335,10 @@ def in_namespaces(argv: list[str | Path], lock: int) -> int:
 
 def show(plan: Plan, results: list[Result], size: str) -> None:
     """The rows for the table in docs/testing.md."""
-    print(f"\nclean-room: {size} of disk; all output: {plan.log}\n")
+    print(f"\nclean-room: {size} of disk; all output: {plan.log}")
+    if not results:
+        return
+    print()
     print("| release | user | case | command | status | wall time | CPU time | what it said | machine |")
     print("|---|---|---|---|---|---|---|---|---|")
     for result in results:

@@ -27,6 +27,7 @@ LOCK_SECONDS = 60
 LOOP_DEVICES = 32
 BUNDLE = "srv/faultline.bundle"
 CHANGES = "srv/changes.tar"
+DISK_GROUP = 6  # on every Debian
 # mknod: name, major, minor
 NODES = [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9),
          ("tty", 5, 0)]
@@ -149,6 +150,7 @@ class Room:
             return
         for number in range(LOOP_DEVICES):
             node(dev / f"loop{number}", stat.S_IFBLK | 0o660, 7, number)
+            os.chown(dev / f"loop{number}", 0, DISK_GROUP)
 
     # What the machine's administrator has done.
 
@@ -175,7 +177,7 @@ class Room:
         self.checkout()
 
     def checkout(self) -> None:
-        self.script("git clone", f"git clone --quiet /{BUNDLE} {shlex.quote(self.tree)}")
+        self.script("git clone", f"git clone --quiet /{BUNDLE} {shlex.quote(self.tree)}", login_shell=True)
         if (self.root / CHANGES).exists():
             self.script("uncommitted changes", f"tar --extract --file /{CHANGES}", cwd=self.tree)
         if self.plan.deleted:
@@ -184,14 +186,16 @@ class Room:
             self.script(f"case {name}", case.in_tree, cwd=self.tree)
             self.script(f"case {name}", case.tree_as_root, cwd=self.tree, as_root=True)
 
-    def script(self, what: str, text: str, *, as_root: bool = False, cwd: str = "") -> None:
+    def script(self, what: str, text: str, *, as_root: bool = False, cwd: str = "",
+               login_shell: bool = False) -> None:
         """Have bash run a script in the room; its output is shown only if it fails."""
         if not text:
             return
         login = "root" if as_root else self.login
         extra = {"RELEASE": self.plan.release, "MIRROR": self.plan.mirror}
         done = subprocess.run(
-            self.enter(login, ["-c", PRELUDE + dedent(text)], cwd=cwd, extra=extra),
+            self.enter(login, [*["--login"] * login_shell, "-c", PRELUDE + dedent(text)],
+                       cwd=cwd, extra=extra),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         )
         if done.returncode:
