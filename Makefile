@@ -87,9 +87,11 @@ BUILDROOT :=
 BUILDROOT_CONFIG :=
 ## FAULTLINE_HOST_RUST=y  image: with this machine's Rust, bindgen and libclang
 FAULTLINE_HOST_RUST :=
+## ROOM='ARG…'       clean-room: its arguments, such as '--release trixie --user root run'
+ROOM := --help
 VARIABLES := BOARD KERNEL_SRC DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS \
 	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BOARDS BOOTS LG_ENV BUSYBOX \
-	DEV IMAGE_FILE YES FORCE_LOOP BUILDROOT BUILDROOT_CONFIG FAULTLINE_HOST_RUST
+	DEV IMAGE_FILE YES FORCE_LOOP BUILDROOT BUILDROOT_CONFIG FAULTLINE_HOST_RUST ROOM
 
 # A mistyped variable would otherwise be ignored without a word.
 unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
@@ -160,7 +162,8 @@ IN_TESTS = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL 
 PYTEST = $(IN_TESTS) -m pytest $(if $(LG_ENV),test_board.py)
 ##
 .PHONY: help run shell debug bench stress soak test farm lint unit module verify image run-image flash \
-	defconfigs kernel setup doctor rust-analyzer clean distclean
+	defconfigs kernel setup doctor rust-analyzer clean distclean \
+	clean-room
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo; sed -n 's/^## /  /p' Makefile
@@ -238,6 +241,9 @@ doctor: ## Say what is found, which version, and what is missing; change nothing
 
 rust-analyzer: $(KERNEL) ## Write what editors need for the driver and for userspace/
 	@$(SETUP) rust-analyzer
+
+clean-room: ## Run make on a bare Debian machine, with empty caches, as root or by sudo; see ROOM=
+	@exec tests/clean-room $(ROOM)
 
 clean: ## Delete build/
 	rm -rf build

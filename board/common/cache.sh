@@ -128,7 +128,7 @@ distclean() {
 	fi
 	for item in "$CACHE"/* "$CACHE"/.[!.]*; do
 		case ${item##*/} in
-		linux-* | buildroot-* | bindgen-* | rust-* | venv-* | busybox-* | debs-* | qemu-* | room-* | packages-* | bin | cargo | apt.* | '*' | '.[!.]*') ;;
+		linux-* | buildroot-* | bindgen-* | rust-* | venv-* | busybox-* | debs-* | qemu-* | room-* | rooms | packages-* | bin | cargo | apt.* | '*' | '.[!.]*') ;;
 		*) die "$item is not this project's; nothing in $CACHE was deleted" ;;
 		esac
 	done
