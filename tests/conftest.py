@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Timer
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from guests import DEBUG_PATIENCE, PATIENCE, Boot, Run
 from places import SETUP, TOP, Places
@@ -40,7 +41,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 # What must not run beside itself, or shares a fixture that is expensive to make, runs on one worker,
-# in the order of the file. A file without an entry here has tests that can run anywhere.
+# in the order of the file. The tests of other files run anywhere.
 GROUPS = {
     "test_make.py": "make",  # writes in build/, as its user does
     "test_farm.py": "coordinator",  # of labgrid: its ports, and its boards take two CPUs
@@ -48,22 +49,29 @@ GROUPS = {
     "test_dts.py": "binding",  # one long call of dt-validate
     "test_flash.py": "loop devices",  # and the device mapper
 }
-# The port of gdb's protocol is the same for everybody.
-GROUPS_OF_TESTS = {"test_guest_waits_for_a_debugger": "make"}
-
 # What takes longest begins first, so that no worker is left alone with it at the end.
-LONGEST_FIRST = ("test_stress.py", "test_soak.py", "test_bench.py", "test_debug.py", "test_farm.py",
-                 "test_make.py", "test_mutants.py")
+LONGEST_FIRST = ("test_stress.py", "test_mutants.py", "test_soak.py", "test_debug.py",
+                 "test_userspace.py", "test_farm.py", "test_bench.py", "test_make.py")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        name = getattr(item, "originalname", item.name)
-        if group := GROUPS_OF_TESTS.get(name) or GROUPS.get(item.path.name):
-            item.add_marker(pytest.mark.xdist_group(group))
     order = {name: number for number, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+class Scheduler(LoadScopeScheduling):
+    """pytest-xdist's own, in the order of the items; it takes groups from GROUPS, because the mark
+    xdist_group has no effect with this pytest: it would change an item's identifier."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, _ = nodeid.partition("::")
+        return GROUPS.get(file, nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduler:
+    config.option.loadscopereorder = False
+    return Scheduler(config, log)
 
 
 # Which checks caught which of the drivers that are broken on purpose: properties of a test's

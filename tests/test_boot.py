@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -188,6 +191,76 @@ def test_one_cpu_has_no_other(boot: Boot, places: Places) -> None:
     two = {"litmus_kernel", "litmus_user", "master_polled"}
     assert {check for device, check in report.skipped if device == "/dev/faultline1"} == two, run
     assert console_line(run, r"^  ok \d+ litmus_user # SKIP CPUs: 1, want 2$"), run
+
+
+class Stutter:
+    """QEMU as on a host that has no time for it: after a line of the console that a pattern matches
+    it stands still for longer than the kernel waits for a message, runs for a moment, and so on."""
+
+    STOPPED, RUNNING = 3.5, 0.05
+    STOPS = 4
+
+    def __init__(self, boot: Boot, begins: str) -> None:
+        self.boot = boot
+        self.begins = re.compile(begins.encode(), re.MULTILINE)
+        self.stops = 0
+
+    def __call__(self, *options: str, **instead: Path) -> Run:
+        with self.boot.start(*options, stdout=subprocess.PIPE, **instead) as runner:
+            console = b""
+            while chunk := runner.stdout.read1():
+                console += chunk
+                if not self.stops and self.begins.search(console):
+                    self.stutter()
+            _, said = runner.communicate()
+        text = console.decode(errors="replace").replace("\r", "")
+        return Run(runner.returncode, text, said.decode(errors="replace").strip())
+
+    def stutter(self) -> None:
+        for _ in range(self.STOPS):
+            for emulator in self.boot.emulators():
+                os.kill(emulator, signal.SIGSTOP)
+                self.stops += 1
+                time.sleep(self.STOPPED)
+                os.kill(emulator, signal.SIGCONT)
+                time.sleep(self.RUNNING)
+
+
+# Whoever has the word when time stands still, the kernel, or a task, is asked for it afterwards.
+STUTTERS = {
+    "messages with the kernel": r"^  ok 18 master_polled",
+    "messages between tasks": r"^  ok 19 litmus_kernel",
+    "a bus master, and a task that looks": r"^  ok 17 master_refuses",
+    "an unbinding": r"^  ok 22 munmap",
+}
+
+
+@pytest.mark.parametrize("begins", STUTTERS.values(), ids=STUTTERS.keys())
+def test_machine_without_time_is_no_failure(boot: Boot, places: Places, begins: str) -> None:
+    """What takes seconds that the emulator was not given has no verdict; nothing is `not ok`."""
+    stutter = Stutter(boot, begins)
+    run = stutter("--append=quiet")
+    assert stutter.stops == Stutter.STOPS, "it came to an end before"
+    assert (run.status, run.message) == (0, ""), run
+    report = ktap.parse(run.console, places.kernel_source)
+    assert (report.errors, report.not_ok) == (0, set()), run
+    unknown = re.findall(r"^  ok \d+ (\w+) # SKIP could not tell: ", run.console, re.MULTILINE)
+    verdict = run.console.partition("\nfaultline-verify: ")[2]
+    assert all(f": {check}" in verdict.partition("could not tell")[2] for check in unknown), run
+
+
+def test_wrong_page_is_caught_on_a_machine_without_time(
+    boot: Boot, places: Places, make: Make
+) -> None:
+    """A message that never arrives is a failure there, too."""
+    built = make("-s", "module", "MUTANT=wrong-page")
+    assert built.returncode == 0, built.stdout
+    stutter = Stutter(boot, r"^  not ok 18 master_polled|^  ok 18 master_polled")
+    run = stutter("--append=quiet", module=places.build / "driver-wrong-page/faultline.ko")
+    assert stutter.stops == Stutter.STOPS, "it came to an end before"
+    report = ktap.parse(ktap.of_programs(run.console), places.kernel_source)
+    assert {path for path in report.not_ok if path[-1] == "litmus_kernel"} == {
+        (device, "litmus_kernel") for device, _, _ in NODES.values()}, run
 
 
 def test_release_module_has_no_mutant(places: Places) -> None:
