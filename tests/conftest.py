@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -162,15 +162,45 @@ def guest_test(places: Places, tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"--overlay={overlay}"
 
 
+class SharedBoot:
+    """Boots a guest once in a session, for all tests, on whatever worker, that read what it said."""
+
+    def __init__(self, places: Places, tmp_path_factory: pytest.TempPathFactory) -> None:
+        self.places = places
+        self.tmp_path_factory = tmp_path_factory
+
+    def __call__(
+        self, name: str, *options: str, tree: Callable[[Path], str] | None = None
+    ) -> tuple[Run, Path]:
+        """Guests of one name have the same options. The folder is the one that the guest was
+        booted in; `tree` makes an overlay there, and gives one more option."""
+        with by_one_worker(self.tmp_path_factory, f"guest-{name}") as work:
+            record = work / "run.json"
+            if not record.exists():
+                run = Boot(self.places, work)(*options, *([tree(work)] if tree else []))
+                record.write_text(json.dumps({"options": options, "run": asdict(run)}))
+        recorded = json.loads(record.read_text())
+        assert recorded["options"] == [*options], f"two guests are called {name}"
+        return Run(**recorded["run"]), work
+
+
 @pytest.fixture(scope="session")
-def default_run(places: Places, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """What the default guest says, which many tests read: it is booted once."""
-    with by_one_worker(tmp_path_factory, "default-guest") as work:
-        said = work / "run.json"
-        if not said.exists():
-            run = Boot(places, work)()
-            said.write_text(json.dumps(asdict(run)))
-    return Run(**json.loads(said.read_text()))
+def shared_boot(places: Places, tmp_path_factory: pytest.TempPathFactory) -> SharedBoot:
+    return SharedBoot(places, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def default_run(shared_boot: SharedBoot) -> Run:
+    """The default guest, whose verdict is about the driver as it is."""
+    run, _ = shared_boot("default")
+    return run
+
+
+@pytest.fixture(scope="session")
+def default_tree(shared_boot: SharedBoot) -> Path:
+    """The device tree that it was booted with."""
+    _, work = shared_boot("default")
+    return work / "guest.dtb"
 
 
 @pytest.fixture(scope="session")
