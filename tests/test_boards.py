@@ -67,7 +67,7 @@ def test_verdict(
     assert {node: what[2] for node, what in bound.items()} == {
         node: buffer.coherency for node, buffer in expected.items()
     }
-    report = ktap.parse(ktap.of_programs(run.console), board.kernel_source)
+    report = ktap.parse(run.console, board.kernel_source)
     assert (report.errors, report.not_ok) == (0, set()), run
     for node, buffer in expected.items():
         device = bound[node][0]

@@ -49,7 +49,10 @@ def tree(directory: Path, *nodes: str) -> str:
 
 
 def console_line(run: Run, pattern: str) -> bool:
-    return re.search(pattern, run.console, re.MULTILINE) is not None
+    """Whether there is one, of the kernel's or of a program's: which a record of the kernel's may
+    have parted."""
+    return any(re.search(pattern, text, re.MULTILINE)
+               for text in (run.console, ktap.of_programs(run.console)))
 
 
 def test_default_machine(default_run: Run, places: Places) -> None:
@@ -262,7 +265,7 @@ def test_wrong_page_is_caught_on_a_machine_without_time(
     stutter = Stutter(boot, r"^  not ok 18 master_polled|^  ok 18 master_polled")
     run = stutter("--append=quiet", module=places.build / "driver-wrong-page/faultline.ko")
     assert stutter.stops == Stutter.STOPS, "it came to an end before"
-    report = ktap.parse(ktap.of_programs(run.console), places.kernel_source)
+    report = ktap.parse(run.console, places.kernel_source)
     assert {path for path in report.not_ok if path[-1] == "litmus_kernel"} == {
         (device, "litmus_kernel") for device, _, _ in NODES.values()}, run
 

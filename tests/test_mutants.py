@@ -105,7 +105,7 @@ def test_mutant_is_caught_as_a_foreign_device(boot: Boot, places: Places, make: 
         " --kernel-attr non-cacheable",
         module=places.build / "driver-cacheable/faultline.ko")
     assert run.status == 1, run
-    report = ktap.parse(ktap.of_programs(run.console), places.kernel_source)
+    report = ktap.parse(run.console, places.kernel_source)
     assert (report.errors, report.failed_checks()) == (0, {"attribute_user"}), run
     assert "type of the first mapping at offset 0x0: Normal write-back, " \
            "want Normal non-cacheable" in run.console, run
@@ -113,7 +113,7 @@ def test_mutant_is_caught_as_a_foreign_device(boot: Boot, places: Places, make: 
 
 def failed_checks(run: Run, kernel_source: Path) -> dict[str, set[str]]:
     """The checks that are `not ok`, by what the driver says of the device."""
-    report = ktap.parse(ktap.of_programs(run.console), kernel_source)
+    report = ktap.parse(run.console, kernel_source)
     assert report.errors == 0, run
     return {
         coherency: {path[1] for path in report.not_ok if path[0] == device and len(path) > 1}
