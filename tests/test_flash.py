@@ -374,7 +374,9 @@ class Loop:
         self.node = call("losetup", "--find", "--show", *options, self.file)
 
     def content(self) -> bytes:
-        os.sync()
+        # The card's own: other file systems of a busy machine take their time.
+        with open(self.node, "rb") as device:
+            os.fsync(device.fileno())
         return self.file.read_bytes()
 
     def untouched(self) -> bool:
