@@ -85,13 +85,14 @@ CYCLES := 25
 BUILDROOT :=
 ## BUILDROOT_CONFIG=FILE  image: lines laid over the board's configuration of Buildroot
 BUILDROOT_CONFIG :=
-## FAULTLINE_HOST_RUST=y  image: with this machine's Rust, bindgen and libclang
-FAULTLINE_HOST_RUST :=
+## BUILDROOT_RUST=host  image: with the Rust, bindgen and libclang of make run; or buildroot: with
+##                   Buildroot's own, which takes hours, and which nobody has built to the end yet
+BUILDROOT_RUST := host
 ## ROOM='ARG…'       clean-room: its arguments, such as '--release trixie --user root run'
 ROOM := --help
 VARIABLES := BOARD KERNEL_SRC DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS \
 	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BOARDS BOOTS LG_ENV BUSYBOX \
-	DEV IMAGE_FILE YES FORCE_LOOP BUILDROOT BUILDROOT_CONFIG FAULTLINE_HOST_RUST ROOM
+	DEV IMAGE_FILE YES FORCE_LOOP BUILDROOT BUILDROOT_CONFIG BUILDROOT_RUST ROOM
 
 # A mistyped variable would otherwise be ignored without a word.
 unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
@@ -100,6 +101,7 @@ $(if $(unknown),$(error unknown variable: $(unknown). There are: $(VARIABLES)))
 $(if $(filter $(BOARD),$(ALL_BOARDS)),,$(error BOARD=$(BOARD): there is $(ALL_BOARDS)))
 $(foreach b,$(filter-out $(ALL_BOARDS),$(BOARDS)),$(error BOARDS=$b: there is $(ALL_BOARDS)))
 $(foreach v,DEBUG YES FORCE_LOOP,$(if $(filter-out 0 1,$($v)),$(error $v=$($v): it is 0 or 1, or not set)))
+$(if $(filter host buildroot,$(BUILDROOT_RUST)),,$(error BUILDROOT_RUST=$(BUILDROOT_RUST): it is host or buildroot))
 WITH_DEBUG_KERNEL := $(if $(filter 0,$(DEBUG)),,1)
 override DEBUG := $(filter 1,$(DEBUG))
 $(if $(DEBUG),$(if $(filter test soak lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests boot both kernels)))
