@@ -118,7 +118,7 @@ make_image() {
 		targets=(faultline-driver-rebuild faultline-verify-rebuild)
 	[[ -s $output/packages ]] || count_packages >"$output/packages"
 	total=$(<"$output/packages")
-	built=$(installed_packages "$output")
+	built=$(packages_done "$output")
 	image_announce "$total" "$built" "${#targets[@]}"
 	PROGRESS=image_progress run_logged image buildroot "${targets[@]}" all
 	((built > 0)) || echo $((SECONDS - start)) >"$output/first-build-seconds"
@@ -157,15 +157,15 @@ count_packages() {
 		'import json, sys; print(sum("build_dir" in package for package in json.load(sys.stdin).values()))'
 }
 
-# installed_packages OUTPUT: how many of them are done.
-installed_packages() {
+# packages_done OUTPUT: how many of them are done.
+packages_done() {
 	compgen -G "$1/build/*/.stamp_installed" | wc -l || true
 }
 
 # image_progress LOG: how many packages are done, what Buildroot does at the moment, and for how many
 # lines of its log. Buildroot says `>>> PACKAGE VERSION WHAT`. PACKAGE and VERSION may be empty.
 image_progress() {
-	awk -v total="$total" -v built="$(installed_packages "$output")" '
+	awk -v total="$total" -v built="$(packages_done "$output")" '
 		/^>>> / {
 			split($0, word, / /)
 			what = substr($0, length(word[2]) + length(word[3]) + 7)
