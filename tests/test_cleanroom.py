@@ -138,17 +138,18 @@ def test_only_the_way_to_the_network_is_taken(monkeypatch: pytest.MonkeyPatch) -
     assert others <= {"etc/resolv.conf", "etc/pip.conf", "etc/apt/apt.conf.d/90clean-room"}
 
 
-def test_root_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """sudo gets what it would forget: where the cache is, and the proxies."""
+def test_root_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sudo gets what it would not pass on: where the cache is, and the proxies."""
     called: list[list[str]] = []
     monkeypatch.setattr(os, "execvp", lambda file, argv: called.append([file, *argv]))
     monkeypatch.setattr(command.shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/home/somebody/cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     command.become_root(["--user", "sudo", "run"])
     [[file, *argv]] = called
     assert file == argv[0] == "sudo"
-    assert "XDG_CACHE_HOME=/home/somebody/cache" in argv
+    assert f"XDG_CACHE_HOME={tmp_path / 'cache'}" in argv
+    assert (tmp_path / "cache/faultline").is_dir(), "made by root, it would be of no use later"
     assert "http_proxy=http://proxy.example:3128" in argv
     assert argv[-4:] == [str(PROGRAM), "--user", "sudo", "run"]
     monkeypatch.setattr(command.shutil, "which", lambda name: None)

@@ -150,6 +150,7 @@ def become_root(arguments: Sequence[str]) -> None:
     """Run this anew, by sudo. What the room is made with stays that of the user."""
     if not shutil.which("sudo"):
         raise Wrong("a room takes root (chroot, mount, mknod), and there is no sudo here")
+    (cache() / "rooms").mkdir(parents=True, exist_ok=True)  # root's could not be written to later
     kept = {"XDG_CACHE_HOME": str(cache().parent), **machine.proxies()}
     argv = ["sudo", "env", *(f"{name}={value}" for name, value in kept.items()),
             *ENDS_WITH_US, sys.executable, str(PROGRAM), *arguments]
@@ -208,6 +209,7 @@ def furnish(room: Path, options: argparse.Namespace, log: Path) -> Plan:
         raise Wrong(f"there is no base of {options.release}, see above")
     archive = Path(made.stdout.strip())
     give_to_user(archive.parent)
+    give_to_user(archive.parent.with_name(archive.parent.name + ".lock"))
     root = room / "root"
     root.mkdir()
     subprocess.run([*ENDS_WITH_US, "tar", "--extract", "--file", archive, "--directory", root,
