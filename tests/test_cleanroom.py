@@ -6,6 +6,7 @@ A whole room takes minutes and root: docs/testing.md has what rooms have shown.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -277,6 +278,23 @@ def test_changes_are_taken_along(checkout: Path, tmp_path: Path) -> None:
     assert command.changes(archive) == ["deleted"]
     listed = subprocess.run(["tar", "-tf", archive], text=True, capture_output=True, check=True)
     assert set(listed.stdout.splitlines()) == {"changed", "with space", "staged", "added"}
+
+
+def test_abandoned_rooms_are_deleted(tmp_path: Path) -> None:
+    """Those of somebody who was killed; not those that are kept, in use, or no rooms."""
+    for name in ("abandoned", "kept", "in use", "no room"):
+        (tmp_path / name / "root/etc").mkdir(parents=True)
+        if name != "no room":
+            (tmp_path / name / "lock").touch()
+            (tmp_path / name / "plan.json").touch()
+    with command.used(tmp_path / "kept", keep=True):
+        pass
+    with (tmp_path / "in use/lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command.sweep(tmp_path)
+        with pytest.raises(command.Wrong, match="is in use"), command.used(tmp_path / "in use", keep=True):
+            pass
+    assert {path.name for path in tmp_path.iterdir()} == {"kept", "in use", "no room"}
 
 
 VERDICTS = {

@@ -330,17 +330,23 @@ def used(room: Path, keep: bool) -> Iterator[int]:
                 print(f"clean-room: kept: {room} (tests/clean-room --enter {room} --shell)",
                       file=sys.stderr)
             else:
+                # A second Ctrl-C would leave half of it.
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, signal.SIG_IGN)
                 delete(room)
 
 
 def delete(room: Path) -> None:
-    """Processes that have been killed may take a moment to go."""
+    """Delete a room that nobody uses. The lock goes last: by it the next one finds what is left."""
+    # Processes that have been killed may take a moment to go.
     for _ in range(50):
         shutil.rmtree(room / "root", ignore_errors=True)
         if not (room / "root").exists():
             break
         time.sleep(0.2)
-    shutil.rmtree(room)  # with the lock, which says until now that this was a room
+    for name in ("plan.json", "results.json", "lock"):
+        (room / name).unlink(missing_ok=True)
+    room.rmdir()
 
 
 def run(room: Path, lock: int, plan: Plan) -> int:
