@@ -102,6 +102,17 @@ def test_cases_can_be_made(name: str) -> None:
         assert (done.returncode, done.stderr) == (0, ""), text
 
 
+def test_order_of_cases() -> None:
+    """A source that fails is put in after everything that is installed, and nothing twice."""
+    done = clean_room("--dry-run", "--worktree", "--mirror", "http://a.example", "--security-mirror",
+                      "http://b.example", "--case", "broken-source", "--case", "pytest-plugin",
+                      "--case", "broken-source", "run")
+    if done.returncode == 2:
+        pytest.skip(done.stdout)
+    named = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("case ")]
+    assert named == ["pytest-plugin:", "broken-source:"]
+
+
 def test_documented_cases() -> None:
     """docs/testing.md names every case."""
     text = (TOP / "docs/testing.md").read_text()

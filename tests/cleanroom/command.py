@@ -86,6 +86,8 @@ def main(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] == "--inside":
         return inside.main(arguments[1], lock=int(arguments[2]))
     options = parser().parse_args(arguments)
+    # In the order of the table, where what hinders the preparation comes last.
+    options.case = [name for name in CASES if name in options.case]
     if options.list_cases:
         list_cases()
         return 0
