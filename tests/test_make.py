@@ -14,11 +14,12 @@ pytestmark = pytest.mark.frontdoor
 
 TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "soak", "test", "farm", "lint", "unit",
            "module", "verify", "image", "run-image", "flash", "defconfigs", "kernel", "setup", "doctor",
-           "rust-analyzer", "clean", "distclean"}
+           "rust-analyzer", "clean-room", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
              "TIMEOUT", "KERNEL_SRC", "MUTANT", "PEER_KO", "PEER_DEV", "PEER_PARAMS",
              "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "BOOTS", "LG_ENV", "DEV", "IMAGE_FILE",
-             "YES", "FORCE_LOOP", "BUILDROOT", "BUILDROOT_CONFIG", "BUILDROOT_RUST"}
+             "YES", "FORCE_LOOP", "BUILDROOT", "BUILDROOT_CONFIG", "BUILDROOT_RUST",
+             "ROOM"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("help",)], ids=["make", "make help"])

@@ -16,11 +16,11 @@ write_defconfigs() {
 # image_defconfig BOARD: the fragments of buildroot/configs/fragments/ that are for BOARD, and its
 # own, with values from where `make run` has them.
 image_defconfig() {
-	local BOARD=$1 ARCH FRAGMENTS RUST_TARGET DTB LAYOUT DTB_NAME KERNEL_FRAGMENTS
+	local BOARD=$1 ARCH IMAGE_FRAGMENTS RUST_TARGET DTB LAYOUT DTB_NAME KERNEL_FRAGMENTS
 	# shellcheck disable=SC2016 # a variable of Buildroot's
 	local fragments=() name line top='$(BR2_EXTERNAL_FAULTLINE_PATH)/..'
-	read_board ARCH FRAGMENTS RUST_TARGET DTB LAYOUT
-	mapfile -t fragments < <(kernel_fragments "$FRAGMENTS image image-$LAYOUT")
+	read_board ARCH IMAGE_FRAGMENTS RUST_TARGET DTB LAYOUT
+	mapfile -t fragments < <(kernel_fragments "$IMAGE_FRAGMENTS image image-$LAYOUT")
 	fragments=("${fragments[@]/#/$top/}")
 	DTB_NAME=${DTB%.dtb} KERNEL_FRAGMENTS=${fragments[*]}
 
