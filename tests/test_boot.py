@@ -205,7 +205,7 @@ class Stutter:
     it stands still for longer than the kernel waits for a message, runs for a moment, and so on."""
 
     STOPPED, RUNNING = 3.5, 0.05
-    STOPS = 4
+    STOPS = 2
 
     def __init__(self, boot: Boot, begins: str) -> None:
         self.boot = boot
