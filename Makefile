@@ -12,6 +12,11 @@ endif
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
+# Two jobs: the programs for the guest are built while the kernel is, whose build at times keeps one CPU
+# busy. The kernel's own make, and cargo, have their own number of jobs.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += --jobs=2
+endif
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
@@ -80,11 +85,14 @@ CYCLES := 25
 BUILDROOT :=
 ## BUILDROOT_CONFIG=FILE  image: lines laid over the board's configuration of Buildroot
 BUILDROOT_CONFIG :=
-## FAULTLINE_HOST_RUST=y  image: with this machine's Rust, bindgen and libclang
-FAULTLINE_HOST_RUST :=
+## BUILDROOT_RUST=host  image: with the Rust, bindgen and libclang of make run; or buildroot: with
+##                   Buildroot's own, which takes hours, and which nobody has built to the end yet
+BUILDROOT_RUST := host
+## ROOM='ARG…'       clean-room: its arguments, such as '--release trixie --user root run'
+ROOM := --help
 VARIABLES := BOARD KERNEL_SRC DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS \
 	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BOARDS BOOTS LG_ENV BUSYBOX \
-	DEV IMAGE_FILE YES FORCE_LOOP BUILDROOT BUILDROOT_CONFIG FAULTLINE_HOST_RUST
+	DEV IMAGE_FILE YES FORCE_LOOP BUILDROOT BUILDROOT_CONFIG BUILDROOT_RUST ROOM
 
 # A mistyped variable would otherwise be ignored without a word.
 unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
@@ -93,6 +101,7 @@ $(if $(unknown),$(error unknown variable: $(unknown). There are: $(VARIABLES)))
 $(if $(filter $(BOARD),$(ALL_BOARDS)),,$(error BOARD=$(BOARD): there is $(ALL_BOARDS)))
 $(foreach b,$(filter-out $(ALL_BOARDS),$(BOARDS)),$(error BOARDS=$b: there is $(ALL_BOARDS)))
 $(foreach v,DEBUG YES FORCE_LOOP,$(if $(filter-out 0 1,$($v)),$(error $v=$($v): it is 0 or 1, or not set)))
+$(if $(filter host buildroot,$(BUILDROOT_RUST)),,$(error BUILDROOT_RUST=$(BUILDROOT_RUST): it is host or buildroot))
 WITH_DEBUG_KERNEL := $(if $(filter 0,$(DEBUG)),,1)
 override DEBUG := $(filter 1,$(DEBUG))
 $(if $(DEBUG),$(if $(filter test soak lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests boot both kernels)))
@@ -103,6 +112,8 @@ $(foreach v,$(VARIABLES),$(eval override $v := $$(value $v)))
 export $(VARIABLES)
 
 SETUP := board/common/setup
+# What set-up has unpacked for want of a package.
+export PATH := $(PATH):$(or $(filter /%,$(XDG_CACHE_HOME)),$(HOME)/.cache)/faultline/bin
 # The program itself names what is stuck: this is for a guest that does not run at all.
 STRESS_TIMEOUT := 86400
 # What board.env says of what is built; run.py reads the rest.
@@ -153,7 +164,8 @@ IN_TESTS = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL 
 PYTEST = $(IN_TESTS) -m pytest $(if $(LG_ENV),test_board.py)
 ##
 .PHONY: help run shell debug bench stress soak test farm lint unit module verify image run-image flash \
-	defconfigs kernel setup doctor rust-analyzer clean distclean
+	defconfigs kernel setup doctor rust-analyzer clean distclean \
+	clean-room
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo; sed -n 's/^## /  /p' Makefile
@@ -223,6 +235,7 @@ defconfigs: ## Write buildroot/configs/ anew, from its fragments and board.env
 kernel: $(KERNEL) ## Build the kernel, unless it is in the cache
 
 setup: $(KERNEL) ## Get everything that the other targets need, without running them
+	@$(SETUP) sysroot
 	@$(SETUP) tests
 
 doctor: ## Say what is found, which version, and what is missing; change nothing
@@ -230,6 +243,9 @@ doctor: ## Say what is found, which version, and what is missing; change nothing
 
 rust-analyzer: $(KERNEL) ## Write what editors need for the driver and for userspace/
 	@$(SETUP) rust-analyzer
+
+clean-room: ## Run make on a bare Debian machine, with empty caches, as root or by sudo; see ROOM=
+	@exec tests/clean-room $(ROOM)
 
 clean: ## Delete build/
 	rm -rf build
