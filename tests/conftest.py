@@ -35,9 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """`-n auto` of pytest.ini. Guests wait now and then, but what they compute is what takes the
-    time: a worker for each CPU. A board that labgrid reaches is one."""
-    return 0 if "LG_ENV" in os.environ else max(2, len(os.sched_getaffinity(0)))
+    """`-n auto` of pytest.ini: a worker for each CPU, and one more for what waits without computing,
+    as a guest that hangs until its time limit does. A board that labgrid reaches is one."""
+    return 0 if "LG_ENV" in os.environ else len(os.sched_getaffinity(0)) + 1
 
 
 # What must not run beside itself, or shares a fixture that is expensive to make, runs on one worker,
