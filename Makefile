@@ -18,14 +18,40 @@ ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += --jobs=2
 endif
 SHELL := /bin/bash
-.SHELLFLAGS := -euo pipefail -c
+# -p: no BASH_ENV, no functions from the environment.
+.SHELLFLAGS := -peuo pipefail -c
+
+# With it the environment would replace this file's own variables, such as ARCH.
+$(if $(findstring e,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),$(error make -e does not work here: \
+	a variable of the environment counts without it))
+
+# The variables of the user, by the help below. They count as arguments and in the environment, where
+# an empty one is not set; an argument wins. What comes from the environment is said.
+VARIABLES := $(shell sed -n 's/^\#\# \([A-Z_]*\)=.*/\1/p' Makefile)
+FROM_ENVIRONMENT := $(foreach v,$(VARIABLES),$(if $(filter environment,$(origin $v)),$(if $(value $v),$v)))
+$(foreach v,$(FROM_ENVIRONMENT),$(eval ENVIRONMENT_$v := $$(value $v)))
+ifeq ($(MAKELEVEL),0)
+$(if $(FROM_ENVIRONMENT),$(shell for v in $(FROM_ENVIRONMENT); do \
+	printf 'faultline: %s=%s (from the environment)\n' "$$v" "$${!v}" >&2; done))
+endif
+# What is overwritten without a question is named by the user who calls, not by a forgotten variable.
+$(if $(filter flash,$(MAKECMDGOALS)),$(foreach v,$(filter DEV IMAGE_FILE YES FORCE_LOOP,$(FROM_ENVIRONMENT)),\
+	$(error $v is set in the environment: make flash takes it as an argument alone, $v=…)))
+
+# Of the user's environment, what makes the shell, Python, pytest, git or QEMU do something else.
+unexport $(filter PYTHON% PYTEST% BASH_FUNC_%,$(.VARIABLES))
+unexport BASH_ENV ENV SHELLOPTS BASHOPTS CDPATH GLOBIGNORE POSIXLY_CORRECT LANGUAGE
+unexport GREP_OPTIONS GREP_COLOR TAR_OPTIONS XZ_OPT XZ_DEFAULTS QEMU_AUDIO_DRV QEMU_MODULE_DIR
+unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_OBJECT_DIRECTORY GIT_COMMON_DIR GIT_NAMESPACE
+export PYTHONNOUSERSITE := 1
+export LC_ALL := C.UTF-8
 
 ## BOARD=NAME        a folder of board/ (qemu-virt-arm64)
 DEFAULT_BOARD := qemu-virt-arm64
 ALL_BOARDS := $(patsubst board/%/board.env,%,$(wildcard board/*/board.env))
 BOARD := $(DEFAULT_BOARD)
 ## KERNEL_SRC=DIR    Linux 7.3.y sources to build, instead of downloaded ones
-KERNEL_SRC ?=
+KERNEL_SRC :=
 ## DEBUG=1           run, stress, kernel, …: the kernel that watches itself (debug.fragment);
 ##                   test takes both kernels, and with DEBUG=0 skips what needs this one
 DEBUG :=
@@ -90,9 +116,7 @@ BUILDROOT_CONFIG :=
 BUILDROOT_RUST := host
 ## ROOM='ARG…'       clean-room: its arguments, such as '--release trixie --user root run'
 ROOM := --help
-VARIABLES := BOARD KERNEL_SRC DEBUG MUTANT OVERLAY RUN DTS SMP MEM CPU PEER_KO PEER_DEV PEER_PARAMS \
-	APPEND QEMU_ARGS TIMEOUT SEED OPS PROCS CYCLES TESTS BOARDS BOOTS LG_ENV BUSYBOX \
-	DEV IMAGE_FILE YES FORCE_LOOP BUILDROOT BUILDROOT_CONFIG BUILDROOT_RUST ROOM
+$(foreach v,$(FROM_ENVIRONMENT),$(eval $v := $$(ENVIRONMENT_$v)))
 
 # A mistyped variable would otherwise be ignored without a word.
 unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
@@ -111,7 +135,9 @@ $(if $(DEBUG),$(if $(filter test soak lint,$(MAKECMDGOALS)),$(error DEBUG=1: the
 $(foreach v,$(VARIABLES),$(eval override $v := $$(value $v)))
 export $(VARIABLES)
 
-SETUP := board/common/setup
+comma := ,
+# Not with what is for makes alone: rustc looks for a job server there.
+SETUP := env --unset=MAKEFLAGS --unset=MFLAGS board/common/setup
 # What set-up has unpacked for want of a package.
 export PATH := $(PATH):$(or $(filter /%,$(XDG_CACHE_HOME)),$(HOME)/.cache)/faultline/bin
 # The program itself names what is stuck: this is for a guest that does not run at all.
@@ -154,24 +180,33 @@ MEASURE = $(WITH_QEMU); exec board/common/bench.py --board $(BOARD) --kernel $(I
 	$${PEER_DEV:+--peer-dev="$$PEER_DEV"} $${PEER_PARAMS:+--peer-params="$$PEER_PARAMS"} \
 	$${APPEND:+--append="$$APPEND"}
 
+# Where the tests look for the kernel and what is built against it.
+KERNEL_OF_TESTS = $(CURDIR)/$(OUT)
+in_tests = $(1:$(OUT)/%=$(KERNEL_OF_TESTS)/%)
+# The virtual environment sees the machine's packages, because libfdt is one. pytest loads no plugin
+# of theirs, only those of tests/requirements.in.
+PLUGINS := labgrid.pytestplugin$(if $(findstring pytest-xdist,$(file <tests/requirements.in)),$(comma)xdist.plugin)
 IN_TESTS = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL --unset=LG_ENV \
-	FAULTLINE_BOARD=$(BOARD) FAULTLINE_BUILD=$(CURDIR)/$(OUT) FAULTLINE_KERNEL=$(CURDIR)/$(IMAGE) \
-	FAULTLINE_MODULE=$(CURDIR)/$(MODULE) FAULTLINE_VERIFY=$(CURDIR)/$(PROGRAM) \
-	FAULTLINE_INIT=$(CURDIR)/$(INIT) \
+	FAULTLINE_BOARD=$(BOARD) FAULTLINE_BUILD=$(CURDIR)/$(COMMON) FAULTLINE_KERNEL_BUILD=$(KERNEL_OF_TESTS) \
+	FAULTLINE_KERNEL=$(call in_tests,$(IMAGE)) FAULTLINE_MODULE=$(call in_tests,$(MODULE)) \
+	FAULTLINE_VERIFY=$(CURDIR)/$(PROGRAM) FAULTLINE_INIT=$(CURDIR)/$(INIT) \
 	FAULTLINE_BOARDS="$(BOARD) $(if $(IS_WHOLE),$(BOARDS))" \
 	FAULTLINE_STRESS=$(CURDIR)/$(STRESS) FAULTLINE_DEBUG_BUILD=$(if $(WITH_DEBUG_KERNEL),$(CURDIR)/$(OUT)-debug) \
+	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTEST_PLUGINS=$(PLUGINS) \
 	$${LG_ENV:+LG_ENV="$$(realpath "$$LG_ENV")"} $(CURDIR)/$(COMMON)/venv/bin/python
-PYTEST = $(IN_TESTS) -m pytest $(if $(LG_ENV),test_board.py)
+# Nothing that lies above the tree has a say.
+PYTEST = $(IN_TESTS) -m pytest -c pytest.ini --rootdir=. --confcutdir=. $(if $(LG_ENV),test_board.py)
+# Of the other boards, what programs for them are built with.
+OTHER_TOOLS = $(if $(IS_WHOLE),@for board in $(BOARDS); do $(MAKE) build/$$board/tools.env BOARD=$$board; done)
 ##
-.PHONY: help run shell debug bench stress soak test farm lint unit module verify image run-image flash \
-	defconfigs kernel setup doctor rust-analyzer clean distclean \
-	clean-room
+.PHONY: help run shell debug bench stress soak check test farm lint unit module verify image run-image flash \
+	defconfigs kernel setup doctor rust-analyzer clean distclean clean-room
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo; sed -n 's/^## /  /p' Makefile
 
 run: $(MODULE) $(PROGRAM) $(INIT) ## Boot QEMU and have the driver verified; the verdict is make's status
-	@$(WITH_QEMU); exec $(BOOT) $(if $(DEBUG),--timeout $${TIMEOUT:-240})
+	@$(WITH_QEMU); exec $(BOOT) $(if $(DEBUG),--timeout $${TIMEOUT:-900})
 
 shell: $(MODULE) $(PROGRAM) $(INIT) ## Boot to a busybox shell with the driver loaded
 	@$(SETUP) busybox $(COMMON)/shell
@@ -197,6 +232,13 @@ soak: $(MODULE) $(PROGRAM) $(INIT) ## Boot every kind of machine in turn: the tr
 # The whole of the tests is the default board's; any other one is booted. On a board there is what is
 # built for it, and no more to build.
 IS_WHOLE := $(if $(LG_ENV),,$(filter $(DEFAULT_BOARD),$(BOARD)))
+# A test that uses the kernel all the same finds none, whatever has been built.
+check: KERNEL_OF_TESTS := $(CURDIR)/build/no-kernel/in-make-check
+check: $(TOOLS) $(PROGRAM) $(INIT) ## Check what needs no kernel, within two minutes: for the edit loop
+	$(OTHER_TOOLS)
+	@$(SETUP) tests
+	@exec $(PYTEST) -m 'not kernel' $(TESTS)
+
 test: $(MODULE) $(PROGRAM) $(INIT) $(if $(IS_WHOLE),$(EAGER) $(BENCH) $(STRESS)) ## Run everything that can fail: lint, unit tests, binding, boots
 	$(if $(IS_WHOLE),$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1))
 	$(if $(IS_WHOLE),@for board in $(BOARDS); do $(MAKE) module verify BOARD=$$board; done)
@@ -211,10 +253,12 @@ farm: $(MODULE) $(PROGRAM) $(INIT) ## Start a board farm of QEMU on this machine
 	@$(SETUP) tests
 	@$(WITH_QEMU); exec $(IN_TESTS) labgrid/farm.py
 
-lint: $(KERNEL) ## Check format, clippy on both sides, where unsafe may be, shell scripts
-	$(if $(IS_WHOLE),@for board in $(BOARDS); do $(MAKE) build/$$board/tools.env BOARD=$$board; done)
+lint: $(TOOLS) ## Check format, clippy on both sides, where unsafe may be, shell scripts
+	$(OTHER_TOOLS)
 	@$(SETUP) tests
-	@exec $(PYTEST) -m lint
+	@exec $(PYTEST) -m 'lint and not kernel'
+	@$(MAKE) kernel
+	@exec $(PYTEST) -m 'lint and kernel'
 
 unit: $(TOOLS) ## Run the host unit tests of userspace/
 	@$(SETUP) cargo test --locked
@@ -256,6 +300,8 @@ distclean: clean ## Delete build/ and the cache: the kernel, downloads, tools
 # Set-up looks each time, and rewrites these only when there is something new.
 FORCE:
 $(TOOLS): FORCE
+	@mkdir -p $(@D) 2>/dev/null && [[ -w $(@D) ]] || { echo "faultline: error: $(CURDIR)/$(@D) cannot be \
+	written, and everything is built there. Copy the tree to where you may write" >&2; exit 1; }
 	@$(SETUP) tools
 
 $(KERNEL): $(TOOLS) FORCE

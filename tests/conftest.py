@@ -6,20 +6,22 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import select
 import shutil
-import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from threading import Timer
+from typing import IO
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from guests import DEBUG_PATIENCE, PATIENCE, Boot, Run
-from places import SETUP, TOP, Places
+from places import SETUP, TOP, Places, source_files
 
 
 # A board that labgrid reaches: where no LG_ENV says how, there is none.
@@ -38,6 +40,17 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """`-n auto` of pytest.ini: a worker for each CPU, and one more for what waits without computing,
     as a guest that hangs until its time limit does. A board that labgrid reaches is one."""
     return 0 if "LG_ENV" in os.environ else len(os.sched_getaffinity(0)) + 1
+
+
+# `make check` leaves out what needs a kernel: whatever boots, and what says so by this marker.
+BOOTS = {"boot", "board", "soak"}
+BOOTING_FIXTURES = {"boot", "debug_boot", "shared_boot"}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    marks = {mark.name for mark in item.iter_markers()}
+    if marks & BOOTS or BOOTING_FIXTURES & set(getattr(item, "fixturenames", ())):
+        item.add_marker("kernel")
 
 
 # What must not run beside itself, or shares a fixture that is expensive to make, runs on one worker,
@@ -119,15 +132,10 @@ def debug_boot(places: Places, tmp_path: Path) -> Boot:
 
 @pytest.fixture(scope="session")
 def sources() -> list[Path]:
-    """Every file of the project: those that git tracks, and the new ones it does not ignore."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=TOP, capture_output=True, check=True, text=True,
-    ).stdout
-    files = [TOP / name for name in listed.split("\0") if name]
-    assert files, "git lists no file"
-    # A file that was deleted, or replaced by a link, is not there to be read.
-    return [path for path in files if path.is_file() and not path.is_symlink()]
+    """Every file of the project."""
+    files = source_files(TOP)
+    assert TOP / "Makefile" in files
+    return files
 
 
 @contextmanager
@@ -211,33 +219,72 @@ def make() -> Make:
 class Make:
     """Calls make as a user does, from the top of the project; the output comes as a whole."""
 
-    def __init__(self) -> None:
-        # None of the variables of the make that runs these tests.
-        self.environment = {
-            name: value for name, value in os.environ.items()
-            if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES")
-        }
+    # Of the variables that the make that runs these tests exports, those that hold for every other
+    # one as well. An environment variable counts as an argument does.
+    KEPT = {"KERNEL_SRC", "BUSYBOX"}
 
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def __init__(self) -> None:
+        ours = set(re.findall(r"^## ([A-Z_]+)=", (TOP / "Makefile").read_text(), re.MULTILINE))
+        dropped = ours - self.KEPT | {"MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES"}
+        self.environment = {name: value for name, value in os.environ.items() if name not in dropped}
+
+    def __call__(
+        self, *arguments: str, top: Path = TOP, stdin: IO[bytes] | str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        given = {"input": stdin} if isinstance(stdin, str) else {"stdin": stdin}
         return subprocess.run(
-            ["make", *arguments], cwd=TOP, env=self.environment, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            timeout=PATIENCE,
+            ["make", *arguments], cwd=top, env=self.environment | environment, text=True, **given,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE,
         )
 
-    def converse(self, target: str, prompt: str, answer: str) -> str:
-        """Calls for a target that reads; answers once it has said `prompt`. All that it said."""
-        with subprocess.Popen(
-            ["make", target], cwd=TOP, env=self.environment, start_new_session=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        ) as process:
-            limit = Timer(PATIENCE, os.killpg, (process.pid, signal.SIGTERM))
-            limit.start()
-            said = b""
-            while chunk := process.stdout.read1():
-                if prompt.encode() in said + chunk and prompt.encode() not in said:
-                    process.stdin.write(answer.encode())
-                    process.stdin.flush()
-                said += chunk
-            limit.cancel()
-        return said.decode(errors="replace").replace("\r", "")
+    @contextmanager
+    def at_terminal(self, *arguments: str) -> Iterator[Terminal]:
+        """The same by a user at a terminal."""
+        ours, its = os.openpty()
+        # No output is translated: a guest has done so already.
+        process = subprocess.Popen(
+            ["setsid", "--ctty", "make", *arguments], cwd=TOP, env=self.environment,
+            stdin=its, stdout=its, stderr=its,
+        )
+        os.close(its)
+        try:
+            yield Terminal(ours, process)
+        finally:
+            os.close(ours)  # as when its window is closed: that ends whoever is still there
+            process.wait(PATIENCE)
+
+
+class Terminal:
+    """A terminal with a process that has it."""
+
+    def __init__(self, descriptor: int, process: subprocess.Popen[bytes]) -> None:
+        self.descriptor = descriptor
+        self.process = process
+        self.said = ""
+
+    def read(self, deadline: float) -> bool:
+        """More of what is said; whether there was any."""
+        left = max(0, deadline - time.monotonic())
+        if not select.select([self.descriptor], [], [], left)[0]:
+            raise TimeoutError(self.said)
+        try:
+            data = os.read(self.descriptor, 65536)
+        except OSError:  # EIO: nobody has the terminal any more
+            return False
+        self.said += data.decode(errors="replace").replace("\r", "")
+        return True
+
+    def expect(self, pattern: str) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not re.search(pattern, self.said, re.MULTILINE):
+            assert self.read(deadline), self.said
+
+    def type(self, text: str) -> None:
+        os.write(self.descriptor, text.encode())
+
+    def end(self) -> int:
+        """Wait for the end of all that have the terminal; the exit status of the first."""
+        deadline = time.monotonic() + PATIENCE
+        while self.read(deadline):
+            pass
+        return self.process.wait(PATIENCE)

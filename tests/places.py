@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import importlib.util
 import os
 import re
 import shlex
+import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,7 +48,7 @@ class Places:
             stress=Path(os.environ["FAULTLINE_STRESS"]),
             boards=tuple(os.environ["FAULTLINE_BOARDS"].split()),
             build=Path(os.environ["FAULTLINE_BUILD"]),
-            kernel_build=Path(os.environ["FAULTLINE_BUILD"]),
+            kernel_build=Path(os.environ["FAULTLINE_KERNEL_BUILD"]),
             debug_build=Path(debug) if (debug := os.environ["FAULTLINE_DEBUG_BUILD"]) else None,
         )
 
@@ -65,16 +67,16 @@ class Places:
     def of_board(self, name: str) -> Places:
         """The same for another board."""
         env = environment(TOP / "board" / name / "board.env")
-        there = self.build.parent / name
+        there, of_kernel = self.build.parent / name, self.kernel_build.parent / name
         return replace(
             self,
             board=name,
-            kernel=there / "linux/arch" / env["ARCH"] / "boot" / env["IMAGE"],
-            module=there / "driver" / self.module.name,
+            kernel=of_kernel / "linux/arch" / env["ARCH"] / "boot" / env["IMAGE"],
+            module=of_kernel / "driver" / self.module.name,
             verify=there / self.verify.name,
             init=there / self.init.name,
             build=there,
-            kernel_build=there,
+            kernel_build=of_kernel,
             debug_build=None,
         )
 
@@ -127,3 +129,54 @@ def environment(file: Path) -> dict[str, str]:
     """The values of a file of KEY=value lines, quoted for the shell."""
     assignments = re.findall(r"^(\w+)=(.*)$", file.read_text(), re.MULTILINE)
     return {key: " ".join(shlex.split(value)) for key, value in assignments}
+
+
+def source_files(top: Path) -> list[Path]:
+    """Every file of a source tree: those that git tracks, and the new ones it does not ignore. Where
+    git is not installed, or does not know the tree or distrusts its owner: those that are there and
+    that .gitignore does not name."""
+    # A file that was deleted, or replaced by a link, is not there to be read.
+    names = listed_by_git(top) or found_in(top)
+    return sorted(top / name for name in names if (top / name).is_file() and not (top / name).is_symlink())
+
+
+def listed_by_git(top: Path) -> list[str] | None:
+    # A hook of git has these set, and for another repository perhaps.
+    elsewhere = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX"}
+    env = {name: value for name, value in os.environ.items() if name not in elsewhere}
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *arguments], cwd=top, env=env, capture_output=True, text=True)
+        except FileNotFoundError:
+            return None
+        return done.stdout if done.returncode == 0 else None
+
+    # The tree may lie in somebody else's repository, which ignores it or has it as one new folder.
+    root = git("rev-parse", "--show-toplevel")
+    if root is None or Path(root.rstrip("\n")).resolve() != top.resolve():
+        return None
+    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    return [name for name in (listed or "").split("\0") if name]
+
+
+def found_in(top: Path) -> list[str]:
+    """What .gitignore says is of the plain kind alone: NAME, /PATH, and either with a slash at its
+    end for directories."""
+    lines = [line for line in (top / ".gitignore").read_text().splitlines()
+             if line and not line.startswith("#")]
+    assert not any("!" in line or "/" in line.strip("/") and line[0] != "/" for line in lines), lines
+
+    def ignored(name: str, is_folder: bool) -> bool:
+        return any(
+            fnmatch.fnmatchcase(name if line[0] == "/" else name.rpartition("/")[2], line.rstrip("/"))
+            for line in lines if is_folder or not line.endswith("/")
+        )
+
+    found = []
+    for folder, folders, files in os.walk(top):
+        here = "/" + os.path.relpath(folder, top) if Path(folder) != top else ""
+        folders[:] = [name for name in folders if name != ".git" and not ignored(f"{here}/{name}", True)]
+        found += [f"{here}/{name}"[1:] for name in files
+                  if name != ".git" and not ignored(f"{here}/{name}", False)]
+    return found

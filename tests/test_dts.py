@@ -79,6 +79,7 @@ def test_tree_that_is_booted(default_tree: Path) -> None:
     assert validate(default_tree) == ""
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("name", ["raspberrypi3-64", "raspberrypi4-64"])
 def test_tree_of_another_board(name: str, places: Places, tmp_path: Path) -> None:
     """The kernel's own tree with the overlays applied."""

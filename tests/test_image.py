@@ -142,6 +142,7 @@ def test_init_script_ends_with_the_verdict(tmp_path: Path, status: int) -> None:
     assert log.read_text() == done.stdout
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("name", [board for board in BOARDS if "CARD_CONSOLE" in BOARDS[board]])
 def test_card_has_no_supply_that_waits(name: str, places: Places, tmp_path: Path) -> None:
     """The card's kernel has a driver for supplies. If the line of one is at a device that is
@@ -327,6 +328,7 @@ def boot(places: Places, disk: Path, *arguments: str | Path) -> subprocess.Compl
     )
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize(("said", "status"), [
     ("faultline: exit status 0", 0),
     ("faultline: exit status 3", 3),
@@ -345,6 +347,7 @@ def test_a_guest_that_stays_ends_with_its_verdict(
     assert done.returncode == status, done.stderr
 
 
+@pytest.mark.kernel
 def test_start_script(places: Places, disk: Path) -> None:
     """It starts what `make run-image` starts, and takes options of the user's."""
     script = disk.with_name("start-qemu.sh")
@@ -358,6 +361,7 @@ def test_start_script(places: Places, disk: Path) -> None:
     subprocess.run(["sh", "-n", script], check=True)
 
 
+@pytest.mark.kernel
 def test_a_guest_has_a_disk_or_an_initramfs(places: Places, disk: Path) -> None:
     done = boot(places, disk, f"--module={places.module}", f"--init={places.verify}")
     assert done.returncode == 125

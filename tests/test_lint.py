@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import rust_words
-from places import DRIVER, SETUP, TOP, USERSPACE, Places
+from places import DRIVER, SETUP, TOP, USERSPACE, Places, found_in, source_files
 
 pytestmark = pytest.mark.lint
 
 GUEST = TOP / "tests/guest"
+RUSTFMT = DRIVER / "rustfmt.toml"
 
 
 def call(*command: str | Path, cwd: Path = TOP) -> None:
@@ -32,8 +35,18 @@ def test_driver_is_formatted(places: Places) -> None:
     """As the kernel's own `make rustfmtcheck`, which has no rule for modules out of tree."""
     files = sorted(DRIVER.rglob("*.rs"))
     assert files
-    call(places.rust_bin / "rustfmt", "--check", "--edition=2021",
-         f"--config-path={places.kernel_source / '.rustfmt.toml'}", *files)
+    call(places.rust_bin / "rustfmt", "--check", "--edition=2021", f"--config-path={RUSTFMT}", *files)
+
+
+def settings(file: Path) -> list[str]:
+    """The lines of a TOML file of plain settings, without comments."""
+    return sorted(line for line in file.read_text().splitlines() if line and not line.startswith("#"))
+
+
+@pytest.mark.kernel
+def test_driver_is_formatted_as_the_kernel_is(places: Places) -> None:
+    """The settings of driver/ are the kernel's own; they are a copy so that no kernel is needed."""
+    assert settings(RUSTFMT) == settings(places.kernel_source / ".rustfmt.toml") != []
 
 
 @pytest.mark.parametrize("workspace", [USERSPACE, GUEST], ids=["userspace", "tests/guest"])
@@ -44,6 +57,7 @@ def test_userspace_is_formatted(places: Places, workspace: Path) -> None:
     call(places.rust_bin / "rustfmt", "--check", f"--config-path={config}", *files)
 
 
+@pytest.mark.kernel
 def test_driver_clippy(places: Places) -> None:
     """The kernel's own lints; the module is built apart, for clippy's objects are no release."""
     output = places.build / "driver-clippy"
@@ -130,6 +144,81 @@ def test_unsafe_is_in_userspace_sys_alone() -> None:
     assert len(outside) > 4
     assert offenders(outside, UNSAFE) == []
     assert offenders(sorted(sys.rglob("*.rs")), UNSAFE)
+
+
+IGNORED = ("build/x", "userspace/target/x", "tests/__pycache__/x.pyc", "driver/rust-project.json")
+OURS = {".gitignore", "Makefile", "driver/build/x", "tests/new file", "userspace/not-target/x"}
+
+
+def git(folder: Path, *arguments: str) -> None:
+    call("git", "-c", "user.name=x", "-c", "user.email=x", *arguments, cwd=folder)
+
+
+def no_repository(tree: Path, _: pytest.MonkeyPatch) -> None:
+    pass
+
+
+def repository(tree: Path, _: pytest.MonkeyPatch) -> None:
+    git(tree, "init", "--quiet")
+    git(tree, "add", "Makefile")
+    git(tree, "commit", "--quiet", "--message=x")
+
+
+def no_git(tree: Path, patch: pytest.MonkeyPatch) -> None:
+    repository(tree, patch)
+    patch.setenv("PATH", "/no/such")
+
+
+def distrusted(tree: Path, patch: pytest.MonkeyPatch) -> None:
+    repository(tree, patch)
+    # As of another owner.
+    patch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    refused = subprocess.run(["git", "ls-files"], cwd=tree, capture_output=True, text=True)
+    assert "dubious ownership" in refused.stderr
+
+
+def damaged(tree: Path, _: pytest.MonkeyPatch) -> None:
+    """A work tree apart from its repository, as in a container that has the one without the other."""
+    (tree / ".git").write_text("gitdir: /no/such\n")
+
+
+def in_another_repository(tree: Path, _: pytest.MonkeyPatch) -> None:
+    (tree.parent / ".gitignore").write_text("*\n")
+    git(tree.parent, "init", "--quiet")
+
+
+def in_a_hook(tree: Path, patch: pytest.MonkeyPatch) -> None:
+    """Of another repository."""
+    repository(tree, patch)
+    other = tree.parent / "other"
+    other.mkdir()
+    git(other, "init", "--quiet")
+    patch.setenv("GIT_DIR", str(other / ".git"))
+    patch.setenv("GIT_INDEX_FILE", str(other / ".git/index"))
+
+
+@pytest.mark.parametrize("state", [
+    no_repository, repository, no_git, distrusted, damaged, in_another_repository, in_a_hook,
+])
+def test_sources_are_listed_whatever_git_thinks_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: Callable[[Path, pytest.MonkeyPatch], None]
+) -> None:
+    if state not in (no_repository, damaged) and not shutil.which("git"):
+        pytest.skip("git is not installed")
+    tree = tmp_path / "tree"
+    for name in (*OURS, *IGNORED):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).touch()
+    shutil.copy(TOP / ".gitignore", tree)
+    state(tree, monkeypatch)
+    assert {str(path.relative_to(tree)) for path in source_files(tree)} == OURS
+
+
+def test_sources_of_git_are_those_that_are_there(sources: list[Path]) -> None:
+    """Both ways to list the files agree on this very tree."""
+    found = {TOP / name for name in found_in(TOP)}
+    assert {path for path in found if path.is_file() and not path.is_symlink()} == set(sources)
 
 
 def is_shell_script(path: Path) -> bool:

@@ -1,10 +1,16 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -Es
 # SPDX-License-Identifier: GPL-2.0-only
 """Boot one guest and answer with its verdict.
 
 The guest is a kernel, a device tree and an initramfs made of the module, an init program and
 whatever is laid over them; or a kernel, a device tree and a disk, which leave a login when they have
-given their verdict: then that is the end. Its console goes to standard output as it comes. The exit status is:
+given their verdict: then that is the end. Its console goes to standard output as it comes.
+
+With --interactive the terminal is the console. Where standard input is no terminal, the program
+of --run reads it in place of the console: all of it is put into the guest, so that nothing is lost,
+and its end is the end of the program's input.
+
+The exit status is:
 
     N    that of the guest's own last line, `faultline: exit status N`
     1    the kernel reported a fault, whatever the guest said, or the guest said nothing
@@ -86,6 +92,10 @@ DISKS = {
     "raspberrypi": ("-drive", "if=sd"),
 }
 
+# The most that standard input may have for the guest, which holds it in memory.
+MAX_INPUT = 16 << 20
+INPUT = "etc/faultline/input"
+
 # What init prints before it powers off. The last such line counts: whatever else runs in the
 # guest can print one before.
 VERDICT = re.compile(r"faultline: exit status (\d{1,3})")
@@ -93,6 +103,10 @@ VERDICT = re.compile(r"faultline: exit status (\d{1,3})")
 
 class SetupError(Exception):
     """The guest could not be started; the message is one line for the user."""
+
+
+class TimeLimit(Exception):
+    """The time limit ended the run before there was a guest; the message is for the user."""
 
 
 class Signalled(Exception):
@@ -178,6 +192,7 @@ class Guest:
     timeout: int | None
     interactive: bool
     gdb: bool
+    takes_input: bool  # standard input is no terminal, but the program of --run reads it
     # Told to the guest on two ways that have nothing in common, if the machine has the second: on
     # the command line, which is in the device tree, and by a device that writes it to memory (fw_cfg;
     # the firmware of a Raspberry Pi, which knows the command line). If they agree, that did.
@@ -363,7 +378,7 @@ def parser() -> Parser:
     p.add_argument("--qemu-args", default=[], type=words, metavar="STR", help="add to QEMU's")
     p.add_argument("--timeout", type=positive, metavar="SEC",
                    help="end the guest then (default: the board's; none with a user at work)")
-    p.add_argument("--interactive", action="store_true", help="the terminal is the console")
+    p.add_argument("--interactive", action="store_true", help="the terminal is the console; without one --run reads standard input")
     p.add_argument("--gdb", action="store_true", help="wait for a debugger on port 1234")
     p.add_argument("--work", type=directory, metavar="DIR", help="keep what is made on the way")
     p.add_argument("--log", type=Path, metavar="FILE", help="keep what the console said")
@@ -377,7 +392,11 @@ def guest(args: argparse.Namespace) -> Guest:
         raise SetupError("the guest has either --disk, or --module and --init")
     board = Board.load(args.board)
     asked = {key: getattr(args, key) for key in ("qemu", "cpu", "smp", "mem") if getattr(args, key)}
-    attended = args.interactive or args.gdb
+    takes_input = args.interactive and not sys.stdin.isatty()
+    if takes_input and not args.run:
+        raise SetupError("--interactive without --run, and no terminal: nothing reads the input")
+    interactive = args.interactive and not takes_input
+    attended = interactive or args.gdb
     return Guest(
         board=replace(board, **asked),
         kernel=args.kernel,
@@ -392,8 +411,9 @@ def guest(args: argparse.Namespace) -> Guest:
         append=args.append,
         qemu_args=args.qemu_args,
         timeout=args.timeout or (None if attended else board.timeout),
-        interactive=args.interactive,
+        interactive=interactive,
         gdb=args.gdb,
+        takes_input=takes_input,
     )
 
 
@@ -401,14 +421,14 @@ def guest(args: argparse.Namespace) -> Guest:
 
 
 def tool(*command: str, cwd: Path | None = None, stdin: bytes | None = None) -> str:
-    """Run a tool to its end and return what it warned of; fail with its own words."""
+    """Run a tool to its end and return what it warned of; if it fails, so does this, in one line."""
     try:
         done = subprocess.run(command, cwd=cwd, input=stdin, capture_output=True)
     except FileNotFoundError:
         raise SetupError(f"{command[0]} is not installed: `make doctor` lists what is") from None
-    said = " ".join(done.stderr.decode(errors="replace").split())
+    said = done.stderr.decode(errors="replace").strip()
     if done.returncode:
-        raise SetupError(said or f"{command[0]} failed with status {done.returncode}")
+        raise SetupError(" ".join(said.split()) or f"{command[0]} failed with status {done.returncode}")
     return said
 
 
@@ -427,6 +447,23 @@ def stage(tree: Path, files: dict[str, Path | bytes], mode: int = 0o644) -> None
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
         target.chmod(mode)
+
+
+def standard_input(limit: int | None) -> bytes:
+    """All of standard input. The time limit of the guest holds for this, too."""
+    say("standard input is no terminal: the guest gets what it has, when it has ended")
+    try:
+        signal.setitimer(signal.ITIMER_REAL, limit or 0)
+        given = sys.stdin.buffer.read(MAX_INPUT + 1)
+    except Signalled as signalled:
+        if signalled.number != signal.SIGALRM:
+            raise
+        raise TimeLimit(f"standard input has not ended within the time limit of {limit} s") from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    if len(given) > MAX_INPUT:
+        raise SetupError(f"standard input has more than {MAX_INPUT >> 20} MiB: use --overlay for data")
+    return given
 
 
 def stage_base(tree: Path, guest: Guest) -> None:
@@ -468,7 +505,11 @@ def initramfs(guest: Guest, work: Path) -> Path:
         tree.mkdir()
     stage_base(base, guest)
     if guest.run:
-        stage(run, {"etc/faultline/run": "".join(f"{word}\0" for word in guest.run).encode()})
+        words = list(guest.run)
+        if guest.takes_input:
+            stage(run, {INPUT: standard_input(guest.timeout)})
+            words = ["/bin/sh", "-c", f'exec "$@" </{INPUT}', "sh", *words]
+        stage(run, {"etc/faultline/run": "".join(f"{word}\0" for word in words).encode()})
 
     output = work / "initramfs.cpio"
     output.unlink(missing_ok=True)
@@ -499,12 +540,11 @@ def device_tree(guest: Guest, work: Path) -> Path:
     overlays = []
     for number, source in enumerate(filter(None, (guest.dtso, guest.board.qemu_dtso))):
         overlay = work / f"overlay{number}.dtbo"
-        if warning := tool("dtc", "-@", "-I", "dts", "-O", "dtb", f"-o{overlay}", str(source)):
-            raise SetupError(f"dtc warns: {warning}")
+        warn("dtc", tool("dtc", "-@", "-I", "dts", "-O", "dtb", f"-o{overlay}", str(source)))
         overlays.append(str(overlay))
     if not overlays:
         return base
-    tool("fdtoverlay", f"-i{base}", f"-o{merged}", *overlays)
+    warn("fdtoverlay", tool("fdtoverlay", f"-i{base}", f"-o{merged}", *overlays))
     return merged
 
 
@@ -513,6 +553,12 @@ def device_tree(guest: Guest, work: Path) -> Path:
 
 def say(message: str) -> None:
     print(f"run: {message}", file=sys.stderr, flush=True)
+
+
+def warn(tool: str, said: str) -> None:
+    """Pass on the warnings of a tool that has done its work all the same."""
+    for line in said.splitlines():
+        say(f"{tool}: {line}")
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -571,15 +617,18 @@ def terminal_restored() -> Iterator[None]:
     try:
         yield
     finally:
-        os.set_blocking(descriptor, blocking)
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, attributes)
+        with contextlib.suppress(OSError, termios.error):  # it may be gone
+            os.set_blocking(descriptor, blocking)
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, attributes)
 
 
 def watch(
-    qemu: subprocess.Popen[bytes], console: Console, timeout: int | None, stays: bool
+    qemu: subprocess.Popen[bytes], console: Console, timeout: int | None, stays: bool,
+    terminal: int | None = None,
 ) -> int | None:
     """Follow the console until QEMU ends, or a guest that stays has said its verdict and nothing
-    more for a while, or a signal ends the wait; return that signal.
+    more for a while, or a signal ends the wait; return that signal. A terminal that is gone counts
+    as SIGHUP: without a shell in it nobody else may say so.
 
     The time limit is a signal, too, so that it also holds while the reader of our own output
     makes us wait.
@@ -588,8 +637,16 @@ def watch(
     if timeout:
         signal.setitimer(signal.ITIMER_REAL, timeout)
     panicked = over = False
+    ready = select.poll()
+    ready.register(qemu.stdout, select.POLLIN)
+    if terminal is not None:
+        ready.register(terminal, 0)  # nothing but POLLHUP
     try:
-        while data := os.read(qemu.stdout.fileno(), 65536):
+        while True:
+            if terminal in (descriptor for descriptor, _ in ready.poll()):
+                return signal.SIGHUP
+            if not (data := os.read(qemu.stdout.fileno(), 65536)):
+                break
             console.feed(data)
             if console.panicked and not panicked:
                 panicked = True
@@ -684,7 +741,8 @@ def run(guest: Guest, work: Path, log: Path) -> Outcome:
     with log.open("wb") as file:
         console = Console(file, power_off_is_late=guest.board.power_off_is_late)
         with emulator(starting, stdin) as qemu:
-            ended_by = watch(qemu, console, guest.timeout, bool(guest.disk))
+            terminal = sys.stdin.fileno() if guest.interactive else None
+            ended_by = watch(qemu, console, guest.timeout, bool(guest.disk), terminal)
             qemu_status = qemu.returncode
         console.close()
     return judge(console, qemu_status or 0, ended_by, guest)
@@ -692,6 +750,8 @@ def run(guest: Guest, work: Path, log: Path) -> Outcome:
 
 def main() -> int:
     os.umask(0o022)  # modes in the initramfs do not depend on the caller's
+    if sys.stdin is None:  # closed: nothing else may be opened in its place
+        sys.stdin = open(os.devnull)
     for number in SIGNALS:
         signal.signal(number, on_signal)
     try:
@@ -704,6 +764,8 @@ def main() -> int:
                 outcome = run(guest(args), work, args.log or work / "console.log")
     except SetupError as error:
         outcome = Outcome(STATUS_SETUP, str(error))
+    except TimeLimit as error:
+        outcome = Outcome(STATUS_TIMEOUT, str(error))
     except OSError as error:
         outcome = Outcome(STATUS_SETUP, f"{error.filename or 'output'}: {error.strerror}")
     except Signalled as signalled:
