@@ -211,6 +211,7 @@ class Made:
         (directory / "cache/faultline").mkdir(parents=True)
         (directory / "os-release").write_text(f"ID=debian\nVERSION_CODENAME={release.suite}\n")
         (directory / "etc").mkdir()
+        (directory / "apt-cache/archives/partial").mkdir(parents=True)
         sources = [line for line in release.sources if "-backports" not in line]
         (directory / "etc/sources.list").write_text("\n".join(sources) + "\n")
         lists = release.root / "state/lists"

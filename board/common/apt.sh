@@ -14,6 +14,11 @@ apt() {
 	"$command" ${APT_CONF:+-c "$APT_CONF"} "$@"
 }
 
+# at_least MINIMUM VERSION
+at_least() {
+	printf '%s\n' "$1" "$2" | sort --version-sort --check=quiet
+}
+
 have_apt() {
 	command -v apt-get >/dev/null && command -v dpkg >/dev/null
 }

@@ -36,10 +36,12 @@ unpack_decide() {
 				continue
 			fi
 			mapfile -t UNPACK_DEBS < <(sed -n 's/^Inst \([^ ]*\) \(\[[^]]*\] \)\?(\([^ ]*\) .*/\1=\3/p' <<<"$simulated")
-			if [[ " ${UNPACK_DEBS[*]}" == *" libc6="* ]]; then
+			# The machine's own C library is used, which does if it is the same but for fixes.
+			if grep '^Inst libc6 ' <<<"$simulated" | grep -qvE '^Inst libc6 \[([0-9.]+)-[^]]*\] \(\1-'; then
 				UNPACK_WHY_NOT="${packages[0]} needs another libc6"
 				continue
 			fi
+			mapfile -t UNPACK_DEBS < <(printf '%s\n' "${UNPACK_DEBS[@]}" | grep -v '^libc6=')
 			UNPACK_PACKAGES=("${packages[@]}") UNPACK_SUITE=$CODENAME
 			[[ $conf == apt ]] || UNPACK_SUITE=$CODENAME-backports
 			return 0

@@ -135,10 +135,13 @@ plan() {
 	fi
 	# All in one question: most machines have nothing in the way.
 	for need in "${wanted[@]}"; do
-		read -ra packages <<<"$(need_alternatives "$need" | head -n 1)"
+		read -ra packages <<<"$(need_alternatives "$need" | sed -n 1p)"
 		all+=("${packages[@]}")
+		[[ ${#packages[@]} != 0 ]] || REFUSED[$need]="apt has none that is new enough"
 	done
-	if apt_knows_all "${all[@]}" && apt_takes "${all[@]}"; then
+	if [[ ${#all[@]} == 0 ]]; then
+		return
+	elif apt_knows_all "${all[@]}" && apt_takes "${all[@]}"; then
 		INSTALL=("${all[@]}")
 	else
 		for need in "${wanted[@]}"; do plan_need "$need"; done
@@ -275,7 +278,7 @@ packages_by_hand() { # REASON
 	local need names=("${INSTALL[@]}") packages
 	for need in "${!REFUSED[@]}"; do
 		[[ ${REFUSED[$need]} == "apt does not know"* ]] || continue
-		read -ra packages <<<"$(need_alternatives "$need" | head -n 1)"
+		read -ra packages <<<"$(need_alternatives "$need" | sed -n 1p)"
 		names+=("${packages[@]}")
 	done
 	die "$1. Have this run, then make again:
