@@ -12,6 +12,11 @@ endif
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
+# Two jobs: the programs for the guest are built while the kernel is, whose build at times keeps one CPU
+# busy. The kernel's own make, and cargo, have their own number of jobs.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += --jobs=2
+endif
 SHELL := /bin/bash
 # -p: no BASH_ENV, no functions from the environment.
 .SHELLFLAGS := -peuo pipefail -c
@@ -106,8 +111,11 @@ CYCLES := 25
 BUILDROOT :=
 ## BUILDROOT_CONFIG=FILE  image: lines laid over the board's configuration of Buildroot
 BUILDROOT_CONFIG :=
-## FAULTLINE_HOST_RUST=y  image: with this machine's Rust, bindgen and libclang
-FAULTLINE_HOST_RUST :=
+## BUILDROOT_RUST=host  image: with the Rust, bindgen and libclang of make run; or buildroot: with
+##                   Buildroot's own, which takes hours, and which nobody has built to the end yet
+BUILDROOT_RUST := host
+## ROOM='ARG…'       clean-room: its arguments, such as '--release trixie --user root run'
+ROOM := --help
 $(foreach v,$(FROM_ENVIRONMENT),$(eval $v := $$(ENVIRONMENT_$v)))
 
 # A mistyped variable would otherwise be ignored without a word.
@@ -117,6 +125,7 @@ $(if $(unknown),$(error unknown variable: $(unknown). There are: $(VARIABLES)))
 $(if $(filter $(BOARD),$(ALL_BOARDS)),,$(error BOARD=$(BOARD): there is $(ALL_BOARDS)))
 $(foreach b,$(filter-out $(ALL_BOARDS),$(BOARDS)),$(error BOARDS=$b: there is $(ALL_BOARDS)))
 $(foreach v,DEBUG YES FORCE_LOOP,$(if $(filter-out 0 1,$($v)),$(error $v=$($v): it is 0 or 1, or not set)))
+$(if $(filter host buildroot,$(BUILDROOT_RUST)),,$(error BUILDROOT_RUST=$(BUILDROOT_RUST): it is host or buildroot))
 WITH_DEBUG_KERNEL := $(if $(filter 0,$(DEBUG)),,1)
 override DEBUG := $(filter 1,$(DEBUG))
 $(if $(DEBUG),$(if $(filter test soak lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests boot both kernels)))
@@ -126,9 +135,10 @@ $(if $(DEBUG),$(if $(filter test soak lint,$(MAKECMDGOALS)),$(error DEBUG=1: the
 $(foreach v,$(VARIABLES),$(eval override $v := $$(value $v)))
 export $(VARIABLES)
 
-comma := ,
 # Not with what is for makes alone: rustc looks for a job server there.
 SETUP := env --unset=MAKEFLAGS --unset=MFLAGS board/common/setup
+# What set-up has unpacked for want of a package.
+export PATH := $(PATH):$(or $(filter /%,$(XDG_CACHE_HOME)),$(HOME)/.cache)/faultline/bin
 # The program itself names what is stuck: this is for a guest that does not run at all.
 STRESS_TIMEOUT := 86400
 # What board.env says of what is built; run.py reads the rest.
@@ -174,7 +184,7 @@ KERNEL_OF_TESTS = $(CURDIR)/$(OUT)
 in_tests = $(1:$(OUT)/%=$(KERNEL_OF_TESTS)/%)
 # The virtual environment sees the machine's packages, because libfdt is one. pytest loads no plugin
 # of theirs, only those of tests/requirements.in.
-PLUGINS := labgrid.pytestplugin$(if $(findstring pytest-xdist,$(file <tests/requirements.in)),$(comma)xdist.plugin)
+PLUGINS := labgrid.pytestplugin,xdist.plugin
 IN_TESTS = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL --unset=LG_ENV \
 	FAULTLINE_BOARD=$(BOARD) FAULTLINE_BUILD=$(CURDIR)/$(COMMON) FAULTLINE_KERNEL_BUILD=$(KERNEL_OF_TESTS) \
 	FAULTLINE_KERNEL=$(call in_tests,$(IMAGE)) FAULTLINE_MODULE=$(call in_tests,$(MODULE)) \
@@ -189,7 +199,8 @@ PYTEST = $(IN_TESTS) -m pytest -c pytest.ini --rootdir=. --confcutdir=. $(if $(L
 OTHER_TOOLS = $(if $(IS_WHOLE),@for board in $(BOARDS); do $(MAKE) build/$$board/tools.env BOARD=$$board; done)
 ##
 .PHONY: help run shell debug bench stress soak check test farm lint unit module verify image run-image flash \
-	defconfigs kernel setup doctor rust-analyzer clean distclean
+	defconfigs kernel setup doctor rust-analyzer clean distclean \
+	clean-room
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo; sed -n 's/^## /  /p' Makefile
@@ -268,6 +279,7 @@ defconfigs: ## Write buildroot/configs/ anew, from its fragments and board.env
 kernel: $(KERNEL) ## Build the kernel, unless it is in the cache
 
 setup: $(KERNEL) ## Get everything that the other targets need, without running them
+	@$(SETUP) sysroot
 	@$(SETUP) tests
 
 doctor: ## Say what is found, which version, and what is missing; change nothing
@@ -275,6 +287,9 @@ doctor: ## Say what is found, which version, and what is missing; change nothing
 
 rust-analyzer: $(KERNEL) ## Write what editors need for the driver and for userspace/
 	@$(SETUP) rust-analyzer
+
+clean-room: ## Run make on a bare Debian machine, with empty caches, as root or by sudo; see ROOM=
+	@exec tests/clean-room $(ROOM)
 
 clean: ## Delete build/
 	rm -rf build

@@ -3,20 +3,24 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import re
 import select
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-from guests import DEBUG_PATIENCE, PATIENCE, Boot
+from guests import DEBUG_PATIENCE, PATIENCE, Boot, Run
 from places import SETUP, TOP, Places, source_files
 
 
@@ -24,16 +28,17 @@ from places import SETUP, TOP, Places, source_files
 collect_ignore = [] if "LG_ENV" in os.environ else ["test_board.py"]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     try:
         Places.from_environment()
     except KeyError as missing:
         pytest.exit(f"{missing.args[0]} is not set: run the tests by `make test`", returncode=4)
+    config.pluginmanager.register(MutantTable(config))
 
 
 # `make check` leaves out what needs a kernel: whatever boots, and what says so by this marker.
 BOOTS = {"boot", "board", "soak"}
-BOOTING_FIXTURES = {"boot", "debug_boot"}
+BOOTING_FIXTURES = {"boot", "debug_boot", "default_run"}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -42,14 +47,60 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker("kernel")
 
 
-# Which checks caught which of the drivers that are broken on purpose.
-MutantTable = dict[str, set[str]]
-MUTANT_TABLE = pytest.StashKey[MutantTable]()
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """`-n auto` of pytest.ini. Guests wait now and then, but what they compute is what takes the
+    time: a worker for each CPU. A board that labgrid reaches is one."""
+    return 0 if "LG_ENV" in os.environ else max(2, len(os.sched_getaffinity(0)))
 
 
-@pytest.fixture(scope="session")
-def mutant_table(pytestconfig: pytest.Config) -> MutantTable:
-    return pytestconfig.stash.setdefault(MUTANT_TABLE, {})
+# What must not run beside itself, or shares a fixture that is expensive to make, runs on one worker,
+# in the order of the file. The tests of other files run anywhere.
+GROUPS = {
+    "test_make.py": "make",  # writes in build/, as its user does
+    "test_farm.py": "coordinator",  # of labgrid: its ports, and its boards take two CPUs
+    "test_bench.py": "bench",  # one long boot, which most tests read
+    "test_dts.py": "binding",  # one long call of dt-validate
+    "test_flash.py": "loop devices",  # and the device mapper
+}
+# What takes longest begins first, so that no worker is left alone with it at the end.
+LONGEST_FIRST = ("test_stress.py", "test_mutants.py", "test_soak.py", "test_debug.py",
+                 "test_userspace.py", "test_farm.py", "test_bench.py", "test_make.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+class Scheduler(LoadScopeScheduling):
+    """pytest-xdist's own, in the order of the items; it takes groups from GROUPS, because the mark
+    xdist_group has no effect with this pytest: it would change an item's identifier."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, _ = nodeid.partition("::")
+        return GROUPS.get(file, nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduler:
+    config.option.loadscopereorder = False
+    return Scheduler(config, log)
+
+
+# Which checks caught which of the drivers that are broken on purpose: properties of a test's
+# report, for reports alone come back from the workers.
+CAUGHT = "caught"
+MUTANT_TABLE = pytest.StashKey[dict[str, list[str]]]()
+
+
+class MutantTable:
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call":
+            table = self.config.stash.setdefault(MUTANT_TABLE, {})
+            table.update(value for name, value in report.user_properties if name == CAUGHT)
 
 
 def pytest_terminal_summary(
@@ -58,8 +109,8 @@ def pytest_terminal_summary(
     if table := config.stash.get(MUTANT_TABLE, None):
         terminalreporter.section("broken drivers, and the checks that caught them")
         width = max(map(len, table))
-        for name, checks in table.items():
-            terminalreporter.line(f"{name:{width}}  {', '.join(sorted(checks))}")
+        for name, checks in sorted(table.items()):
+            terminalreporter.line(f"{name:{width}}  {', '.join(checks)}")
 
 
 @pytest.fixture(scope="session")
@@ -87,21 +138,77 @@ def sources() -> list[Path]:
     return files
 
 
+@contextmanager
+def by_one_worker(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
+    """A folder that all workers of this session share, while no other one is in this block with the
+    same name. The first finds it empty."""
+    common = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        common = common.parent  # a worker has a folder of its own there
+    with (common / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shared = common / name
+        shared.mkdir(exist_ok=True)
+        yield shared
+
+
 @pytest.fixture(scope="session")
 def guest_test(places: Places, tmp_path_factory: pytest.TempPathFactory) -> str:
     """An overlay that has tests/guest as /bin/faultline-guest-test; the option to boot with it."""
-    built = subprocess.run(
-        [SETUP, "cross", "build", "--locked", "--release",
-         f"--manifest-path={TOP / 'tests/guest/Cargo.toml'}"],
-        cwd=TOP, text=True, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )
-    assert built.returncode == 0, built.stdout
-    name = "faultline-guest-test"
-    overlay = tmp_path_factory.mktemp("overlay")
-    (overlay / "bin").mkdir()
-    shutil.copy(places.cross_output / name, overlay / "bin" / name)
+    with by_one_worker(tmp_path_factory, "guest-test") as overlay:
+        program = overlay / "bin/faultline-guest-test"
+        if not program.exists():
+            built = subprocess.run(
+                [SETUP, "cross", "build", "--locked", "--release",
+                 f"--manifest-path={TOP / 'tests/guest/Cargo.toml'}"],
+                cwd=TOP, text=True, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )
+            assert built.returncode == 0, built.stdout
+            program.parent.mkdir()
+            shutil.copy(places.cross_output / program.name, program)
     return f"--overlay={overlay}"
+
+
+class SharedBoot:
+    """Boots a guest once in a session, for all tests, on whatever worker, that read what it said."""
+
+    def __init__(self, places: Places, tmp_path_factory: pytest.TempPathFactory) -> None:
+        self.places = places
+        self.tmp_path_factory = tmp_path_factory
+
+    def __call__(
+        self, name: str, *options: str, tree: Callable[[Path], str] | None = None
+    ) -> tuple[Run, Path]:
+        """Guests of one name have the same options. The folder is the one that the guest was
+        booted in; `tree` makes an overlay there, and gives one more option."""
+        with by_one_worker(self.tmp_path_factory, f"guest-{name}") as work:
+            record = work / "run.json"
+            if not record.exists():
+                run = Boot(self.places, work)(*options, *([tree(work)] if tree else []))
+                record.write_text(json.dumps({"options": options, "run": asdict(run)}))
+        recorded = json.loads(record.read_text())
+        assert recorded["options"] == [*options], f"two guests are called {name}"
+        return Run(**recorded["run"]), work
+
+
+@pytest.fixture(scope="session")
+def shared_boot(places: Places, tmp_path_factory: pytest.TempPathFactory) -> SharedBoot:
+    return SharedBoot(places, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def default_run(shared_boot: SharedBoot) -> Run:
+    """The default guest, whose verdict is about the driver as it is."""
+    run, _ = shared_boot("default")
+    return run
+
+
+@pytest.fixture(scope="session")
+def default_tree(shared_boot: SharedBoot) -> Path:
+    """The device tree that it was booted with."""
+    _, work = shared_boot("default")
+    return work / "guest.dtb"
 
 
 @pytest.fixture(scope="session")

@@ -74,10 +74,12 @@ class Boot:
             done.stderr.decode(errors="replace").strip(),
         )
 
-    def start(self, *options: str, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    def start(
+        self, *options: str, stdout: int = subprocess.DEVNULL, **instead: Path
+    ) -> subprocess.Popen[bytes]:
         """Boot without waiting for the end; the guest's QEMU is there when this returns."""
         runner = subprocess.Popen(
-            self.command(*options),
+            self.command(*options, **instead),
             stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
         )
         deadline = time.monotonic() + PATIENCE

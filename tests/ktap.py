@@ -30,7 +30,8 @@ def parse(console: str, kernel_source: Path) -> Report:
     import kunit_parser  # type: ignore[import-not-found]
     import kunit_printer  # type: ignore[import-not-found]
 
-    root = kunit_parser.parse_run_tests(console.splitlines(), kunit_printer.null_printer)
+    lines = of_programs(console).splitlines()
+    root = kunit_parser.parse_run_tests(lines, kunit_printer.null_printer)
     status = kunit_parser.TestStatus
     found: dict[object, set[tuple[str, ...]]] = {}
 
@@ -52,8 +53,9 @@ STAMP = re.compile(r"\[ *\d+\.\d{6}\] ")
 
 
 def of_programs(console: str) -> str:
-    """The console without the kernel's log, which has reports of its own."""
-    return "\n".join(line for line in console.splitlines() if not STAMP.match(line))
+    """The console without the kernel's log, which has reports of its own. The kernel does not wait
+    for a program that has written half a line: its record, which is whole, parts that."""
+    return re.sub(rf"{STAMP.pattern}.*(?:\n|$)", "", console)
 
 
 def of_kernel(console: str) -> list[str]:

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import libfdt
@@ -16,7 +17,7 @@ import pytest
 
 from conftest import Make
 from guests import PATIENCE
-from places import RUNNER, SETUP, TOP, USERSPACE, Places, environment, program
+from places import RUNNER, SETUP, TOP, Places, environment, program
 
 pytestmark = pytest.mark.image
 
@@ -57,13 +58,14 @@ def test_each_setting_is_made_once(board: str) -> None:
 
 @pytest.mark.parametrize("board", BOARDS)
 def test_kernel_is_the_one_of_make_run(board: str) -> None:
-    """Its release, and its fragments before those that are the image's alone."""
+    """Its release, and the board's own of its fragments before those that are the image's alone."""
     made = dict(settings(defconfig(board)))
     assert made["BR2_LINUX_KERNEL_CUSTOM_VERSION_VALUE"] == f'"{VERSIONS["KERNEL_RELEASE"]}"'
     files = made["BR2_LINUX_KERNEL_CONFIG_FRAGMENT_FILES"].strip('"').split()
     names = [Path(file).stem for file in files]
-    ours, layout = BOARDS[board]["FRAGMENTS"].split(), BOARDS[board]["LAYOUT"]
+    ours, layout = BOARDS[board]["IMAGE_FRAGMENTS"].split(), BOARDS[board]["LAYOUT"]
     assert names == [*ours, "image", f"image-{layout}"]
+    assert set(ours) <= set(BOARDS[board]["FRAGMENTS"].split())
     for name in names:
         assert (TOP / f"board/common/linux/{name}.fragment").is_file()
     assert layout in program(RUNNER).DISKS
@@ -94,11 +96,13 @@ def test_downloads_have_hashes() -> None:
 def test_licences_of_the_crates(places: Places) -> None:
     """The program has them in it: the package has to say so, and under which licence."""
     assert "_LICENSE = GPL-2.0, MIT (crates and core)\n" in VERIFY.read_text()
+    # Not offline: cargo fetches what it has not yet, for builds do not take all of these crates.
     done = subprocess.run(
-        [places.rust_bin / "cargo", "metadata", "--locked", "--offline", "--format-version=1",
-         f"--filter-platform={places.target}", f"--manifest-path={USERSPACE}/Cargo.toml"],
-        check=True, capture_output=True, text=True,
+        [SETUP, "cargo", "metadata", "--locked", "--format-version=1",
+         f"--filter-platform={places.target}"],
+        cwd=TOP, capture_output=True, text=True, stdin=subprocess.DEVNULL,
     )
+    assert done.returncode == 0, done.stderr
     crates = {crate["name"]: crate["license"] for crate in json.loads(done.stdout)["packages"]
               if crate["source"]}
     assert "rustix" in crates
@@ -181,7 +185,8 @@ MAKE_IMAGE = """
 set -euo pipefail
 . board/common/image.sh
 say() { :; }
-setup_buildroot() { BR_VERSION=none; }
+setup_buildroot() { BR_VERSION=none BR=none; }
+count_packages() { echo 2; }
 setup_kernel_source() { KERNEL_VERSION=7.3 KERNEL_DIR=$KERNEL_SRC; }
 image_defconfig() { :; }
 run_logged() {
@@ -190,23 +195,29 @@ run_logged() {
     [[ $1 != image-config ]] || touch "$output/.config"
 }
 cd "$WORK"
-TOP=$WORK BUILD=. BOARD=none CACHE=none QEMU_WHY_NOT=none
+TOP=$WORK BUILD=. BOARD=none CACHE=none LOGS=none QEMU_WHY_NOT=none
+RUST_BIN=/rust/bin RUST_SRC=/rust/src BINDGEN=/bindgen LIBCLANG_PATH=/llvm LLVM=-19
+RUST_VERSION=1.95.0 BINDGEN_FOUND=0.72.1 LLVM_VERSION=19.1.7
 make_image
 """
+DEFAULT_RUST = re.search(r"^BUILDROOT_RUST := (.*)$", (TOP / "Makefile").read_text(), re.MULTILINE)
+
+
+def image_steps(work: Path, kernel: str = "", fails: str = "", rust: str = "host") -> list[str]:
+    done = subprocess.run(
+        ["bash", "-c", MAKE_IMAGE], cwd=TOP, text=True, stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env={**os.environ, "WORK": str(work), "KERNEL_SRC": kernel, "FAILS": fails,
+             "BUILDROOT_RUST": rust, "BUILDROOT_CONFIG": ""},
+    )
+    assert (done.returncode != 0) == bool(fails), done.stderr
+    return done.stdout.split()
 
 
 def test_image_is_made_anew_with_what_it_is_made_of(tmp_path: Path) -> None:
-    """Another configuration, other sources of the kernel; and a step that failed is made again."""
-    def steps(kernel: str = "", fails: str = "") -> list[str]:
-        done = subprocess.run(
-            ["bash", "-c", MAKE_IMAGE], cwd=TOP, text=True, stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env={**os.environ, "WORK": str(tmp_path), "KERNEL_SRC": kernel, "FAILS": fails,
-                 "FAULTLINE_HOST_RUST": "", "BUILDROOT_CONFIG": ""},
-        )
-        assert (done.returncode != 0) == bool(fails), done.stderr
-        return done.stdout.split()
-
+    """Another configuration, other sources of the kernel, another Rust; and a step that failed is
+    made again. A build that was stopped goes on from where it was."""
+    steps = partial(image_steps, tmp_path)
     anew = ["image-clean", "image-config", "image"]
     assert steps() == ["image-config", "image"]
     assert steps() == ["image"]
@@ -214,6 +225,88 @@ def test_image_is_made_anew_with_what_it_is_made_of(tmp_path: Path) -> None:
     assert steps(kernel="/other") == ["image"]
     assert steps(fails="image-config") == ["image-clean", "image-config"]
     assert steps() == anew
+    assert steps(rust="buildroot", fails="image") == anew
+    assert steps(rust="buildroot") == ["image"]
+
+
+def test_make_image_takes_the_rust_of_make_run(tmp_path: Path) -> None:
+    """That is the way in which images have been built. Buildroot's own Rust must be asked for."""
+    assert DEFAULT_RUST, "the Makefile has no default"
+    image_steps(tmp_path, rust=DEFAULT_RUST[1])
+    config = dict(settings(tmp_path / "buildroot/defconfig"))
+    assert config["FAULTLINE_HOST_RUST"] == "y"
+    assert config["FAULTLINE_HOST_RUSTC"] == '"/rust/bin/rustc"'
+    assert config["FAULTLINE_HOST_LLD"] == '"ld.lld-19"'
+    image_steps(tmp_path, rust="buildroot")
+    assert not [name for name, _ in settings(tmp_path / "buildroot/defconfig") if "RUST" in name]
+
+
+def in_image_shell(script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A script that calls functions of image.sh."""
+    prologue = "set -euo pipefail; shopt -s inherit_errexit; . board/common/image.sh\n"
+    prologue += "say() { echo \"$2\"; }; die() { echo \"$1\" >&2; exit 1; }\n"
+    return subprocess.run(["bash", "-c", prologue + script], cwd=TOP, text=True, capture_output=True,
+                          stdin=subprocess.DEVNULL, env={**os.environ, **variables})
+
+
+@pytest.mark.parametrize(("log", "said"), [
+    ("", "2 of 45 packages, starting, 0 lines"),
+    ("mkdir -p host\n", "2 of 45 packages, starting, 1 lines"),
+    (">>> host-skeleton  Extracting\n", "2 of 45 packages, host-skeleton: Extracting, 0 lines"),
+    (">>> busybox 1.38.0 Building\n>>> linux 7.3.4 Building\n  CC a.o\n  LD a\n",
+     "2 of 45 packages, linux: Building, 2 lines"),
+    (">>> toolchain-external-bootlin 2025.08-1 Installing to staging directory\n",
+     "2 of 45 packages, toolchain-external-bootlin: Inst, 0 lines"),
+    (">>> linux 7.3.4 Building\n  CC a.o\n>>>   Finalizing target directory\n",
+     "2 of 45 packages, Finalizing target directory, 0 lines"),
+])
+def test_progress_says_how_far_buildroot_is(tmp_path: Path, log: str, said: str) -> None:
+    """Packages count when they are installed, whichever run of make image did that."""
+    (tmp_path / "log").write_text(log)
+    for name, stamp in (("host-skeleton", "installed"), ("busybox-1.38.0", "installed"),
+                        ("linux-7.3.4", "configured")):
+        (tmp_path / "build" / name).mkdir(parents=True)
+        (tmp_path / "build" / name / f".stamp_{stamp}").touch()
+    done = in_image_shell("total=45 output=$WORK; image_progress $WORK/log", WORK=str(tmp_path))
+    assert (done.stdout, done.stderr) == (f"{said}\n", "")
+
+
+@pytest.mark.parametrize(("board", "rust", "rebuilt", "measured", "said"), [
+    ("qemu-virt-arm64", "host", 0, "", "took 12 minutes"),
+    ("raspberrypi4-64", "host", 0, "", "took 23 minutes"),
+    ("qemu-virt-arm", "host", 0, "", "was not timed"),
+    ("qemu-virt-arm64", "host", 0, "841", "took 15 minutes on this machine"),
+    ("qemu-virt-arm64", "host", 2, "841", "about 1 minute"),
+    ("qemu-virt-arm64", "buildroot", 0, "", "nobody has built an image this way"),
+])
+def test_duration_is_said_before_the_build(
+    tmp_path: Path, board: str, rust: str, rebuilt: int, measured: str, said: str
+) -> None:
+    output = tmp_path / "build/buildroot"
+    output.mkdir(parents=True)
+    (output / "first-build-seconds").write_text(measured)
+    done = in_image_shell(f"image_announce 45 31 {rebuilt}", TOP=str(tmp_path), BUILD="build",
+                          BR_VERSION="2026.08", BOARD=board, BUILDROOT_RUST=rust, LOGS="/log")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *lasts = done.stdout.splitlines()
+    assert first == f"Buildroot 2026.08 for {board}: 31 of 45 packages are built already"
+    assert said in " ".join(lasts)
+    assert lasts[-1].startswith("Ctrl-C stops the build")
+
+
+def test_a_program_that_buildroot_lacks_is_named(tmp_path: Path) -> None:
+    """Before anything is downloaded, and with the package that has it."""
+    for name in ("which", "g++", "make", "patch", "gzip", "bzip2", "tar", "wget", "cpio", "unzip", "rsync",
+                 "file", "bc", "cmp", "find", "perl"):
+        (tmp_path / name).write_text("#!/bin/true\n")
+        (tmp_path / name).chmod(0o755)
+    check = "PATH=$WORK; check_buildroot_programs"
+    assert in_image_shell(check, WORK=str(tmp_path)).returncode == 0
+    for name in ("rsync", "cmp"):
+        (tmp_path / name).unlink()
+    done = in_image_shell(check, WORK=str(tmp_path))
+    assert done.returncode == 1
+    assert "sudo apt-get install --no-install-recommends rsync diffutils\n" in done.stderr
 
 
 # ------------------------------------------------------------------------ an image, as it is booted
@@ -295,23 +388,48 @@ def make_buildroot(buildroot: Path, output: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def configure(buildroot: Path, output: Path, board: str, rust: str) -> Path:
+    """The configuration that `make image` gives to Buildroot; with its own Rust, that is the plain
+    defconfig as far as Buildroot's users are concerned."""
+    config = output / "defconfig"
+    lines = "" if rust == "buildroot" else \
+        f'FAULTLINE_HOST_RUST=y\nFAULTLINE_HOST_RUSTC="{Places.from_environment().rust_bin}/rustc"\n'
+    config.write_text(defconfig(board).read_text() + lines)
+    make_buildroot(buildroot, output, f"BR2_DEFCONFIG={config}", "defconfig")
+    return config
+
+
+RUST_WAYS = ("host", "buildroot")
+
+
+@pytest.mark.parametrize("rust", RUST_WAYS)
 @pytest.mark.parametrize("board", BOARDS)
-def test_buildroot_takes_every_line(buildroot: Path, tmp_path: Path, board: str) -> None:
+def test_buildroot_takes_every_line(
+    buildroot: Path, tmp_path: Path, board: str, rust: str
+) -> None:
     """Kconfig drops what it does not know, and what depends on something else, without a word."""
-    make_buildroot(buildroot, tmp_path, defconfig(board).name)
+    wanted = settings(configure(buildroot, tmp_path, board, rust))
     taken = dict(settings(tmp_path / ".config"))
-    wanted = settings(defconfig(board))
     assert [line for line in wanted if taken.get(line[0], "n") != line[1]] == []
 
 
-def test_show_info(buildroot: Path, tmp_path: Path) -> None:
-    make_buildroot(buildroot, tmp_path, defconfig("qemu-virt-arm64").name)
+@pytest.mark.parametrize("rust", RUST_WAYS)
+@pytest.mark.parametrize("board", BOARDS)
+def test_show_info(buildroot: Path, tmp_path: Path, board: str, rust: str) -> None:
+    configure(buildroot, tmp_path, board, rust)
     info = json.loads(make_buildroot(buildroot, tmp_path, "show-info"))
     for name in ("faultline-driver", "faultline-verify"):
         assert info[name]["licenses"].startswith("GPL-2.0"), name
         assert "linux" in info["faultline-driver"]["dependencies"]
     # What Rust for the kernel adds.
-    assert {"host-rustc", "host-rust-src", "host-rust-bindgen"} <= set(info["linux"]["dependencies"])
+    compilers = {"host-rustc", "host-rust-bin", "host-rust-src", "host-rust-bindgen", "host-clang", "host-llvm"}
+    if rust == "host":
+        assert not compilers & set(info), "Buildroot builds or downloads a compiler of its own"
+    else:
+        assert compilers <= set(info)
+        assert {"host-rustc", "host-rust-src", "host-rust-bindgen"} <= set(info["linux"]["dependencies"])
+        versions = {info[name]["version"] for name in ("host-rust-bin", "host-rust-src")}
+        assert len(versions) == 1, "the library's sources are not the compiler's"
 
 
 def test_check_package(buildroot: Path, sources: list[Path]) -> None:

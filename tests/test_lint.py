@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -237,6 +238,17 @@ def test_shellcheck(sources: list[Path]) -> None:
     if sourced:
         unseen = "--exclude=SC2034,SC2153,SC2164"
         call("shellcheck", "--external-sources", unseen, *sorted(sourced))
+
+
+def test_no_shell_function_is_defined_twice() -> None:
+    """What setup sources has one name space: the second definition would replace the first one."""
+    common = SETUP.parent
+    names = Counter(
+        name for path in (SETUP, *common.glob("*.sh"))
+        for name in re.findall(r"^(\w+)\(\)", path.read_text(), re.MULTILINE)
+    )
+    assert "entry" in names
+    assert [name for name, times in names.items() if times > 1] == []
 
 
 LICENCES = {"GPL-2.0", "GPL-2.0-only", "GPL-2.0 WITH Linux-syscall-note",

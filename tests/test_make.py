@@ -20,11 +20,12 @@ pytestmark = pytest.mark.frontdoor
 
 TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "soak", "check", "test", "farm", "lint", "unit",
            "module", "verify", "image", "run-image", "flash", "defconfigs", "kernel", "setup", "doctor",
-           "rust-analyzer", "clean", "distclean"}
+           "rust-analyzer", "clean-room", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
              "TIMEOUT", "TESTS", "BUSYBOX", "KERNEL_SRC", "MUTANT", "PEER_KO", "PEER_DEV", "PEER_PARAMS",
              "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "BOOTS", "LG_ENV", "DEV", "IMAGE_FILE",
-             "YES", "FORCE_LOOP", "BUILDROOT", "BUILDROOT_CONFIG", "FAULTLINE_HOST_RUST"}
+             "YES", "FORCE_LOOP", "BUILDROOT", "BUILDROOT_CONFIG", "BUILDROOT_RUST",
+             "ROOM"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("help",)], ids=["make", "make help"])
@@ -67,7 +68,8 @@ MISTAKES = {
     "Buildroot": (("image", "BUILDROOT=/no/such"), "/no/such"),
     "no Buildroot": (("image", "BUILDROOT=docs"), "no source tree of Buildroot"),
     "Buildroot's configuration": (("image", "BUILDROOT_CONFIG=/no/such"), "/no/such"),
-    "host Rust": (("image", "FAULTLINE_HOST_RUST=1"), "FAULTLINE_HOST_RUST=1"),
+    "Rust of the image": (("image", "BUILDROOT_RUST=mine"), "BUILDROOT_RUST=mine: it is host or buildroot"),
+    "no Rust of the image": (("image", "BUILDROOT_RUST="), "BUILDROOT_RUST=: it is host or buildroot"),
     "peer": (("bench", "PEER_KO=/no/such.ko"), "/no/such.ko"),
     "peer's devices": (("bench", "PEER_DEV=/dev/x"), "give both"),
     "time limit": (("run", "TIMEOUT=soon"), "soon"),
@@ -106,7 +108,7 @@ def show(make: Make, name: str, *arguments: str, **environment: str) -> tuple[st
 
 # What is valid where not every text is; for the others what neither make nor a shell may look into.
 VALID = {"BOARD": "raspberrypi4-64", "BOARDS": "raspberrypi4-64", "DEBUG": "1", "YES": "1",
-         "FORCE_LOOP": "1"}
+         "FORCE_LOOP": "1", "BUILDROOT_RUST": "buildroot"}
 ANY = "a  b$$ $(shell echo c) `echo d` 'e' #f"
 
 

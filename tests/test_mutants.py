@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 import ktap
-from conftest import Make, MutantTable
+from conftest import CAUGHT, Make
 from guests import PATIENCE, Boot, Run
 from places import DRIVER, TOP, Places
 
@@ -77,7 +77,8 @@ def test_every_mutant_is_here() -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutant_is_caught(
-    places: Places, make: Make, mutant_table: MutantTable, name: str, tmp_path: Path
+    places: Places, make: Make, record_property: Callable[[str, object], None], name: str,
+    tmp_path: Path,
 ) -> None:
     mutant = MUTANTS[name]
     # What an unbinding has left is given a quarter of a minute to go, for each device.
@@ -91,7 +92,7 @@ def test_mutant_is_caught(
 
     failed = failed_checks(run, places.kernel_source)
     assert failed == {"coherent": mutant.coherent, "non-coherent": mutant.non_coherent}, run
-    mutant_table[name] = mutant.coherent | mutant.non_coherent
+    record_property(CAUGHT, (name, sorted(mutant.coherent | mutant.non_coherent)))
 
 
 def test_mutant_is_caught_as_a_foreign_device(boot: Boot, places: Places, make: Make) -> None:
@@ -104,7 +105,7 @@ def test_mutant_is_caught_as_a_foreign_device(boot: Boot, places: Places, make: 
         " --kernel-attr non-cacheable",
         module=places.build / "driver-cacheable/faultline.ko")
     assert run.status == 1, run
-    report = ktap.parse(ktap.of_programs(run.console), places.kernel_source)
+    report = ktap.parse(run.console, places.kernel_source)
     assert (report.errors, report.failed_checks()) == (0, {"attribute_user"}), run
     assert "type of the first mapping at offset 0x0: Normal write-back, " \
            "want Normal non-cacheable" in run.console, run
@@ -112,7 +113,7 @@ def test_mutant_is_caught_as_a_foreign_device(boot: Boot, places: Places, make: 
 
 def failed_checks(run: Run, kernel_source: Path) -> dict[str, set[str]]:
     """The checks that are `not ok`, by what the driver says of the device."""
-    report = ktap.parse(ktap.of_programs(run.console), kernel_source)
+    report = ktap.parse(run.console, kernel_source)
     assert report.errors == 0, run
     return {
         coherency: {path[1] for path in report.not_ok if path[0] == device and len(path) > 1}

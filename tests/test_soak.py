@@ -92,7 +92,7 @@ def test_no_false_alarm(machine: Machine, places: Places, tmp_path: Path) -> Non
     )
     assert (run.status, run.message) == (0, ""), run
 
-    report = ktap.parse(ktap.of_programs(run.console), places.kernel_source)
+    report = ktap.parse(run.console, places.kernel_source)
     skipped = SIDE_BY_SIDE if machine.cpus == 1 else set()
     wanted = {("/dev/faultline0", check) for check in skipped | MASTER}
     wanted |= {("/dev/faultline1", check) for check in skipped}

@@ -59,7 +59,7 @@ def test_stress(places: Places, tmp_path: Path, debug: bool) -> None:
     run = boot(*options(places, "--seed 1", f"--ops {operations}", f"--procs {PROCESSES}",
                         f"--cycles {cycles}"))
     assert (run.status, run.message) == (0, ""), run
-    report = ktap.parse(ktap.of_programs(run.console), places.kernel_source)
+    report = ktap.parse(run.console, places.kernel_source)
     assert (report.errors, report.not_ok) == (0, set()), run
 
     results = report.ok | report.skipped
@@ -85,7 +85,7 @@ def test_wrong_page_is_caught(boot: Boot, places: Places, make: Make) -> None:
     run = boot(*options(places, "--part cases", "--cycles 1"),
                module=places.build / "driver-wrong-page/faultline.ko")
     assert (run.status, run.message) == (1, "run: the guest's exit status is 1"), run
-    report = ktap.parse(ktap.of_programs(run.console), places.kernel_source)
+    report = ktap.parse(run.console, places.kernel_source)
     assert {"split", "advice"} <= report.failed_checks(), run
     assert "debugger" not in report.failed_checks(), run
 

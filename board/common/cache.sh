@@ -11,8 +11,12 @@
 # ENTRY/.entry/sizes     name and size of every file below these paths
 # ENTRY/.entry/hashes    SHA-256 of the few files in which a flipped bit would be the worst
 # ENTRY/.entry/complete  SHA-256 of the three; written last
+# ENTRY/.entry/resumable what stands in ENTRY is sound, although it is not complete: its maker goes on
+#                        with it
 # ENTRY.lock             held by whoever makes ENTRY
 
+# Relative, XDG_CACHE_HOME does not count, says its specification.
+[[ ${XDG_CACHE_HOME:-/} == /* ]] || unset XDG_CACHE_HOME
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/faultline
 
 # key VALUE…: a short name for these inputs.
@@ -40,6 +44,7 @@ entry_seal() {
 	entry_sizes "$1" <"$meta/paths" >"$meta/sizes"
 	(cd "$1" && sha256sum /dev/null "${ENTRY_HASHED[@]}") >"$meta/hashes"
 	(cd "$meta" && sha256sum paths sizes hashes >complete.new)
+	rm -f "$meta/resumable"
 	sync --file-system "$meta" # the stamp must not reach the disk before what it vouches for
 	mv "$meta/complete.new" "$meta/complete"
 }
@@ -63,7 +68,8 @@ entry_fault() {
 
 # entry NAME WHAT MAKER [ARG…]: sets ENTRY to the complete entry NAME, which is WHAT in a message.
 # Where there is none, `MAKER ARG…` makes it in the directory ENTRY. MAKER may narrow down
-# ENTRY_PATHS and add to ENTRY_HASHED; both are relative to ENTRY.
+# ENTRY_PATHS and add to ENTRY_HASHED; both are relative to ENTRY. From where MAKER sets
+# ENTRY_RESUMES, what it has done is not lost if it ends early (entry_interrupted).
 entry() {
 	local name=$1 what=$2 fault lock
 	shift 2
@@ -79,16 +85,18 @@ entry() {
 	fi
 	fault=$(entry_fault "$ENTRY")
 	if [[ -n $fault ]]; then
-		if [[ -e $ENTRY/.entry/stale ]]; then
-			rm "$ENTRY/.entry/stale"
+		if [[ -e $ENTRY/.entry/resumable && ! -e $ENTRY/.entry/complete ]]; then
+			# Only an end in good order says so once more.
+			rm "$ENTRY/.entry/resumable"
 		elif [[ -d $ENTRY ]]; then
 			say CACHE "$what in $ENTRY $fault: making it again"
 			rm -rf "$ENTRY"
 		fi
 		mkdir -p "$ENTRY"
-		ENTRY_PATHS=(.) ENTRY_HASHED=()
+		ENTRY_PATHS=(.) ENTRY_HASHED=() ENTRY_RESUMES=
 		"$@"
 		entry_seal "$ENTRY"
+		ENTRY_RESUMES=
 	fi
 	exec {lock}>&-
 }
@@ -97,8 +105,18 @@ entry() {
 # with an empty directory.
 entry_stale() {
 	[[ -e $1/.entry/complete ]] || return 0
-	touch "$1/.entry/stale"
+	touch "$1/.entry/resumable"
 	rm "$1/.entry/complete"
+}
+
+# entry_interrupted: the maker of ENTRY, and all that it started, came to an end early but in good
+# order: by a signal that they handle, or by an error. After a power cut nobody gets here, and
+# files may be there that are empty.
+entry_interrupted() {
+	[[ ${ENTRY_RESUMES:-} ]] || return 0
+	mkdir -p "$ENTRY/.entry"
+	sync --file-system "$ENTRY/.entry"
+	touch "$ENTRY/.entry/resumable"
 }
 
 # distclean: deletes the cache, if it is one.
@@ -110,7 +128,7 @@ distclean() {
 	fi
 	for item in "$CACHE"/* "$CACHE"/.[!.]*; do
 		case ${item##*/} in
-		linux-* | buildroot-* | bindgen-* | rust-* | venv-* | busybox-* | qemu-* | apt.* | '*' | '.[!.]*') ;;
+		linux-* | buildroot-* | bindgen-* | rust-* | venv-* | busybox-* | debs-* | qemu-* | room-* | rooms | packages-* | bin | cargo | apt.* | '*' | '.[!.]*') ;;
 		*) die "$item is not this project's; nothing in $CACHE was deleted" ;;
 		esac
 	done

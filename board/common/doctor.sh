@@ -9,21 +9,11 @@ row() { # ok|get|LACK NAME TEXT
 }
 
 doctor() {
-	local missing
 	LACKING=()
 	printf 'Faultline set-up, board %s, cache %s\n' "$BOARD" "$CACHE"
 
-	missing_packages test
-	missing=${MISSING[*]}
-	if [[ -z $missing ]]; then
-		row ok packages "all installed"
-	elif ! command -v apt-get >/dev/null; then
-		row LACK packages "$missing (by Debian's names; there is no apt-get here)"
-	elif [[ $EUID == 0 ]] || command -v sudo >/dev/null; then
-		row get packages "$missing (apt-get install)"
-	else
-		row LACK packages "$missing (apt-get install needs root, and there is no sudo)"
-	fi
+	plan test
+	doctor_packages
 
 	if find_rust; then
 		row ok rustc "$RUST_VERSION, $RUST_BIN"
@@ -32,41 +22,23 @@ doctor() {
 		else
 			row get rust-src "rustup's component, or Debian's package unpacked into the cache"
 		fi
-		if find_rust_tools; then
-			row ok rustfmt "and clippy, $RUST_BIN"
-		elif [[ $missing == *rustfmt* ]]; then
-			row get rustfmt "and clippy, with the packages"
-		else
-			row LACK rustfmt "and clippy for the tests: rustup component add rustfmt clippy"
-		fi
-	else
-		row get rustc "$RUSTC_MIN or later, with the packages"
+		! find_rust_tools || row ok rustfmt "and clippy, $RUST_BIN"
 	fi
 	if find_llvm; then
 		row ok LLVM "$LLVM_VERSION, LLVM=$LLVM"
-	else
-		row get LLVM "$LLVM_MIN or later, with the packages"
 	fi
 	if find_bindgen; then
 		row ok bindgen "$BINDGEN_FOUND, $BINDGEN"
 	else
 		row_entry bindgen "bindgen-$BINDGEN_VERSION" "cargo install bindgen-cli $BINDGEN_VERSION"
 	fi
-	if ! command -v python3 >/dev/null; then
-		row get python3 "with the packages"
-	elif find_python; then
+	if find_python; then
 		row ok python3 "$PYTHON_VERSION, $(command -v python3)"
-	else
+	elif command -v python3 >/dev/null; then
 		row LACK python3 "$PYTHON_VERSION is first in PATH, $PYTHON_MIN or later is needed"
 	fi
 	if find_qemu; then
 		row ok QEMU "$QEMU_VERSION, $QEMU_BIN"
-	elif grep -qx VERSION_CODENAME=bookworm /etc/os-release; then
-		row get QEMU "$QEMU_NEWER, Debian's backport unpacked into the cache: $BOARD needs $QEMU_MIN"
-	elif ! command -v "$QEMU" >/dev/null; then
-		row get QEMU "with the packages"
-	else
-		row LACK QEMU "$BOARD needs $QEMU_MIN or later"
 	fi
 
 	if [[ -n ${KERNEL_SRC:-} ]]; then
@@ -86,6 +58,31 @@ doctor() {
 	fi
 
 	((${#LACKING[@]} == 0)) || die "set-up cannot get: ${LACKING[*]}"
+}
+
+# doctor_packages: what set-up would do by the plan.
+doctor_packages() {
+	local need
+	if [[ ${#INSTALL[@]} == 0 && ${#REFUSED[@]} == 0 ]]; then
+		row ok packages "all installed"
+	elif [[ ${#INSTALL[@]} == 0 ]]; then
+		:
+	elif [[ $EUID == 0 ]] || command -v sudo >/dev/null; then
+		row get packages "${INSTALL[*]} (apt-get install)"
+	else
+		row LACK packages "${INSTALL[*]} (apt-get install needs root, and there is no sudo)"
+	fi
+	for need in "${!REFUSED[@]}"; do
+		if [[ ${REFUSED[$need]} == "apt does not know"* ]]; then
+			row get "$need" "${REFUSED[$need]}; after apt-get update it may"
+		elif unpack_decide "$need"; then
+			row get "$need" "${UNPACK_PACKAGES[*]} of Debian $UNPACK_SUITE, unpacked into the cache: ${REFUSED[$need]}"
+		elif [[ $NEEDS_OPTIONAL == *" $need "* ]]; then
+			row get "$need" "later, or not at all: ${REFUSED[$need]}"
+		else
+			row LACK "$need" "$(need_text "$need"): ${REFUSED[$need]}; $UNPACK_WHY_NOT"
+		fi
+	done
 }
 
 row_entry() { # NAME ENTRY HOW

@@ -16,11 +16,11 @@ write_defconfigs() {
 # image_defconfig BOARD: the fragments of buildroot/configs/fragments/ that are for BOARD, and its
 # own, with values from where `make run` has them.
 image_defconfig() {
-	local BOARD=$1 ARCH FRAGMENTS RUST_TARGET DTB LAYOUT DTB_NAME KERNEL_FRAGMENTS
+	local BOARD=$1 ARCH IMAGE_FRAGMENTS RUST_TARGET DTB LAYOUT DTB_NAME KERNEL_FRAGMENTS
 	# shellcheck disable=SC2016 # a variable of Buildroot's
 	local fragments=() name line top='$(BR2_EXTERNAL_FAULTLINE_PATH)/..'
-	read_board ARCH FRAGMENTS RUST_TARGET DTB LAYOUT
-	mapfile -t fragments < <(kernel_fragments "$FRAGMENTS image image-$LAYOUT")
+	read_board ARCH IMAGE_FRAGMENTS RUST_TARGET DTB LAYOUT
+	mapfile -t fragments < <(kernel_fragments "$IMAGE_FRAGMENTS image image-$LAYOUT")
 	fragments=("${fragments[@]/#/$top/}")
 	DTB_NAME=${DTB%.dtb} KERNEL_FRAGMENTS=${fragments[*]}
 
@@ -58,8 +58,10 @@ setup_buildroot() {
 		BR_VERSION=$(sed -n 's/^export BR2_VERSION := //p' "$BR/Makefile")
 		at_least "$BUILDROOT_RELEASE" "${BR_VERSION%%-*}" ||
 			die "BUILDROOT=$BUILDROOT: this is Buildroot $BR_VERSION, $BUILDROOT_RELEASE or later is needed"
+		check_buildroot_programs
 		return
 	fi
+	check_buildroot_programs
 	entry "buildroot-$BUILDROOT_RELEASE" "Buildroot $BUILDROOT_RELEASE" make_buildroot
 	BR=$ENTRY/buildroot
 	BR_VERSION=$BUILDROOT_RELEASE
@@ -79,9 +81,24 @@ No network? Unpack $file somewhere and say: make image BUILDROOT=/that/directory
 	rm "$ENTRY/$file" "$ENTRY/error"
 }
 
+# check_buildroot_programs: the programs that Buildroot demands of the machine, beyond what
+# `make run` uses. Buildroot's own check names one program without its package, in a log.
+check_buildroot_programs() {
+	local pair packages=()
+	for pair in which:debianutils g++:g++ make:make patch:patch gzip:gzip bzip2:bzip2 tar:tar wget:wget \
+		cpio:cpio unzip:unzip rsync:rsync file:file bc:bc cmp:diffutils find:findutils; do
+		command -v "${pair%%:*}" >/dev/null || packages+=("${pair#*:}")
+	done
+	perl -MData::Dumper -MExtUtils::MakeMaker -MThread::Queue -e 1 2>/dev/null || packages+=(perl)
+	((${#packages[@]} == 0)) || die "Buildroot needs more programs than 'make run' does. Install them, then make again:
+
+    sudo apt-get install --no-install-recommends ${packages[*]}
+"
+}
+
 # make_image: build/BOARD/image, by Buildroot in build/BOARD/buildroot.
 make_image() {
-	local output=$TOP/$BUILD/buildroot targets=() start=$SECONDS identity
+	local output=$TOP/$BUILD/buildroot targets=() start=$SECONDS total built
 	setup_buildroot
 	setup_kernel_source
 	mkdir -p "$output"
@@ -91,7 +108,7 @@ make_image() {
 		# What Buildroot has built does not follow a changed toolchain or kernel; begin anew.
 		[[ ! -e $output/defconfig ]] || run_logged image-clean buildroot clean
 		# Or the old one would pass for this one's, should the next step not come to its end.
-		rm -f "$output/.config"
+		rm -f "$output/.config" "$output/packages"
 		mv "$output/defconfig.new" "$output/defconfig"
 		run_logged image-config buildroot BR2_DEFCONFIG="$output/defconfig" defconfig
 	fi
@@ -99,11 +116,65 @@ make_image() {
 	# What is built from this tree, Buildroot does not look at again by itself.
 	[[ ! -e $output/images/Image && ! -e $output/images/zImage ]] ||
 		targets=(faultline-driver-rebuild faultline-verify-rebuild)
-	say IMAGE "Buildroot $BR_VERSION for $BOARD (the first time takes long: docs/images.md)"
-	run_logged image buildroot "${targets[@]}" all
+	[[ -s $output/packages ]] || count_packages >"$output/packages"
+	total=$(<"$output/packages")
+	built=$(packages_done "$output")
+	image_announce "$total" "$built" "${#targets[@]}"
+	PROGRESS=image_progress run_logged image buildroot "${targets[@]}" all
+	((built > 0)) || echo $((SECONDS - start)) >"$output/first-build-seconds"
 	ln -sfn buildroot/images "$BUILD/image"
 	[[ $QEMU_WHY_NOT ]] || image_in_qemu --script start-qemu.sh
 	say IMAGE "$BUILD/image, $(((SECONDS - start + 30) / 60)) minutes"
+}
+
+# image_announce TOTAL BUILT REBUILT: what is about to be built, and how long that takes. A first
+# build is compared with the last one here, or else with one that was measured (docs/images.md).
+image_announce() {
+	local measured=$TOP/$BUILD/buildroot/first-build-seconds lasts line
+	say IMAGE "Buildroot $BR_VERSION for $BOARD: $2 of $1 packages are built already"
+	if (($3 > 0)); then
+		lasts="Only the driver, the program and the file systems are made again: about 1 minute."
+	elif [[ ${BUILDROOT_RUST:-host} == buildroot ]]; then
+		lasts="BUILDROOT_RUST=buildroot: nobody has built an image this way to the end yet.
+LLVM is built from source first: that alone takes an hour or more."
+	elif [[ -s $measured ]]; then
+		lasts="The first build took $((($(<"$measured") + 59) / 60)) minutes on this machine."
+	else
+		case $BOARD in
+		qemu-virt-arm64) lasts="A first build took 12 minutes, 10 of them for the kernel," ;;
+		raspberrypi4-64) lasts="A first build took 23 minutes, 18 of them for the kernel," ;;
+		*) lasts="The first build of this board was not timed; that of raspberrypi4-64 took 23 minutes" ;;
+		esac
+		lasts+=$'\n'"on two x86-64 CPUs that had other work too. Each further one takes about 1 minute."
+	fi
+	lasts+=$'\n'"Ctrl-C stops the build, and the next 'make image' goes on from there. Log: $LOGS/image.log"
+	while read -r line; do say "" "$line"; done <<<"$lasts"
+}
+
+# count_packages: how many packages the configuration is made of, with those of the host.
+count_packages() {
+	buildroot --silent show-info | python3 -c \
+		'import json, sys; print(sum("build_dir" in package for package in json.load(sys.stdin).values()))'
+}
+
+# packages_done OUTPUT: how many of them are done.
+packages_done() {
+	compgen -G "$1/build/*/.stamp_installed" | wc -l || true
+}
+
+# image_progress LOG: how many packages are done, what Buildroot does at the moment, and for how many
+# lines of its log. Buildroot says `>>> PACKAGE VERSION WHAT`. PACKAGE and VERSION may be empty.
+image_progress() {
+	awk -v total="$total" -v built="$(packages_done "$output")" '
+		/^>>> / {
+			split($0, word, / /)
+			what = substr($0, length(word[2]) + length(word[3]) + 7)
+			if (word[2] != "") what = word[2] ": " what
+			lines = -1
+		}
+		{ lines++ }
+		END { printf "%d of %d packages, %.32s, %d lines\n", built, total, what == "" ? "starting" : what, lines }
+	' "$1"
 }
 
 # image_in_qemu ARG…: run.py for the image. On a card, kernel and device tree are the card's own.
@@ -124,13 +195,16 @@ image_in_qemu() {
 }
 
 # image_local_config: what is not the board's: the user's KERNEL_SRC=, of which Buildroot itself takes
-# no note; where downloads are kept; the machine's own tools if they are asked for; and the user's
-# BUILDROOT_CONFIG=, which has the last word.
+# no note; where downloads are kept; the tools of `make run`, with the versions that may change at
+# the same path, unless Buildroot shall have its own; and the user's BUILDROOT_CONFIG=, which has the
+# last word.
 image_local_config() {
+	echo "# Buildroot $BR_VERSION of $BR"
 	[[ -z ${KERNEL_SRC:-} ]] || echo "# Linux $KERNEL_VERSION of $KERNEL_DIR"
 	echo "BR2_DL_DIR=\"$CACHE/buildroot-dl\""
-	if [[ ${FAULTLINE_HOST_RUST:-} ]]; then
+	if [[ ${BUILDROOT_RUST:-host} == host ]]; then
 		cat <<-END
+			# Rust $RUST_VERSION, bindgen $BINDGEN_FOUND, LLVM $LLVM_VERSION
 			FAULTLINE_HOST_RUST=y
 			FAULTLINE_HOST_RUSTC="$RUST_BIN/rustc"
 			FAULTLINE_HOST_RUST_SRC="$RUST_SRC"
@@ -143,9 +217,10 @@ image_local_config() {
 }
 
 # buildroot ARG…: Buildroot's make, with nothing of the user's environment that is not for it. The
-# kernel's sources are those of `make run`, wherever they are from.
+# kernel's sources are those of `make run`, wherever they are from. Its output goes to a log, where a
+# terminal's colours would only be in the way (image_progress).
 buildroot() {
-	env --ignore-environment PATH="$PATH" HOME="$HOME" TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
+	env --ignore-environment PATH="$PATH" HOME="$HOME" TERM=dumb LC_ALL=C.UTF-8 \
 		${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
 		${BR2_DL_DIR:+BR2_DL_DIR="$BR2_DL_DIR"} \
 		make --no-print-directory -C "$BR" O="$TOP/$BUILD/buildroot" BR2_EXTERNAL="$TOP/buildroot" \

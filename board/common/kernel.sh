@@ -12,7 +12,7 @@ setup_kernel() {
 	[[ -z ${DEBUG:-} || $ARCH != arm ]] ||
 		die "DEBUG=1 BOARD=$BOARD: on 32-bit ARM the kernel has Rust or KASAN, not both"
 	mapfile -t fragments < <(kernel_fragments "$names")
-	name=$ARCH-${names// /-}
+	name=$ARCH${DEBUG:+-debug}
 	mapfile -t dtbs < <(kernel_dtbs)
 	setup_kernel_source
 	KERNEL_OUT=$CACHE/linux-$name-$(key "$KERNEL_DIR" "$identity" "$(kernel_lines "${fragments[@]}")" \
@@ -112,16 +112,19 @@ Unpack linux-$KERNEL_RELEASE.tar.xz somewhere and say: make KERNEL_SRC=/that/dir
 }
 
 make_kernel() { # FRAGMENT…
-	local fragment dtbs cpus minutes=22
+	local fragment dtbs cpus minutes=22 building=building
 	cpus=$(nproc)
 	[[ ! ${DEBUG:-} ]] || minutes=24
-	say KERNEL "building Linux $KERNEL_VERSION ($KERNEL_FROM), about $((minutes / cpus + 1)) minutes with $cpus CPUs"
+	[[ ! -e $KERNEL_OUT/.config ]] || building="going on with the interrupted or outdated build of"
+	say KERNEL "$building Linux $KERNEL_VERSION ($KERNEL_FROM), about $((minutes / cpus + 1)) minutes with $cpus CPUs"
 	cat "$@" >"$KERNEL_OUT/fragment"
 	run_logged kernel-config kbuild KCONFIG_ALLCONFIG="$KERNEL_OUT/fragment" allnoconfig
 	for fragment; do
 		board/common/check-config "$fragment" "$KERNEL_OUT/.config" || exit
 	done
 	mapfile -t dtbs < <(kernel_dtbs)
+	# From here on kbuild itself knows what it has done.
+	ENTRY_RESUMES=yes
 	run_logged kernel kbuild "$IMAGE" modules "${dtbs[@]}"
 	dtbs=("${dtbs[@]/#/arch/$ARCH/boot/dts/}")
 	ENTRY_PATHS=(.config Module.symvers vmlinux "arch/$ARCH/boot/$IMAGE" include scripts rust

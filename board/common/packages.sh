@@ -1,236 +1,349 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# What comes from the distribution: packages installed on the machine, and packages of other
-# suites that are only unpacked, into the cache.
+# What the machine must have, and how it comes to have it. Deciding is apart from doing: `plan`
+# changes nothing, and says the same to `make doctor`, to the tests and to set-up.
+#
+# Each need is met by the first of these that works: what is found and new enough; what apt can install
+# with nothing removed or downgraded; the same packages unpacked into the cache (debs.sh).
 
-# Programs and the packages that have them. What the tests alone use is apart: `make run` does not
-# stop for it.
-PROGRAMS_RUN="gcc:gcc flex:flex bison:bison bc:bc perl:perl xz:xz-utils curl:curl cpio:cpio
-	python3:python3 qemu-system-aarch64:qemu-system-arm dtc:device-tree-compiler
-	fdtoverlay:device-tree-compiler"
-FILES_RUN="/usr/include/stdio.h:libc6-dev /etc/ssl/certs/ca-certificates.crt:ca-certificates"
-PROGRAMS_TEST="shellcheck:shellcheck"
+NEEDS_RUN="compiler flex bison bc perl xz curl certificates cpio python3 dtc qemu llvm rust rust-src"
+# What the tests alone use is apart: `make run` does not stop for it.
+NEEDS_TEST="rust-tools test-python shellcheck"
+# Without these there is another way, or an error later that says more.
+NEEDS_OPTIONAL=" certificates qemu rust-src "
 
-# missing_packages run|test: sets MISSING to what has to be installed. Where a kind of package has
-# several names, it is the name that this distribution has. On the way it sets what find_rust and
-# find_llvm set.
-missing_packages() {
-	local pair programs=$PROGRAMS_RUN
-	MISSING=()
-	[[ $1 == run ]] || programs+=" $PROGRAMS_TEST"
-	for pair in $programs; do
-		command -v "${pair%%:*}" >/dev/null || MISSING+=("${pair#*:}")
-	done
-	for pair in $FILES_RUN; do
-		[[ -e ${pair%%:*} ]] || MISSING+=("${pair#*:}")
-	done
-	if ! find_llvm; then
-		mapfile -t -O ${#MISSING[@]} MISSING < <(llvm_packages)
-	fi
-	if ! find_rust; then
-		mapfile -t -O ${#MISSING[@]} MISSING < <(rust_packages "$(rust_package_newest)" "$1")
-	elif ! find_rust_src || { [[ $1 != run ]] && ! find_rust_tools; }; then
-		# Not all of it is there. What a package began, its relatives complete; what rustup has
-		# installed is another matter (setup_rust_src).
-		mapfile -t -O ${#MISSING[@]} MISSING < <(rust_packages "$(rust_package_installed)" "$1")
-	fi
-	if [[ $1 != run ]] && ! find_test_python; then
-		MISSING+=(python3-venv python3-libfdt)
-	fi
-	# bindgen: where packages are installed anyway and the distribution's is new enough, it saves
-	# building one.
-	if [[ ${#MISSING[@]} != 0 ]] && ! find_bindgen && at_least "$BINDGEN_MIN" "$(candidate bindgen)"; then
-		MISSING+=(bindgen)
-	fi
-	mapfile -t MISSING < <(printf '%s\n' "${MISSING[@]}" | awk 'NF && !seen[$0]++')
-}
-
-# ensure_packages run|test: installs what is missing. If anything is, all that the tests need
-# comes with it, so that there is one question and one call.
-ensure_packages() {
-	local sudo=() answer
-	missing_packages "$1"
-	[[ ${#MISSING[@]} != 0 ]] || return 0
-	command -v apt-get >/dev/null ||
-		die "missing: what Debian has in the packages ${MISSING[*]}. There is no apt-get here: install it by hand"
-
-	missing_packages test
-	say PACKAGES "missing: ${MISSING[*]}"
-	if [[ $EUID != 0 ]]; then
-		sudo=(sudo)
-		if ! command -v sudo >/dev/null; then
-			packages_by_hand "this needs root, and there is no sudo"
-		elif [[ ${CI:-} == true ]]; then
-			sudo=(sudo --non-interactive)
-			"${sudo[@]}" true 2>/dev/null || packages_by_hand "CI=true, but sudo asks for a password"
-		elif [[ -t 0 && -t 2 ]]; then
-			read -r -p "            Install them now, with sudo apt-get? [Y/n] " answer
-			[[ ${answer:-y} == [yY]* ]] || packages_by_hand "not installed"
-		else
-			packages_by_hand "this needs root; there is no terminal to ask on, and not CI=true"
-		fi
-	fi
-
-	say PACKAGES "apt-get update"
-	"${sudo[@]}" apt-get -qq update >"$LOGS/packages.log" 2>&1 </dev/null ||
-		fail_with_log "$LOGS/packages.log" "apt-get update failed"
-	missing_packages test # by the names of today
-	say PACKAGES "apt-get install ${MISSING[*]} (up to 2 minutes)"
-	# --no-remove: rather stop than take away a package that somebody else needs.
-	run_logged packages "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get --yes --no-remove \
-		--quiet --no-install-recommends -o Dpkg::Use-Pty=0 install "${MISSING[@]}"
-	hash -r
-	missing_packages "$1"
-	[[ ${#MISSING[@]} == 0 ]] || die "still missing after the installation: ${MISSING[*]}"
-}
-
-packages_by_hand() { # REASON
-	die "$1. Have this run, then make again:
-
-    sudo sh -c 'apt-get update && apt-get install --no-install-recommends ${MISSING[*]}'
-"
-}
-
-# candidates PACKAGE…: `PACKAGE VERSION` of those that apt would install.
-candidates() {
-	apt-cache policy "$@" 2>/dev/null |
-		awk '/^[^ ]/ { sub(":$", ""); name = $1 }
-		     $1 == "Candidate:" && $2 != "(none)" { print name, $2 }'
-}
-
-candidate() { # PACKAGE
-	candidates "$1" | cut -d' ' -f2
-}
-
-# The newest compiler the distribution has. Debian keeps one beside its own for the browsers
-# (rustc-web), Ubuntu one package a version (rustc-1.NN).
-rust_package_newest() {
-	local names name version best='' best_version=0
-	names=$(apt-cache --names-only search '^rustc-1\.[0-9]+$' 2>/dev/null | cut -d' ' -f1)
-	# shellcheck disable=SC2086 # one name a word
-	while read -r name version; do
-		if at_least "$RUSTC_MIN" "$version" && at_least "$best_version" "$version"; then
-			best=$name best_version=$version
-		fi
-	done < <(candidates rustc rustc-web $names)
-	# Before the first apt-get update nothing is known; Debian has this one since release 12.
-	echo "${best:-rustc-web}"
-}
-
-# The package that the compiler in use is from, if it is from one.
-rust_package_installed() {
-	dpkg-query --search "$(readlink -f "$RUST_BIN/rustc")" 2>/dev/null | sed -n '1s/:.*//p'
-}
-
-# rust_packages COMPILER run|test: the packages that go with the package COMPILER.
-rust_packages() {
-	local cargo src rustfmt clippy
+# need_found NEED
+need_found() {
 	case $1 in
-	rustc) cargo=cargo src=rust-src rustfmt=rustfmt clippy=rust-clippy ;;
-	rustc-web) cargo=cargo-web src=rust-web-src rustfmt=rustfmt-web clippy=rust-web-clippy ;;
-	rustc-*) cargo=cargo-${1#*-} src=rust-${1#*-}-src rustfmt=rustfmt-${1#*-} clippy=rust-${1#*-}-clippy ;;
-	*) return 0 ;;
+	compiler) find_compiler ;;
+	certificates) ! have_apt || find_certificates ;;
+	dtc) command -v dtc >/dev/null && command -v fdtoverlay >/dev/null ;;
+	qemu) find_qemu ;;
+	llvm) find_llvm ;;
+	rust) find_rust ;;
+	# What goes with a compiler that is to be installed comes with it. rustup's is completed by
+	# setup_rust_src.
+	rust-src) ! find_rust || find_rust_src || [[ $RUST_SYSROOT == */toolchains/* ]] ;;
+	rust-tools) ! find_rust || find_rust_tools ;;
+	test-python) find_test_python ;;
+	*) command -v "$1" >/dev/null ;;
 	esac
-	printf '%s\n' "$1" "$cargo" "$src"
-	[[ $2 == run ]] || printf '%s\n' "$rustfmt" "$clippy"
+}
+
+# need_text NEED: what is needed, for someone who installs it by hand.
+need_text() {
+	case $1 in
+	compiler) echo "a C compiler that works (gcc or cc, with the C library's headers)" ;;
+	certificates) echo "certificates of the public authorities (ca-certificates)" ;;
+	dtc) echo "dtc and fdtoverlay" ;;
+	qemu) echo "$QEMU${QEMU_MIN:+ $QEMU_MIN or later}" ;;
+	llvm) echo "clang, ld.lld, llvm-ar, llvm-nm, llvm-objcopy, llvm-readelf and libclang, $LLVM_MIN or later" ;;
+	rust) echo "rustc and cargo $RUSTC_MIN or later" ;;
+	rust-src) echo "the sources of Rust ${RUST_VERSION:-}" ;;
+	rust-tools) echo "rustfmt and clippy of the rustc in use (rustup component add rustfmt clippy)" ;;
+	test-python) echo "a python3 of $PYTHON_MIN or later with ensurepip, venv and libfdt" ;;
+	*) echo "$1" ;;
+	esac
+}
+
+# need_alternatives NEED: the packages that meet it, one alternative a line, the preferred one first. Only
+# those that apt knows in a version that will do; the usual names if it knows none.
+need_alternatives() {
+	case $1 in
+	compiler) echo gcc libc6-dev ;;
+	certificates) echo ca-certificates ;;
+	xz) echo xz-utils ;;
+	dtc) echo device-tree-compiler ;;
+	qemu) qemu_packages ;;
+	llvm) llvm_packages ;;
+	rust) rust_packages ;;
+	rust-src) rust_companions src ;;
+	rust-tools) rust_companions tools ;;
+	test-python) echo python3-venv python3-libfdt ;;
+	*) echo "$1" ;;
+	esac
+}
+
+qemu_packages() {
+	local version
+	version=$(candidate qemu-system-arm)
+	[[ -z $version || -z ${QEMU_MIN:-} ]] || at_least "$QEMU_MIN" "$version" || return 0
+	echo qemu-system-arm
 }
 
 llvm_packages() {
-	local v
+	local v known=
 	for v in $LLVM_PREFERRED; do
-		[[ $(candidates "clang-$v" "lld-$v" "llvm-$v" "libclang1-$v" | wc -l) == 4 ]] && break
+		if apt_knows_all "clang-$v" "lld-$v" "llvm-$v" "libclang1-$v"; then
+			echo "clang-$v lld-$v llvm-$v libclang1-$v"
+			known=yes
+		fi
 	done
-	printf '%s\n' "clang-$v" "lld-$v" "llvm-$v" "libclang1-$v"
+	v=${LLVM_PREFERRED%% *}
+	[[ $known ]] || echo "clang-$v lld-$v llvm-$v libclang1-$v"
 }
 
-# deb_unpack DIR ARCHITECTURE VERSION PACKAGE…: unpacks one of these packages of Debian's into DIR,
-# from the first suite that has one in a version that begins with VERSION. Sets DEB_NAME,
-# DEB_VERSION and DEB_SUITE; fails, with the reason in DEB_WHY_NOT, if it is not to be had.
-#
-# Nothing is installed, and the machine's own sources and lists stay as they are: apt works on a
-# private root, which knows one suite of the machine's own mirror, and checks its signature with
-# the machine's own keyring.
-deb_unpack() {
-	local dir=$1 architecture=$2 version=$3 mirror keyring root conf suite found=''
-	shift 3
-	DEB_WHY_NOT='this is not Debian'
-	grep -qx 'ID=debian' /etc/os-release || return 1
-	DEB_WHY_NOT="apt's sources name no mirror of Debian"
-	# shellcheck disable=SC2016 # apt's variables, not the shell's
-	mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' |
-		awk '!/-security/ && ($1 == "Debian" || /\/debian\/?$/) && !n++ { print $NF }')
-	[[ -n $mirror ]] || return 1
-	DEB_WHY_NOT='there is no /usr/share/keyrings/debian-archive-keyring.*'
-	keyring=$(compgen -G '/usr/share/keyrings/debian-archive-keyring.*') || return 1
-	DEB_WHY_NOT="no suite of $mirror has it (${DEBIAN_SUITES// /, })"
-
-	mkdir -p "$CACHE"
-	root=$(mktemp -d "$CACHE/apt.XXXXXX")
-	cleanup "$root"
-	mkdir -p "$root"/state/lists/partial "$root"/cache/archives/partial
-	conf=$root/apt.conf
-	# What the machine has configured, such as a proxy, applies; its hooks after an update are for
-	# its own lists (#clear).
-	cat >"$conf" <<-EOF
-		#clear APT::Update;
-		#clear APT::Architectures;
-		APT::Architecture "$architecture";
-		APT::Architectures:: "$architecture";
-		APT::Sandbox::User "$(id -un)";
-		Acquire::Languages "none";
-		Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
-		Dir::Etc::sourcelist "$root/sources.list";
-		Dir::Etc::sourceparts "-";
-		Dir::State "$root/state";
-		Dir::State::status "/dev/null";
-		Dir::Cache "$root/cache";
-	EOF
-	for suite in $DEBIAN_SUITES; do
-		echo "deb [signed-by=${keyring%%$'\n'*}] $mirror $suite main" >"$root/sources.list"
-		apt-get -c "$conf" -qq update 2>"$root/log" || continue
-		# "1.9" must not find 1.95: what follows VERSION is no digit.
-		found=$(apt-cache -c "$conf" madison "$@" | awk -v version="$version" '
-			index($3, version) == 1 && substr($3, length(version) + 1) !~ /^[0-9]/ && !n++ {
-				print $1 "=" $3
-			}')
-		[[ -z $found ]] || break
-	done
-	[[ -n $found ]] || return 1
-
-	DEB_NAME=${found%%=*} DEB_VERSION=${found#*=} DEB_SUITE=$suite
-	say DOWNLOAD "Debian's $DEB_NAME $DEB_VERSION from $suite, $(
-		apt-cache -c "$conf" show "$found" | awk '$1 == "Size:" && !n++ { printf "%d MB", $2 / 1e6 + 1 }')"
-	(cd "$root" && apt-get -c "$conf" -qq download "$found" 2>log) ||
-		fail_with_log "$root/log" "apt-get could not download $found"
-	dpkg-deb --extract "$root"/*.deb "$dir" || die "$found could not be unpacked into $dir"
-	rm -rf "$root"
+# Compilers new enough, the newest first. Debian keeps one beside its own for the browsers (rustc-web),
+# Ubuntu one package a version (rustc-1.NN).
+rust_packages() {
+	local names name version known=
+	names=$(apt apt-cache --names-only search '^rustc-1\.[0-9]+$' 2>/dev/null | cut -d' ' -f1)
+	# shellcheck disable=SC2086 # one name a word
+	while read -r version name; do
+		at_least "$RUSTC_MIN" "$version" || continue
+		rust_package_set "$name"
+		known=yes
+	done < <(candidates rustc rustc-web $names | awk '{ print $2, $1 }' | sort --version-sort --reverse)
+	[[ $known ]] || rust_package_set rustc-web
 }
 
-# setup_busybox DIR: makes DIR an overlay for the guest's root with a shell. The program is the
-# user's BUSYBOX= or Debian's.
-setup_busybox() {
-	local busybox=${BUSYBOX:-} machine
-	if [[ -z $busybox ]]; then
-		entry "busybox-$ARCH" "busybox for $ARCH" make_busybox
-		busybox=$ENTRY/busybox
-	fi
-	machine=$(od --address-radix=n --skip-bytes=18 --read-bytes=2 --format=x2 "$busybox" 2>/dev/null) || true
-	case $ARCH$machine in
-	"arm64 00b7" | "arm 0028") ;;
-	*) die "BUSYBOX=$busybox is not a program for $ARCH" ;;
+rust_package_set() { # COMPILER
+	case $1 in
+	rustc) echo "rustc cargo rust-src rustfmt rust-clippy" ;;
+	rustc-web) echo "rustc-web cargo-web rust-web-src rustfmt-web rust-web-clippy" ;;
+	rustc-*) echo "$1 cargo-${1#*-} rust-${1#*-}-src rustfmt-${1#*-} rust-${1#*-}-clippy" ;;
 	esac
-	rm -rf "$1"
-	mkdir -p "$1/bin" "$1/etc"
-	cp "$busybox" "$1/bin/busybox"
-	ln -s busybox "$1/bin/sh"
-	cp board/common/profile "$1/etc/profile"
 }
 
-make_busybox() {
-	deb_unpack "$ENTRY" "${ARCH/%arm/armhf}" 1:1 busybox-static ||
-		die "no busybox for $ARCH: $DEB_WHY_NOT. Give a static one: make shell BUSYBOX=/path/to/busybox"
-	# /bin/busybox in one release of Debian, /usr/bin/busybox in the next.
-	find "$ENTRY" -path '*/bin/busybox' -type f -exec mv {} "$ENTRY/busybox" \;
-	ENTRY_HASHED=(busybox)
+# rust_companions src|tools: the packages of exactly the compiler that is found.
+rust_companions() {
+	local name version set
+	find_rust || return 0
+	# shellcheck disable=SC2046 # one name a word
+	while read -r name version; do
+		[[ $version == "$RUST_VERSION"[-+~]* ]] || continue
+		read -ra set <<<"$(rust_package_set "$name")"
+		if [[ $1 == src ]]; then echo "${set[2]}"; else echo "${set[@]:3}"; fi
+	done < <(candidates rustc rustc-web "rustc-${RUST_VERSION%.*}")
+}
+
+# plan run|test: decides, in the arrays FOUND (needs), INSTALL (packages), and REFUSED (by need: why apt
+# cannot). APT_LISTS_LACKING: apt does not know a package, which its lists of today may have.
+plan() {
+	local need needs=$NEEDS_RUN wanted=() all=() alternative packages
+	[[ $1 == run ]] || needs+=" $NEEDS_TEST"
+	FOUND=() INSTALL=() APT_LISTS_LACKING=
+	declare -gA REFUSED=()
+	for need in $needs; do
+		if need_found "$need"; then FOUND+=("$need"); else wanted+=("$need"); fi
+	done
+	[[ ${#wanted[@]} != 0 ]] || return 0
+	if ! have_apt; then
+		for need in "${wanted[@]}"; do REFUSED[$need]="there is no apt-get here"; done
+		return
+	fi
+	# All in one question: most machines have nothing in the way.
+	for need in "${wanted[@]}"; do
+		read -ra packages <<<"$(need_alternatives "$need" | head -n 1)"
+		all+=("${packages[@]}")
+	done
+	if apt_knows_all "${all[@]}" && apt_takes "${all[@]}"; then
+		INSTALL=("${all[@]}")
+	else
+		for need in "${wanted[@]}"; do plan_need "$need"; done
+	fi
+	plan_bindgen
+}
+
+plan_need() { # NEED
+	local packages
+	REFUSED[$1]="apt has none that is new enough"
+	while read -ra packages; do
+		if ! apt_knows_all "${packages[@]}"; then
+			APT_LISTS_LACKING=yes
+			REFUSED[$1]="apt does not know ${packages[*]}"
+		elif apt_takes "${INSTALL[@]}" "${packages[@]}"; then
+			INSTALL+=("${packages[@]}")
+			unset "REFUSED[$1]"
+			return
+		else
+			REFUSED[$1]="apt cannot install ${packages[0]}: $APT_WHY_NOT"
+		fi
+	done < <(need_alternatives "$1")
+}
+
+# Where packages are installed anyway and the distribution's bindgen is new enough, it saves building one.
+plan_bindgen() {
+	[[ ${#INSTALL[@]} != 0 ]] && ! find_bindgen || return 0
+	if at_least "$BINDGEN_MIN" "$(candidate bindgen)" && apt_takes "${INSTALL[@]}" bindgen; then
+		INSTALL+=(bindgen)
+	fi
+}
+
+# plan_refused: what becomes of that which apt cannot install, as lines of `unpack NEED from SUITE: …` and
+# `lack NEED: …`.
+plan_refused() {
+	local need
+	for need in "${!REFUSED[@]}"; do
+		if unpack_decide "$need"; then
+			echo "unpack $need from $UNPACK_SUITE: ${UNPACK_DEBS[*]}"
+		else
+			echo "lack $need: ${REFUSED[$need]}; and unpacked: $UNPACK_WHY_NOT"
+		fi
+	done
+}
+
+# print_plan run|test
+print_plan() {
+	local need
+	plan "$1"
+	for need in "${FOUND[@]}"; do echo "found $need"; done
+	[[ ${#INSTALL[@]} == 0 ]] || echo "install ${INSTALL[*]}"
+	plan_refused
+}
+
+# ensure_packages run|test: carries the plan out. If anything is missing, all that the tests need comes
+# with it, so that there is one question and one call.
+ensure_packages() {
+	local need
+	drop_damaged
+	plan "$1"
+	is_lacking "$1" || return 0
+	plan test
+	if [[ ${#INSTALL[@]} != 0 || $APT_LISTS_LACKING ]]; then
+		may_install
+		update_lists
+		plan test
+		[[ ${#INSTALL[@]} == 0 ]] || install_packages
+	fi
+	for need in "${!REFUSED[@]}"; do
+		if [[ $1 == test || " $NEEDS_RUN " == *" $need "* ]]; then
+			unpack_need "$need"
+		fi
+	done
+	hash -r
+	report_lacking "$1"
+}
+
+# is_lacking run|test: whether the plan has something to do that is not optional, or that apt can do.
+is_lacking() {
+	local need
+	[[ ${#INSTALL[@]} == 0 ]] || return 0
+	for need in "${!REFUSED[@]}"; do
+		[[ $need == rust-src ]] || return 0
+	done
+	return 1
+}
+
+unpack_need() { # NEED
+	if unpack_decide "$1"; then
+		say PACKAGES "$1: ${REFUSED[$1]}"
+		unpack "$1"
+	else
+		REFUSED[$1]+="; and it cannot be unpacked into the cache: $UNPACK_WHY_NOT"
+	fi
+}
+
+# report_lacking run|test: one error for all that is missing still.
+report_lacking() {
+	local need needs=$NEEDS_RUN text=
+	[[ $1 == run ]] || needs+=" $NEEDS_TEST"
+	for need in $needs; do
+		if [[ $NEEDS_OPTIONAL != *" $need "* ]] && ! need_found "$need"; then
+			text+=$'\n'"  $need: $(need_text "$need")"$'\n'"      ${REFUSED[$need]:-it is installed, but does not work}"
+		fi
+	done
+	[[ -z $text ]] || die "missing:$text
+${FAILED_SOURCES:+apt-get update could not read: $FAILED_SOURCES
+}Install it by hand, or remove what is in the way, then make again."
+}
+
+# may_install: SUDO, the words before a command that root is to run; an error if that cannot be.
+may_install() {
+	local answer
+	SUDO=()
+	say PACKAGES "missing: ${INSTALL[*]:-${!REFUSED[*]}}"
+	[[ $EUID != 0 ]] || return 0
+	SUDO=(sudo)
+	if ! command -v sudo >/dev/null; then
+		packages_by_hand "this needs root, and there is no sudo"
+	elif [[ ${CI:-} == true ]]; then
+		SUDO=(sudo --non-interactive)
+		"${SUDO[@]}" true 2>/dev/null || packages_by_hand "CI=true, but sudo asks for a password"
+	elif [[ -t 0 && -t 2 ]]; then
+		read -r -p "            Install them now, with sudo apt-get? [Y/n] " answer
+		[[ ${answer:-y} == [yY]* ]] || packages_by_hand "not installed"
+	elif sudo --non-interactive true 2>/dev/null; then
+		packages_by_hand "there is no terminal to ask on; CI=true answers yes"
+	else
+		packages_by_hand "this needs root; there is no terminal to ask on, and not CI=true"
+	fi
+}
+
+packages_by_hand() { # REASON
+	local need names=("${INSTALL[@]}") packages
+	for need in "${!REFUSED[@]}"; do
+		[[ ${REFUSED[$need]} == "apt does not know"* ]] || continue
+		read -ra packages <<<"$(need_alternatives "$need" | head -n 1)"
+		names+=("${packages[@]}")
+	done
+	die "$1. Have this run, then make again:
+
+    sudo sh -c 'apt-get update && apt-get install --no-install-recommends ${names[*]}'
+"
+}
+
+# as_root NAME COMMAND…: in the foreground, where sudo can ask for its password, which it does on the
+# terminal itself. The output goes into a log; what is shown begins with the first line of it, so that
+# it does not overwrite sudo's question.
+as_root() {
+	local log=$LOGS/$1.log status=0
+	shift
+	: >"$log"
+	show_progress "$log" $$ &
+	WATCHER=$!
+	# Another process may hold apt's locks, on a new machine most often unattended-upgrades: apt waits.
+	# No question is asked, and files that a package installs can be read by all users.
+	# shellcheck disable=SC2016 # expanded by the shell that sudo starts
+	"${SUDO[@]}" env LC_ALL=C DEBIAN_FRONTEND=noninteractive DEBIAN_PRIORITY=critical \
+		NEEDRESTART_MODE=l NEEDRESTART_SUSPEND=1 APT_LISTCHANGES_FRONTEND=none \
+		sh -c 'umask 022; exec "$@" </dev/null 2>&1' sh \
+		"$@" -o DPkg::Lock::Timeout=900 -o Dpkg::Use-Pty=0 \
+		-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold >>"$log" || status=$?
+	stop_watcher
+	return "$status"
+}
+
+# update_lists: apt's lists of today. FAILED_SOURCES are those it could not read, which is no error: the
+# packages may be in the others.
+update_lists() {
+	local log=$LOGS/packages-update.log deadline=$((SECONDS + 900)) status
+	FAILED_SOURCES=
+	say PACKAGES "apt-get update"
+	while true; do
+		status=0
+		as_root packages-update apt-get --quiet update || status=$?
+		# For the lock of its lists apt does not wait by itself.
+		if ((SECONDS > deadline)) || ! grep -q '^E: Could not get lock' "$log"; then
+			break
+		fi
+		say WAIT "for another program that uses apt: $(sed -n 's/^E: Could not get lock //p;T;q' "$log")"
+		sleep 5
+	done
+	FAILED_SOURCES=$(failed_sources <"$log")
+	if [[ $FAILED_SOURCES ]]; then
+		say PACKAGES "going on without the sources that apt-get update could not read: $FAILED_SOURCES"
+	elif ((status)); then
+		say PACKAGES "apt-get update failed, going on with the lists there are: $(grep -m 1 '^E:' "$log" || tail -n 1 "$log")"
+	fi
+}
+
+# failed_sources: their addresses, from the output of apt-get update on standard input.
+failed_sources() {
+	sed -nE "s/^[EW]: (Failed to fetch|The repository '?|GPG error:|Release file for) ?([^ ']*).*/\2/p" |
+		sed 's|/dists/.*||; s|/\./.*||; s|/$||' | sort -u | paste -sd' '
+}
+
+install_packages() {
+	local need
+	say PACKAGES "apt-get install ${INSTALL[*]} (up to 2 minutes)"
+	# --no-remove: rather stop than take away a package that somebody else needs.
+	as_root packages apt-get --yes --no-remove --quiet --no-install-recommends install "${INSTALL[@]}" && return
+	hash -r
+	for need in $NEEDS_RUN $NEEDS_TEST; do
+		[[ $NEEDS_OPTIONAL == *" $need "* || -n ${REFUSED[$need]:-} ]] || need_found "$need" ||
+			REFUSED[$need]="apt-get install failed: $(grep -m 1 '^E:' "$LOGS/packages.log" || tail -n 1 "$LOGS/packages.log")"
+	done
+	say PACKAGES "apt-get install failed (all of it: $LOGS/packages.log)"
 }

@@ -13,15 +13,16 @@ find_rust() {
 		[[ -x $rustc && -x ${rustc%/*}/cargo ]] || continue
 		RUST_VERSION=$("$rustc" --version 2>/dev/null | cut -d' ' -f2) || continue
 		at_least "$RUSTC_MIN" "$RUST_VERSION" || continue
-		# Past rustup's proxy, which decides anew in each directory.
 		RUST_SYSROOT=$("$rustc" --print sysroot)
-		RUST_BIN=$RUST_SYSROOT/bin
-		[[ -x $RUST_BIN/cargo ]] || RUST_BIN=${rustc%/*}
+		RUST_BIN=${rustc%/*}
+		# Past rustup's proxy, which decides anew in each directory.
+		[[ $RUST_SYSROOT != */toolchains/* || ! -x $RUST_SYSROOT/bin/cargo ]] || RUST_BIN=$RUST_SYSROOT/bin
 		return 0
 	done < <(
 		type -ap rustc || true
 		echo "$HOME/.cargo/bin/rustc"
 		compgen -G '/usr/lib/rust-*/bin/rustc' | sort --version-sort --reverse
+		echo "$CACHE/$(unpacked_entry rust)/bin/rustc"
 	)
 	return 1
 }
@@ -33,7 +34,8 @@ find_rust_tools() {
 
 # find_rust_src: RUST_SRC, the library's sources of exactly this compiler.
 find_rust_src() {
-	for RUST_SRC in "$RUST_SYSROOT/lib/rustlib/src/rust/library" "/usr/src/rustc-$RUST_VERSION/library" \
+	for RUST_SRC in "$RUST_SYSROOT/lib/rustlib/src/rust/library" "$RUST_SYSROOT/src/rustc-$RUST_VERSION/library" \
+		"/usr/src/rustc-$RUST_VERSION/library" \
 		"$CACHE/rust-src-$RUST_VERSION/usr/src/rustc-$RUST_VERSION/library"; do
 		[[ ! -e $RUST_SRC/core/src/lib.rs ]] || return 0
 	done
@@ -43,9 +45,12 @@ find_rust_src() {
 # find_llvm: LLVM as the kernel's build wants it (`-19`, or `1` for programs without a version in
 # their names), LLVM_VERSION, and LIBCLANG_PATH for bindgen. The highest that is complete.
 find_llvm() {
-	local v tool
+	local v tool unpacked
+	unpacked=$CACHE/$(unpacked_entry llvm)
 	for ((v = 40; v >= LLVM_MIN; v--)); do
-		LIBCLANG_PATH=/usr/lib/llvm-$v/lib
+		for LIBCLANG_PATH in "/usr/lib/llvm-$v/lib" "$unpacked/usr/lib/llvm-$v/lib"; do
+			! compgen -G "$LIBCLANG_PATH/libclang*.so*" >/dev/null || break
+		done
 		compgen -G "$LIBCLANG_PATH/libclang*.so*" >/dev/null || continue
 		for tool in clang ld.lld llvm-ar llvm-nm llvm-objcopy llvm-readelf; do
 			command -v "$tool-$v" >/dev/null || continue 2
@@ -75,7 +80,28 @@ find_bindgen() {
 find_qemu() {
 	while read -r QEMU_BIN; do
 		! qemu_will_do "$QEMU_BIN" || return 0
-	done < <(type -ap "$QEMU" || true; echo "$CACHE/qemu-$QEMU_NEWER/usr/bin/$QEMU")
+	done < <(type -ap "$QEMU" || true)
+	QEMU_BIN=
+	return 1
+}
+
+# find_compiler: whether programs for this machine can be compiled and linked.
+find_compiler() {
+	local compiler
+	# Rust links with cc; the kernel's own tools are compiled with clang, with the same headers.
+	for compiler in gcc cc; do
+		! printf '#include <stdio.h>\nint main(void) { return puts("") < 0; }\n' |
+			"$compiler" -x c -o /dev/null - 2>/dev/null || return 0
+	done
+	return 1
+}
+
+find_certificates() {
+	local place
+	for place in "${SSL_CERT_FILE:-}" "${CURL_CA_BUNDLE:-}" "${SSL_CERT_DIR:-}" /etc/ssl/certs/ca-certificates.crt \
+		/etc/ssl/cert.pem /etc/ssl/ca-bundle.pem /etc/pki/tls/certs/ca-bundle.crt; do
+		[[ -z $place || ! -e $place ]] || return 0
+	done
 	return 1
 }
 
@@ -106,38 +132,20 @@ setup_tools() {
 	find_python || die "Python ${PYTHON_VERSION:-3} is in use (PATH), $PYTHON_MIN or later is needed"
 	setup_rust_src
 	if ! find_bindgen; then
-		entry "bindgen-$BINDGEN_VERSION" "bindgen $BINDGEN_VERSION" make_bindgen
+		entry "bindgen-$BINDGEN_VERSION" bindgen make_bindgen
 		BINDGEN=$ENTRY/bin/bindgen
-		BINDGEN_FOUND=$BINDGEN_VERSION
+		BINDGEN_FOUND=$("$BINDGEN" --version | cut -d' ' -f2)
 	fi
-	entry "rust-sysroot-$(key "$RUST_TARGET" "$("$RUST_BIN/rustc" -vV)" "$(<board/common/build-core)")" \
-		"Rust's core library for $RUST_TARGET" make_sysroot
-	RUST_TARGET_SYSROOT=$ENTRY
+	# Made when the first program for the guest is (setup_sysroot), which is while the kernel is.
+	RUST_TARGET_SYSROOT=$CACHE/$(sysroot_name)
 	setup_qemu
 }
 
-# setup_qemu: QEMU_BIN. Where the distribution's is too old for the board, Debian has a newer one that
-# works with the same libraries. To be without one is no reason not to build: QEMU_WHY_NOT is said
-# when it is to be run.
+# setup_qemu: QEMU_BIN. To be without one is no reason not to build: QEMU_WHY_NOT is said when it is to be
+# run.
 setup_qemu() {
-	local codename
 	QEMU_WHY_NOT=
-	! find_qemu || [[ $QEMU_BIN == "$CACHE"/* ]] || return 0
-	codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
-	QEMU_WHY_NOT="$BOARD needs QEMU $QEMU_MIN or later, and $codename has an older one, if any. Put a newer $QEMU into PATH"
-	QEMU_BIN=
-	if [[ $codename == bookworm || -d $CACHE/qemu-$QEMU_NEWER ]]; then
-		entry "qemu-$QEMU_NEWER" "QEMU $QEMU_NEWER" make_qemu "$codename-backports"
-		if find_qemu; then
-			QEMU_WHY_NOT=
-		fi
-	fi
-}
-
-make_qemu() { # SUITE
-	DEBIAN_SUITES=$1 deb_unpack "$ENTRY" "$(dpkg --print-architecture)" "1:$QEMU_NEWER" qemu-system-arm ||
-		die "$QEMU_WHY_NOT ($DEB_WHY_NOT)"
-	ENTRY_HASHED=(usr/bin/qemu-system-{arm,aarch64})
+	find_qemu || QEMU_WHY_NOT="$BOARD needs $QEMU${QEMU_MIN:+ $QEMU_MIN or later}: ${REFUSED[qemu]:-none is found}. Put one into PATH"
 }
 
 setup_rust_src() {
@@ -164,22 +172,59 @@ Have 'rustup component add rust-src' run where rustup can download, or use the d
 }
 
 make_bindgen() {
+	if debian_bindgen; then
+		return
+	fi
+	rm -rf "${ENTRY:?}"/*
 	say BINDGEN "cargo install bindgen-cli $BINDGEN_VERSION (about 80 s)"
-	run_logged bindgen clean_cargo install bindgen-cli --version "$BINDGEN_VERSION" --locked \
+	run_logged bindgen own_cargo install bindgen-cli --version "$BINDGEN_VERSION" --locked \
 		--root "$ENTRY" --target-dir "$ENTRY/target"
 	rm -rf "$ENTRY/target"
 	ENTRY_HASHED=(bin/bindgen)
 }
 
+# debian_bindgen: bindgen of a newer Debian, unpacked into ENTRY with the C library that it needs.
+# libclang, which it loads when it runs, and all other libraries are the machine's own.
+debian_bindgen() {
+	local DEBIAN_SUITES=$BINDGEN_SUITE architecture loader
+	architecture=$(dpkg --print-architecture 2>/dev/null) || return 1
+	deb_unpack "$ENTRY" "$architecture" "$BINDGEN_MIN" bindgen &&
+		deb_unpack "$ENTRY" "$architecture" 2 libc6 || return 1
+	loader=$(compgen -G "$ENTRY/usr/lib/*-linux-gnu*/ld-linux*.so.*") || return 1
+	mkdir -p "$ENTRY/bin"
+	printf '#!/bin/sh\nexec %q --library-path %q %q "$@"\n' \
+		"$loader" "${loader%/*}" "$ENTRY/usr/bin/bindgen" >"$ENTRY/bin/bindgen"
+	chmod +x "$ENTRY/bin/bindgen"
+	bindgen_works "$ENTRY/bin/bindgen" || return 1
+	ENTRY_HASHED=(bin/bindgen usr/bin/bindgen)
+}
+
+# bindgen_works PROGRAM: it runs, and so does libclang in it.
+bindgen_works() {
+	local header=$ENTRY/works.h status=0
+	echo 'int bindgen_works(void);' >"$header"
+	env ${LIBCLANG_PATH:+LIBCLANG_PATH="$LIBCLANG_PATH"} "$1" "$header" 2>/dev/null | grep -q 'pub fn bindgen_works' || status=1
+	rm "$header"
+	return "$status"
+}
+
 # The core library for the guest's user space, from the compiler's own sources.
+sysroot_name() {
+	echo "rust-sysroot-$(key "$RUST_TARGET" "$("$RUST_BIN/rustc" -vV)" "$(<board/common/build-core)")"
+}
+
+setup_sysroot() {
+	entry "$(sysroot_name)" "Rust's core library for $RUST_TARGET" make_sysroot
+}
+
 make_sysroot() {
 	say SYSROOT "Rust's core library for $RUST_TARGET (about 20 s)"
 	run_logged sysroot build_core
 }
 
 build_core() {
-	clean_cargo_environment
-	board/common/build-core "$RUST_TARGET" "$RUST_SRC" "$ENTRY"
+	use_own_cargo_home
+	PATH="$RUST_BIN:$PATH" board/common/build-core "$RUST_TARGET" "$RUST_SRC" "$ENTRY"
 }
 
 # The tests' Python packages, pinned with their hashes, in a virtual environment: VENV.
@@ -194,6 +239,7 @@ setup_tests() {
 make_venv() {
 	say VENV "pip install -r tests/requirements.txt (about 20 s)"
 	run_logged venv "$TEST_PYTHON" -m venv --system-site-packages "$ENTRY"
+	pip_network "$ENTRY/bin/pip"
 	run_logged pip "$ENTRY/bin/pip" --disable-pip-version-check install --no-deps \
 		--only-binary=:all: --require-hashes -r tests/requirements.txt
 }

@@ -46,7 +46,17 @@ pub trait System {
     /// does a job. There is one at a time: if there is another yet, it ends.
     fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: &mut Job) -> Result<(), Errno>;
 
-    /// Waits for it, and says how its job ended.
+    /// Says that the second task has looked at the buffer, by that task.
+    fn beat(&mut self);
+
+    /// How often it has looked. A task that has ended has looked often enough.
+    fn beats(&mut self) -> u64;
+
+    /// Whether the second task has been told that the first one's work is done. What the first did
+    /// before that can be seen then.
+    fn is_told(&mut self) -> bool;
+
+    /// Tells the second task so, waits for it, and says how its job ended.
     fn finish(&mut self) -> Result<Tally, Errno>;
 
     /// Takes the device away from its driver.

@@ -246,6 +246,12 @@ pub(crate) enum Lie {
     LitmusFails(Errno),
     /// A task sees other words than those that the flag announces.
     StaleWords,
+    /// The second task sees no flag.
+    TaskSeesNoFlag,
+    /// The machine has no time: the second task does not run before this one waits for its end; or
+    /// not in the first so many calls of LITMUS.
+    TaskIsStarved,
+    LitmusIsStarved(u32),
 
     /// Unbinding leaves the mappings, those of another task, or the open files.
     UnbindLeavesMappings,
@@ -300,6 +306,9 @@ struct State {
     read_only: Vec<u64>,
     task: Option<(Job, Area)>,
     outcome: Option<Tally>,
+    beats: u64,
+    told: bool,
+    litmuses: u32,
     time: u64,
     /// How often the device was bound or unbound; odd while it is bound.
     binding: u64,
@@ -608,6 +617,9 @@ impl Machine {
             read_only: Vec::new(),
             task: None,
             outcome: None,
+            beats: 0,
+            told: false,
+            litmuses: 0,
             time: 0,
             binding: 1,
             log,
@@ -708,14 +720,29 @@ impl System for Machine {
         area.number = TASK;
         area.copy = None;
         state.outcome = None;
+        state.beats = 0;
+        state.told = false;
         state.task = Some((*job, area));
         Ok(())
     }
 
+    fn beat(&mut self) {
+        self.state.borrow_mut().beats += 1;
+    }
+
+    fn beats(&mut self) -> u64 {
+        self.state.borrow().beats
+    }
+
+    fn is_told(&mut self) -> bool {
+        self.state.borrow().told
+    }
+
     fn finish(&mut self) -> Result<Tally, Errno> {
+        self.state.borrow_mut().told = true;
         let task = self.state.borrow_mut().task.take();
         match task {
-            Some((mut job, mut area)) => Ok(job.run(self, &mut area)),
+            Some((mut job, mut area)) => Ok(job.run(self, &mut area, true)),
             None => self.state.borrow().outcome.ok_or(Errno::NOENT),
         }
     }
@@ -779,11 +806,15 @@ const TASK: u64 = 0x4001;
 
 /// Has the other task look at what it is to look at, if there is one.
 fn step_task(state: &Rc<RefCell<State>>) {
+    if state.borrow().lies(Lie::TaskIsStarved) {
+        return;
+    }
     let Some((mut job, mut area)) = state.borrow_mut().task.take() else {
         return;
     };
     let outcome = job.step(&mut area);
     let mut state = state.borrow_mut();
+    state.beats += 1;
     match outcome {
         None => state.task = Some((job, area)),
         outcome => state.outcome = outcome,
@@ -839,6 +870,12 @@ impl File {
         let lie = self.state.borrow().lie;
         if let Some(Lie::LitmusFails(errno)) = lie {
             return Err(errno);
+        }
+        self.state.borrow_mut().litmuses += 1;
+        if let Some(Lie::LitmusIsStarved(calls)) = lie {
+            if self.state.borrow().litmuses <= calls {
+                return Err(Errno::TIMEDOUT);
+            }
         }
         for round in 1..=litmus.rounds {
             let mut looks = 0;
@@ -1175,6 +1212,9 @@ impl Mapping for Area {
     fn load_acquire(&self, offset: u64) -> Result<u64, Fault> {
         let mut word = [0; 8];
         self.load(offset, &mut word)?;
+        if self.number == TASK && self.state.borrow().lies(Lie::TaskSeesNoFlag) {
+            return Ok(0);
+        }
         Ok(u64::from_ne_bytes(word))
     }
 

@@ -17,6 +17,8 @@ pub enum Stop {
     Fail = 1,
     /// The property cannot be looked at.
     Skip,
+    /// The property was looked at, but the machine gave the program too little time for a verdict.
+    Unknown,
 }
 
 /// Something seen or wanted, in one register as the kernel puts what a call answers: a number or,

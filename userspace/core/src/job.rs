@@ -14,7 +14,7 @@
 //! Stronger barriers (`DSB`) would hide what is looked for, a mapping by which an ordering that the
 //! architecture promises does not hold.
 
-use faultline_uapi::{litmus_word, LITMUS_PATIENCE_MS, LITMUS_WORDS};
+use faultline_uapi::{litmus_word, LITMUS_WORDS};
 
 use crate::device::{Fault, Mapping, Signal, System};
 use crate::errno::Errno;
@@ -24,13 +24,12 @@ use crate::pattern::WORD;
 /// How often a job looks before others may run.
 const LOOKS: u32 = 256;
 
-/// How long nothing may happen, in milliseconds: longer than the kernel waits, whose word on it is
-/// the better one.
-pub const PATIENCE: u64 = if cfg!(test) {
-    20
-} else {
-    LITMUS_PATIENCE_MS as u64 + 1000
-};
+/// How long nothing may happen, in milliseconds, while a task looks. This alone is no verdict: the
+/// other side may not have run in that time.
+pub const PATIENCE: u64 = if cfg!(test) { 20 } else { 2000 };
+
+/// How often a task looks, a few times each, before it believes that something does not come.
+pub const ENOUGH_LOOKS: u32 = 16;
 
 /// The most bytes that [`Job::poll`] looks at.
 pub const MOST_BYTES: usize = 64;
@@ -157,27 +156,39 @@ impl Job {
     }
 
     /// Does all of it, as long as anything happens.
+    ///
+    /// The second task goes on until it is told that the first one's work is done, however long that
+    /// takes: what has not come by then, and does not come while it looks again, never comes.
     #[inline(never)]
-    pub fn run<S: System>(&mut self, system: &mut S, mapping: &mut S::Mapping) -> Tally {
+    pub fn run<S: System>(
+        &mut self,
+        system: &mut S,
+        mapping: &mut S::Mapping,
+        is_second: bool,
+    ) -> Tally {
         let mut since = system.milliseconds();
+        let mut looks = 0;
         loop {
+            // Before the look, which then sees what was done before the task was told.
+            let may_give_up = !is_second || system.is_told();
             let look = self.look(mapping);
+            if is_second {
+                system.beat();
+            }
             let now = system.milliseconds();
             match look {
                 Look::Done(tally) => return tally,
-                Look::Moved => since = now,
-                Look::Still if now - since > self.patience() => return self.give_up(mapping),
-                Look::Still => {}
+                Look::Still if may_give_up => {
+                    looks += 1;
+                    if looks >= ENOUGH_LOOKS && now - since > PATIENCE {
+                        return self.give_up(mapping);
+                    }
+                }
+                _ => {
+                    since = now;
+                    looks = 0;
+                }
             }
-        }
-    }
-
-    /// An unbinding waits for whoever is using the device, on a machine that may have little time
-    /// for either.
-    fn patience(&self) -> u64 {
-        match self {
-            Self::Hold { .. } => 5 * PATIENCE,
-            _ => PATIENCE,
         }
     }
 
@@ -300,10 +311,11 @@ impl Job {
                 seen: Value::NO_SIGNAL,
                 want: Signal::Bus.into(),
             },
-            Self::Pass { other, .. } => Tally {
+            // The round that it waits for is the one that it has announced, if it leads.
+            Self::Pass { other, round, .. } => Tally {
                 at: other.flag,
                 seen: Errno::TIMEDOUT.into(),
-                want: Value::ZERO,
+                want: (*round).into(),
             },
         }
     }

@@ -24,6 +24,8 @@ pub struct Session<'a, S> {
     counts: Counts,
     /// The checks that failed, by name as far as they fit on the verdict's line.
     failures: Line,
+    /// Those of which the machine was too busy for a verdict, likewise.
+    undecided: Line,
     /// A line for each device.
     table: Note<2048>,
     /// The checks that failed on any device, by bits.
@@ -59,6 +61,7 @@ impl<'a, S: System> Session<'a, S> {
             devices: 0,
             counts: Counts::default(),
             failures: Line::new(),
+            undecided: Line::new(),
             table: Note::new(),
             failed: 0,
         }
@@ -81,15 +84,20 @@ impl<'a, S: System> Session<'a, S> {
             self.report.out().fill(form, &numbers, &[&Printable(name)]);
             let mut group = self.report.group(name, CHECKS as u64);
             for check in checks() {
-                let outcome = match context.run(check) {
+                let stopped = context.run(check);
+                let outcome = match stopped {
                     Ok(()) => Outcome::Pass,
                     Err(Stop::Fail) => Outcome::Fail,
-                    Err(Stop::Skip) => Outcome::Skip,
+                    Err(Stop::Skip | Stop::Unknown) => Outcome::Skip,
                 };
                 counts.0[outcome as usize] += 1;
-                if outcome == Outcome::Fail {
-                    blame(&mut self.failures, name, check.name());
-                    self.failed |= 1 << check.number();
+                match stopped {
+                    Err(Stop::Fail) => {
+                        blame(&mut self.failures, name, check.name());
+                        self.failed |= 1 << check.number();
+                    }
+                    Err(Stop::Unknown) => blame(&mut self.undecided, name, check.name()),
+                    _ => {}
                 }
                 let finding = context.finding();
                 conclude(&mut group, outcome, check.name(), finding);
@@ -152,7 +160,11 @@ impl<'a, S: System> Session<'a, S> {
             ],
             &[&verdict],
         );
-        out.show(&self.failures).text("\n");
+        out.show(&self.failures);
+        if !self.undecided.is_empty() {
+            out.text("; could not tell").show(&self.undecided);
+        }
+        out.text("\n");
         self.counts.tell(&mut self.json, self.devices);
         verdict
     }

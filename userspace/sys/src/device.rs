@@ -4,7 +4,10 @@
 
 use core::ffi::CStr;
 use core::ptr;
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 
 use faultline_core::device::{Call, Device, KnownMemory, System};
 use faultline_core::errno::Errno;
@@ -28,12 +31,18 @@ pub struct Machine {
     log: io::Result<OwnedFd>,
     /// The CPUs that the program may run on.
     cpus: CpuSet,
-    /// The task that does a job, and what it writes its outcome to.
+    /// The task that does a job, and what it shares with this one.
     helper: Option<Child>,
-    outcome: Result<&'static [AtomicU64], Errno>,
+    shared: Result<&'static [AtomicU64], Errno>,
     /// The name by which the device is bound that was unbound last.
     unbound: Line,
 }
+
+/// What two tasks share: the outcome of a job in three numbers, how often the second task has looked,
+/// and whether it has been told that the first one's work is done.
+const BEATS: usize = 3;
+const TOLD: usize = 4;
+const NUMBERS: usize = 5;
 
 /// The directory of the driver's devices, and of what all drivers' are called.
 const DRIVER: &str = "/sys/bus/platform/drivers/faultline/";
@@ -53,7 +62,7 @@ impl Machine {
             log,
             cpus: sched_getaffinity(None).unwrap_or_default(),
             helper: None,
-            outcome: shared_numbers(size_of::<Tally>() / size_of::<u64>()),
+            shared: shared_numbers(NUMBERS),
             unbound: Line::new(),
         }
     }
@@ -138,31 +147,52 @@ impl System for Machine {
     }
 
     fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: &mut Job) -> Result<(), Errno> {
-        let outcome = self.outcome?;
+        let shared = self.shared?;
+        shared[BEATS].store(0, SeqCst);
+        shared[TOLD].store(0, SeqCst);
         let child = task::fork(|| {
             let tally = task::stay_on_cpu(cpu as usize)
                 .and_then(|()| self.open(path))
                 .and_then(|mut file| file.map(0, size))
-                .map(|mut mapping| job.run(self, &mut mapping));
-            match tally {
+                .map(|mut mapping| job.run(self, &mut mapping, true));
+            let status = match tally {
                 Ok(tally) => {
                     let numbers = [tally.at, tally.seen.bits(), tally.want.bits()];
-                    for (to, number) in outcome.iter().zip(numbers) {
+                    for (to, number) in shared.iter().zip(numbers) {
                         to.store(number, Relaxed);
                     }
                     0
                 }
                 Err(errno) => errno.number() as i32,
-            }
+            };
+            shared[BEATS].store(u64::MAX, SeqCst);
+            status
         })?;
         // One that is there yet is killed.
         self.helper = Some(child);
         Ok(())
     }
 
+    fn beat(&mut self) {
+        if let Ok(shared) = self.shared {
+            shared[BEATS].fetch_add(1, SeqCst);
+        }
+    }
+
+    fn beats(&mut self) -> u64 {
+        self.shared.map_or(0, |shared| shared[BEATS].load(SeqCst))
+    }
+
+    fn is_told(&mut self) -> bool {
+        self.shared
+            .is_ok_and(|shared| shared[TOLD].load(SeqCst) != 0)
+    }
+
     fn finish(&mut self) -> Result<Tally, Errno> {
         let child = self.helper.take().ok_or(Errno::NOENT)?;
-        match (child.wait(), self.outcome?) {
+        let shared = self.shared?;
+        shared[TOLD].store(1, SeqCst);
+        match (child.wait(), shared) {
             (Ending::Exit(0), [at, seen, want, ..]) => Ok(Tally {
                 at: at.load(Relaxed),
                 seen: seen.load(Relaxed).into(),

@@ -341,7 +341,8 @@ const LIES: &[(Lie, &[&str])] = &[
     (Lie::KernelSeesWrong(1), &["litmus_kernel"]),
     (Lie::KernelSeesWrong(70), &["litmus_kernel"]),
     (Lie::KernelShowsWrong(99), &["litmus_kernel"]),
-    (Lie::LitmusFails(Errno::TIMEDOUT), &["litmus_kernel"]),
+    (Lie::LitmusFails(Errno::IO), &["litmus_kernel"]),
+    (Lie::TaskSeesNoFlag, &["litmus_kernel", "litmus_user"]),
     (Lie::StaleWords, &["litmus_user"]),
     // By address-in-cell alone these go unnoticed.
     (Lie::LoneBit(0x1808), &["bits"]),
@@ -532,6 +533,66 @@ fn what_cannot_be_looked_at_is_skipped() {
         let run = Run::new(4, Some(lie));
         assert_eq!(run.skipped(), want, "{lie:?}");
         assert!(run.failed().is_empty(), "{lie:?}");
+    }
+}
+
+#[test]
+fn a_machine_without_time_is_no_failure() {
+    let late = "could not tell: rounds, none of which takes seconds: 0, want 100";
+    let starved = "could not tell: looks of another task: 0, want 1";
+    for (lie, want) in [
+        // The task has not looked when the kernel gives up, but its message has arrived.
+        (
+            Lie::LitmusFails(Errno::TIMEDOUT),
+            &[("litmus_kernel", late)][..],
+        ),
+        (Lie::LitmusIsStarved(2), &[]),
+        (Lie::LitmusIsStarved(3), &[("litmus_kernel", late)]),
+        (
+            Lie::TaskIsStarved,
+            &[
+                ("master_polled", starved),
+                ("litmus_kernel", late),
+                ("litmus_user", late),
+                ("revoked", starved),
+            ],
+        ),
+    ] {
+        let run = Run::new(4, Some(lie));
+        let unknown = run.that(Err(Stop::Unknown));
+        let notes: Vec<_> = unknown
+            .iter()
+            .map(|check| (*check, run.note(check)))
+            .collect();
+        assert_eq!(notes, want, "{lie:?}");
+        assert_eq!(run.that(Ok(())).len(), CHECKS - want.len(), "{lie:?}");
+    }
+}
+
+#[test]
+fn a_message_that_never_arrives_is_a_failure() {
+    for (lie, check, want) in [
+        // The task's stores go to a copy of its own, or to another page.
+        (
+            Lie::PrivateCopy,
+            "litmus_user",
+            "round that another task has announced at offset 0x1000: 0x0, want 0x1",
+        ),
+        (
+            Lie::WrongPage,
+            "litmus_kernel",
+            "round that a task has announced to the kernel at offset 0x1000: 0x40e03e534e9d231, want 0x1",
+        ),
+        (
+            Lie::TaskSeesNoFlag,
+            "litmus_kernel",
+            "round that was answered, when another task saw no answer at offset 0x3000: 0x1, want \
+             0x0",
+        ),
+    ] {
+        let run = Run::new(4, Some(lie));
+        assert!(run.failed().contains(&check), "{lie:?}");
+        assert_eq!(run.note(check), want, "{lie:?}");
     }
 }
 

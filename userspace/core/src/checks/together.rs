@@ -8,7 +8,7 @@ use super::{Context, Way};
 use crate::device::{Call, Device, Mapping, Signal, System};
 use crate::errno::Errno;
 use crate::finding::{Stop, Value, NOWHERE};
-use crate::job::{Channel, Job, Tally, PATIENCE, READY};
+use crate::job::{Channel, Job, Tally, ENOUGH_LOOKS, PATIENCE, READY};
 use crate::pattern::WORD;
 
 /// How many rounds of messages there are at first; each time there are twice as many, but no more
@@ -22,6 +22,12 @@ const MANY_ROUNDS: u64 = 100_000;
 /// In milliseconds, what they may take before there are no more. On a busy machine an emulator may
 /// take a thousand times as long for one as any board.
 const TIME: u64 = 120;
+
+/// How often rounds are begun that then take too long, before there is no verdict.
+const ATTEMPTS: u32 = 3;
+
+/// In milliseconds, how long another task may take to run at all.
+const LONG: u64 = if cfg!(test) { 100 } else { 60_000 };
 
 impl<S: System> Context<'_, S> {
     /// Where another task says that it is ready.
@@ -62,8 +68,9 @@ impl<S: System> Context<'_, S> {
     pub(super) fn end(&mut self, worked: Result<(), Stop>) -> Result<Tally, Stop> {
         self.system.stay_on(None);
         let tally = self.system.finish();
-        worked?;
-        tally.map_err(|errno| self.finding.refused("another task", errno))
+        // Its own trouble is the reason of this one's.
+        let tally = tally.map_err(|errno| self.finding.refused("another task", errno))?;
+        worked.map(|()| tally)
     }
 
     #[inline(never)]
@@ -72,16 +79,36 @@ impl<S: System> Context<'_, S> {
         stored.map_err(|fault| self.faulted(Way::First, fault))
     }
 
+    #[inline(never)]
+    fn load_word(&mut self, at: u64) -> Result<u64, Stop> {
+        let loaded = self.mapping(Way::First).load_acquire(at);
+        loaded.map_err(|fault| self.faulted(Way::First, fault))
+    }
+
+    /// The machine has given so much of something, and so much would have been wanted.
+    fn cannot_tell(&mut self, what: &'static str, seen: u64, want: u64) -> Stop {
+        let _ = self.finding.equal(what, NOWHERE, seen, want);
+        Stop::Unknown
+    }
+
     /// Waits for another task to say that it is.
     pub(super) fn wait_until_ready(&mut self) -> Result<(), Stop> {
         let at = self.ready_at();
         let since = self.system.milliseconds();
+        let mut looks = 0;
         loop {
-            let seen = self.mapping(Way::First).load_acquire(at);
-            let seen = seen.map_err(|fault| self.faulted(Way::First, fault))?;
-            if seen == READY || self.system.milliseconds() - since > PATIENCE {
+            // Before the look: a task that has looked has said so before.
+            let has_said_so = self.system.beats() > 0;
+            let seen = self.load_word(at)?;
+            let waited = self.system.milliseconds() - since;
+            looks += u32::from(has_said_so);
+            if seen == READY || looks >= ENOUGH_LOOKS && waited > PATIENCE {
                 let what = "another task's readiness";
                 return self.finding.word(what, at, seen, READY);
+            }
+            if !has_said_so && waited > LONG {
+                let what = "could not tell: looks of another task";
+                return Err(self.cannot_tell(what, 0, 1));
             }
         }
     }
@@ -94,16 +121,28 @@ impl<S: System> Context<'_, S> {
         if self.options.long {
             rounds = MANY_ROUNDS;
         }
-        while all < ENOUGH_ROUNDS && self.system.milliseconds() - since <= TIME {
-            self.some_rounds(with_kernel, rounds)?;
-            all += rounds;
-            rounds *= 2;
+        let mut attempts = 0;
+        while all < ENOUGH_ROUNDS {
+            if self.some_rounds(with_kernel, rounds)? {
+                all += rounds;
+                rounds *= 2;
+            } else {
+                attempts += 1;
+            }
+            if all > 0 && self.system.milliseconds() - since > TIME {
+                break;
+            }
+            if attempts == ATTEMPTS {
+                let what = "could not tell: rounds, none of which takes seconds";
+                return Err(self.cannot_tell(what, 0, rounds));
+            }
         }
         self.finding.count("rounds", all);
         Ok(())
     }
 
-    fn some_rounds(&mut self, with_kernel: bool, rounds: u64) -> Result<(), Stop> {
+    /// Whether they came to their end: if not, although every message arrives, a side had no time.
+    fn some_rounds(&mut self, with_kernel: bool, rounds: u64) -> Result<bool, Stop> {
         let [there, back] = self.channels();
         for channel in [there, back] {
             self.store_word(channel.flag, 0)?;
@@ -125,17 +164,59 @@ impl<S: System> Context<'_, S> {
             let answer = self.device.call(Call::Litmus(&mut question));
             seen.seen = answer.map(|()| question.wrong).into();
         } else if let Some(mapping) = &mut self.mappings[Way::First as usize] {
-            seen = Job::pass(false, back, there, rounds).run(self.system, mapping);
+            seen = Job::pass(false, back, there, rounds).run(self.system, mapping, false);
+            if seen.seen == Errno::TIMEDOUT.into() {
+                seen.want = Value::ZERO;
+            }
         }
         let tally = self.end(Ok(()))?;
+        if seen.seen == Errno::TIMEDOUT.into() && tally.seen == seen.seen {
+            return self.late(with_kernel, there.flag, back.flag, tally.want.bits());
+        }
         let what = if with_kernel {
             "rounds wrong for the kernel"
         } else {
             "rounds wrong for this task"
         };
         self.finding.equal(what, seen.at, seen.seen, seen.want)?;
-        let what = "rounds wrong for another task";
-        self.finding.equal(what, tally.at, tally.seen, tally.want)
+        let what = if tally.seen == Errno::TIMEDOUT.into() {
+            "round that another task waits for"
+        } else {
+            "rounds wrong for another task"
+        };
+        self.finding.equal(what, tally.at, tally.seen, tally.want)?;
+        Ok(true)
+    }
+
+    /// Both sides have waited in vain for each other, and have ended. The task that led has announced
+    /// this round at one flag and has, up to now, not seen it answered at the other one. By what this
+    /// side itself sees there, a message did not arrive; or all have, too late.
+    fn late(
+        &mut self,
+        with_kernel: bool,
+        flag: u64,
+        answer: u64,
+        round: u64,
+    ) -> Result<bool, Stop> {
+        let [came, answered] = [flag, answer].map(|at| {
+            if !with_kernel {
+                return self.load_word(at);
+            }
+            let mut bytes = [0; WORD];
+            let read = self.device.read_at(at, &mut bytes);
+            let what = "read() of a flag";
+            self.finding.equal(what, at, read, WORD as u64)?;
+            Ok(u64::from_ne_bytes(bytes))
+        });
+        let what = if with_kernel {
+            "round that a task has announced to the kernel"
+        } else {
+            "round that another task has announced"
+        };
+        self.finding.word(what, flag, came?, round)?;
+        let what = "round that was answered, when another task saw no answer";
+        self.finding.word(what, answer, answered?, round - 1)?;
+        Ok(false)
     }
 
     /// Unbinds the device, and binds it again: no mapping of it outlives that, by whomever it was

@@ -61,6 +61,25 @@ fn a_pass() {
 }
 
 #[test]
+fn what_could_not_be_told_is_named_and_is_neither_a_pass_nor_a_failure() {
+    let late = Some(Lie::LitmusFails(Errno::TIMEDOUT));
+    let (verdict, out) = report(late, &[c"/dev/faultline0"]);
+    assert_eq!(verdict.status(), 0);
+    assert!(out.contains(
+        "  ok 19 litmus_kernel # SKIP could not tell: rounds, none of which takes seconds: 0, want \
+         100\n"
+    ));
+    let passed = CHECKS - 1;
+    assert_eq!(
+        last_line(&out),
+        format!(
+            "faultline-verify: PASS: 1 device, {CHECKS} checks: {passed} passed, 0 failed, 1 \
+             skipped; could not tell, /dev/faultline0: litmus_kernel"
+        )
+    );
+}
+
+#[test]
 fn every_check_has_a_line_of_what_was_seen_before_its_result() {
     let (_, out) = report(None, &[c"/dev/faultline0"]);
     let lines: Vec<_> = out.lines().collect();

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""tests/clean-room: its arguments and cases, what it takes from this machine, how it answers.
+
+A whole room takes minutes and root: docs/testing.md has what rooms have shown.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from cleanroom import command, inside, machine, terminal
+from cleanroom.cases import CASES, PRELUDE, RELEASES, USERS, why_not
+from places import TOP
+
+pytestmark = pytest.mark.unit
+
+PROGRAM = TOP / "tests/clean-room"
+
+
+def clean_room(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PROGRAM, *arguments], text=True, check=False, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={**os.environ, **environment})
+
+
+MISTAKES = {
+    "nothing to do": ((), "nothing to do"),
+    "release": (("--release", "sid", "run"), "'sid'"),
+    "user": (("--user", "nobody", "run"), "'nobody'"),
+    "case": (("--case", "no-such", "run"), "'no-such'"),
+    "case of another release": (("--case", "rustup-package", "run"), "trixie, not bookworm"),
+    "case of another user": (("--user", "root", "--case", "sudo-password", "run"), "sudo, not root"),
+    "option": (("--no-such", "run"), "--no-such"),
+    "abbreviated option": (("--rel", "trixie", "run"), "--rel"),
+    "time": (("--timeout", "0", "run"), "0 is not a number of seconds above 0"),
+    "quotes": (("run '",), "No closing quotation"),
+    "empty": (("",), "an empty COMMAND"),
+    "directory": (("--worktree", "--dir", "/no/such", "run"), "/no/such: no such directory"),
+    "no terminal": (("--shell",), "--shell needs a terminal"),
+    "not a room": (("--enter", "/no/such", "run"), "/no/such: this is not a room that was kept"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "named"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_mistakes(arguments: tuple[str, ...], named: str) -> None:
+    """Each ends at once, with one message that names it."""
+    done = clean_room(*arguments)
+    assert done.returncode == 2
+    errors = [line for line in done.stdout.splitlines() if "error: " in line]
+    assert len(errors) == 1 and named in errors[0], done.stdout
+
+
+def test_entered_room_is_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text("{}")
+    done = clean_room("--enter", str(tmp_path), "--case", "umask", "run")
+    assert done.returncode == 2 and "--enter uses a room as it is" in done.stdout
+
+
+def test_cases_are_listed() -> None:
+    done = clean_room("--list-cases")
+    assert done.returncode == 0
+    names = [line.partition(" ")[0] for line in done.stdout.splitlines() if line[0] != " "]
+    assert names == list(CASES)
+    assert "rustup-package (trixie)" in done.stdout and "sudo-password (sudo)" in done.stdout
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cases_can_be_made(name: str) -> None:
+    """Each has a sentence, at least one room, and scripts that bash can read."""
+    case = CASES[name]
+    assert case.why.endswith(".")
+    assert any(not why_not(name, release, user) for release in RELEASES for user in USERS)
+    for script in (case.as_root, case.as_user, case.in_tree, case.tree_as_root, case.profile):
+        text = PRELUDE + inside.dedent(script)
+        done = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), text
+
+
+def test_documented_cases() -> None:
+    """docs/testing.md names every case."""
+    text = (TOP / "docs/testing.md").read_text()
+    assert [name for name in CASES if f"`{name}`" not in text] == []
+
+
+def fake_apt(directory: Path, targets: str) -> dict[str, str]:
+    """A machine whose apt says this of its sources."""
+    apt = directory / "apt-get"
+    apt.write_text(f"#!/bin/sh\ncat <<'END'\n{targets}END\n")
+    apt.chmod(0o755)
+    return {"PATH": f"{directory}:{os.environ['PATH']}"}
+
+
+MACHINES = {
+    "all three": ("Debian http://a.example/debian/\nDebian http://b.example/debian/\n"
+                  "Debian-Security http://a.example/security/\n",
+                  ("http://a.example/debian/", "http://a.example/security/")),
+    "no security": ("Third Party http://c.example/\nDebian http://a.example/debian/\n",
+                    ("http://a.example/debian/", "http://a.example/debian-security/")),
+    "another distribution": ("Ubuntu http://u.example/ubuntu/\n", None),
+    "never updated": ("", None),
+}
+
+
+@pytest.mark.parametrize(("targets", "expected"), MACHINES.values(), ids=MACHINES.keys())
+def test_mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, targets: str,
+                 expected: tuple[str, str] | None) -> None:
+    keyring = tmp_path / "debian-archive-keyring.pgp"
+    keyring.touch()
+    monkeypatch.setattr(machine, "KEYRINGS", tmp_path)
+    for name, value in fake_apt(tmp_path, targets).items():
+        monkeypatch.setenv(name, value)
+    if expected is None:
+        with pytest.raises(machine.Unsuitable, match="--mirror"):
+            machine.mirrors()
+    else:
+        assert machine.mirrors() == machine.Mirrors(*expected, keyring)
+    keyring.unlink()
+    with pytest.raises(machine.Unsuitable, match="install the package"):
+        machine.keyring()
+
+
+def test_only_the_way_to_the_network_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No cache, no toolchain and no setting of this machine's user gets into the room."""
+    monkeypatch.setenv("CARGO_HOME", "/opt/cargo")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    assert machine.proxies()["HTTPS_PROXY"] == "http://proxy.example:3128"
+    assert "CARGO_HOME" not in machine.proxies()
+    certificates = "usr/local/share/ca-certificates/"
+    others = {name for name in machine.files() if not name.startswith(certificates)}
+    assert others <= {"etc/resolv.conf", "etc/pip.conf", "etc/apt/apt.conf.d/90clean-room"}
+
+
+def test_root_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """sudo gets what it would forget: where the cache is, and the proxies."""
+    called: list[list[str]] = []
+    monkeypatch.setattr(os, "execvp", lambda file, argv: called.append([file, *argv]))
+    monkeypatch.setattr(command.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/home/somebody/cache")
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    command.become_root(["--user", "sudo", "run"])
+    [[file, *argv]] = called
+    assert file == argv[0] == "sudo"
+    assert "XDG_CACHE_HOME=/home/somebody/cache" in argv
+    assert "http_proxy=http://proxy.example:3128" in argv
+    assert argv[-4:] == [str(PROGRAM), "--user", "sudo", "run"]
+    monkeypatch.setattr(command.shutil, "which", lambda name: None)
+    with pytest.raises(command.Wrong, match="no sudo"):
+        command.become_root(["run"])
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository with one commit, in place of this one."""
+    top = tmp_path / "top"
+    top.mkdir()
+    monkeypatch.setattr(command, "TOP", top)
+    for name in ("kept", "changed", "deleted", "staged"):
+        (top / name).write_text(f"{name}\n")
+    for arguments in (("init", "--quiet"), ("add", "."),
+                      ("-c", "user.name=a", "-c", "user.email=a@example", "commit", "--quiet", "-m", "a")):
+        command.git(*arguments)
+    return top
+
+
+def options(*arguments: str):
+    return command.parser().parse_args(arguments)
+
+
+def test_changes_are_not_left_out_silently(checkout: Path) -> None:
+    command.check(options("run"))
+    (checkout / "new").touch()
+    with pytest.raises(command.Wrong, match=r"not committed(?s:.*)\?\? new"):
+        command.check(options("run"))
+    command.check(options("--worktree", "run"))
+
+
+def test_changes_are_taken_along(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "changed").write_text("otherwise\n")
+    (checkout / "deleted").unlink()
+    (checkout / "with space").touch()
+    (checkout / "staged").write_text("in the index\n")
+    (checkout / "added").write_text("in the index\n")
+    command.git("add", "staged", "added")
+    archive = tmp_path / "changes.tar"
+    assert command.changes(archive) == ["deleted"]
+    listed = subprocess.run(["tar", "-tf", archive], text=True, capture_output=True, check=True)
+    assert set(listed.stdout.splitlines()) == {"changed", "with space", "staged", "added"}
+
+
+VERDICTS = {
+    "PASS": (["faultline: error: earlier", "faultline-verify: PASS: 2 devices", "bye"],
+             "faultline-verify: PASS: 2 devices"),
+    "pytest": (["==== 1 failed, 393 passed in 5.0s ===="], "1 failed, 393 passed in 5.0s"),
+    "first error": (["E: Packages need to be removed", "faultline: error: 'apt-get' failed"],
+                    "E: Packages need to be removed"),
+    "nothing": (["all is well"], ""),
+}
+
+
+@pytest.mark.parametrize(("lines", "expected"), VERDICTS.values(), ids=VERDICTS.keys())
+def test_verdict(lines: list[str], expected: str) -> None:
+    assert inside.verdict(lines) == expected
+
+
+def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """The log has whole lines, without what a terminal is told, and the last state of each."""
+    log = io.StringIO()
+    lines = terminal.Lines(terminal.Transcript(log))
+    lines.feed(b"one\r\ntw")
+    lines.feed(b"o \x1b[31mred\x1b[0m\r\n  1 %\r  2 %\r\x1b[K")
+    lines.feed(b"done\n\xff\nInstall? [Y/n] ")
+    assert lines.whole == ["one", "two red", "done", "\N{REPLACEMENT CHARACTER}"]
+    assert lines.prompt == "Install? [Y/n] "
+    lines.end()
+    assert log.getvalue() == capsys.readouterr().out
+    assert log.getvalue().endswith("Install? [Y/n]\n")
+
+
+# Runs a command on a terminal as a room does: the first process of a PID namespace.
+IN_NAMESPACE = """
+    import io, json, os, sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[1])
+    from cleanroom import terminal
+    terminal.STOPPED_SECONDS = 1
+    done = terminal.run(
+        Path("/dev"), lambda: os.execvp("bash", ["bash", "-c", sys.argv[2]]),
+        with_terminal=sys.argv[3] == "terminal", timeout=float(sys.argv[4]),
+        typed=terminal.answers("secret"), transcript=terminal.Transcript(io.StringIO()))
+    print("result:" + json.dumps([done.status, done.gave_up, done.lines]))
+"""
+
+
+def run_in_namespace(script: str, *, terminal: bool = True, timeout: float = 60):
+    unshare = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if os.geteuid() != 0:
+        unshare.insert(1, "--map-root-user")
+    if subprocess.run([*unshare, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("a PID namespace cannot be made here")
+    done = subprocess.run(
+        [*unshare, sys.executable, "-c", textwrap.dedent(IN_NAMESPACE), TOP / "tests", script,
+         "terminal" if terminal else "none", str(timeout)],
+        text=True, stdout=subprocess.PIPE, check=True, stdin=subprocess.DEVNULL)
+    return json.loads(done.stdout.partition("result:")[2])
+
+
+def test_questions_are_answered() -> None:
+    script = """read -p 'Install them now? [Y/n] ' answer; echo "got $answer"
+                read -s -p '[sudo] Passwort fuer newcomer: ' answer; echo; echo "got $answer"
+                exit 7"""
+    status, gave_up, lines = run_in_namespace(script)
+    assert (status, gave_up) == (7, "")
+    assert "got y" in lines and "got secret" in lines
+
+
+def test_without_a_terminal_nothing_is_answered() -> None:
+    script = "[[ -t 0 || -t 1 || -t 2 ]] && echo terminal; read answer || echo 'no answer'"
+    assert run_in_namespace(script, terminal=False) == [0, "", ["no answer"]]
+
+
+def test_signal_is_a_status() -> None:
+    assert run_in_namespace("kill -SEGV $$") == [139, "", []]
+
+
+def test_endless_command_is_ended() -> None:
+    status, gave_up, lines = run_in_namespace("trap '' TERM HUP; echo begun; while :; do sleep 1; done",
+                                              timeout=2)
+    assert (status, lines) == (124, ["begun"])
+    assert gave_up == "not at its end after 2 s"
+
+
+def test_stopped_process_is_noticed() -> None:
+    """As sudo is that asks for a password in a background process group."""
+    status, gave_up, _ = run_in_namespace("set -m; (read -r answer </dev/tty) & sleep 1000")
+    assert status == 124
+    assert "is stopped (state T)" in gave_up and "bash" in gave_up
+
+
+def test_background_process_does_not_hold_the_end_up() -> None:
+    status, gave_up, lines = run_in_namespace("sleep 1000 & echo ended")
+    assert (status, gave_up, lines) == (0, "", ["ended"])
+
+
+def test_minutes() -> None:
+    assert [command.minutes(t) for t in (0.04, 59.4, 60, 432.4)] == [
+        "0.0 s", "59.4 s", "1 min 00 s", "7 min 12 s"]

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""tests/ktap.py: what programs said is read whole, whatever the kernel says in between."""
+
+from __future__ import annotations
+
+import pytest
+
+import ktap
+from places import Places
+
+pytestmark = pytest.mark.unit
+
+REPORT = "KTAP version 1\n1..2\nok 1 one\nok 2 two # SKIP why\nfaultline: exit status 0\n"
+RECORD = "[    1.260066] faultline dma-buffer-0: not ok 7 a word\n"
+
+
+@pytest.mark.parametrize("at", range(len(REPORT) + 1))
+def test_record_of_the_kernel_parts_nothing(places: Places, at: int) -> None:
+    console = REPORT[:at] + RECORD + REPORT[at:]
+    assert ktap.of_programs(console) == REPORT
+    report = ktap.parse(console, places.kernel_source)
+    assert (report.ok, report.skipped) == ({("one",)}, {("two",)})
+    assert (report.not_ok, report.errors) == (set(), 0)
