@@ -196,7 +196,7 @@ IN_TESTS = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL 
 # Nothing that lies above the tree has a say.
 PYTEST = $(IN_TESTS) -m pytest -c pytest.ini --rootdir=. --confcutdir=. $(if $(LG_ENV),test_board.py)
 # Of the other boards, what programs for them are built with.
-OTHER_TOOLS = $(if $(IS_WHOLE),@for board in $(BOARDS); do $(MAKE) build/$$board/tools.env BOARD=$$board; done)
+OTHER_TOOLS = $(if $(IS_WHOLE),+@for board in $(BOARDS); do $(MAKE) build/$$board/tools.env BOARD=$$board; done)
 ##
 .PHONY: help run shell debug bench stress soak check test farm lint unit module verify image run-image flash \
 	defconfigs kernel setup doctor rust-analyzer clean distclean \
