@@ -36,21 +36,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(MutantTable(config))
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """`-n auto` of pytest.ini: a worker for each CPU, and one more for what waits without computing,
+    as a guest that hangs until its time limit does. A board that labgrid reaches is one."""
+    return 0 if "LG_ENV" in os.environ else len(os.sched_getaffinity(0)) + 1
+
+
 # `make check` leaves out what needs a kernel: whatever boots, and what says so by this marker.
 BOOTS = {"boot", "board", "soak"}
-BOOTING_FIXTURES = {"boot", "debug_boot", "default_run"}
+BOOTING_FIXTURES = {"boot", "debug_boot", "shared_boot"}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     marks = {mark.name for mark in item.iter_markers()}
     if marks & BOOTS or BOOTING_FIXTURES & set(getattr(item, "fixturenames", ())):
         item.add_marker("kernel")
-
-
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """`-n auto` of pytest.ini. Guests wait now and then, but what they compute is what takes the
-    time: a worker for each CPU. A board that labgrid reaches is one."""
-    return 0 if "LG_ENV" in os.environ else max(2, len(os.sched_getaffinity(0)))
 
 
 # What must not run beside itself, or shares a fixture that is expensive to make, runs on one worker,

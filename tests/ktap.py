@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,9 @@ class Report:
     not_ok: set[tuple[str, ...]]
     skipped: set[tuple[str, ...]]
     errors: int
+    # Of those that were skipped the ones that a machine without time could not tell, which are not
+    # among `skipped`: whether there are any depends on what else the host has to do.
+    undecided: set[tuple[str, ...]]
 
     def failed_checks(self) -> set[str]:
         """The names of the checks, the innermost results, that are `not ok` on some device."""
@@ -44,8 +48,22 @@ def parse(console: str, kernel_source: Path) -> Report:
     walk(root, ())
     known = (status.SUCCESS, status.FAILURE, status.SKIPPED)
     ok, not_ok, skipped = (found.pop(each, set()) for each in known)
+    undecided = could_not_tell(lines)
     # A test that crashed, or is missing, has a status of its own.
-    return Report(ok, not_ok, skipped, root.counts.errors + sum(map(len, found.values())))
+    errors = root.counts.errors + sum(map(len, found.values()))
+    return Report(ok, not_ok, skipped - undecided, errors, undecided)
+
+
+def could_not_tell(lines: list[str]) -> set[tuple[str, ...]]:
+    """The results that say so, each of which is a warning of the test's as well."""
+    found, above = set(), ""
+    for line in lines:
+        if subtest := re.fullmatch(r" *# Subtest: (\S+)", line):
+            above = subtest[1]
+        elif result := re.fullmatch(r" *ok \d+ (\S+) # SKIP could not tell: .*", line):
+            found.add((above, result[1]))
+            warnings.warn(f"{above}: {line.strip()}", stacklevel=3)
+    return found
 
 
 # How a line of the kernel's log begins.

@@ -64,7 +64,7 @@ def test_default_machine(default_run: Run, places: Places) -> None:
     report = ktap.parse(run.console, places.kernel_source)
     assert (report.errors, report.not_ok, report.skipped) == (0, set(), WITHOUT_MASTER), run
     for device, _, _ in NODES.values():
-        results = report.ok | report.skipped
+        results = report.ok | report.skipped | report.undecided
         assert len([path for path in results if path[:-1] == (device,)]) == CHECKS
     assert console_line(run, rf"^faultline-verify: PASS: 2 devices, {2 * CHECKS} checks: "), run
     # What the program says of each device is what the driver says of it.
@@ -205,7 +205,7 @@ class Stutter:
     it stands still for longer than the kernel waits for a message, runs for a moment, and so on."""
 
     STOPPED, RUNNING = 3.5, 0.05
-    STOPS = 4
+    STOPS = 2
 
     def __init__(self, boot: Boot, begins: str) -> None:
         self.boot = boot
@@ -243,6 +243,7 @@ STUTTERS = {
 
 
 @pytest.mark.parametrize("begins", STUTTERS.values(), ids=STUTTERS.keys())
+@pytest.mark.filterwarnings("ignore:.*could not tell")
 def test_machine_without_time_is_no_failure(boot: Boot, places: Places, begins: str) -> None:
     """What takes seconds that the emulator was not given has no verdict; nothing is `not ok`."""
     stutter = Stutter(boot, begins)
@@ -251,9 +252,9 @@ def test_machine_without_time_is_no_failure(boot: Boot, places: Places, begins: 
     assert (run.status, run.message) == (0, ""), run
     report = ktap.parse(run.console, places.kernel_source)
     assert (report.errors, report.not_ok) == (0, set()), run
-    unknown = re.findall(r"^  ok \d+ (\w+) # SKIP could not tell: ", run.console, re.MULTILINE)
-    verdict = run.console.partition("\nfaultline-verify: ")[2]
-    assert all(f": {check}" in verdict.partition("could not tell")[2] for check in unknown), run
+    verdict = run.console.partition("\nfaultline-verify: ")[2].partition("could not tell")[2]
+    for device, check in report.undecided:
+        assert f", {device}: {check}" in verdict, run
 
 
 def test_wrong_page_is_caught_on_a_machine_without_time(

@@ -6,6 +6,7 @@ A whole room takes minutes and root: docs/testing.md has what rooms have shown.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -72,6 +73,23 @@ def test_cases_are_listed() -> None:
     assert "rustup-package (trixie)" in done.stdout and "sudo-password (sudo)" in done.stdout
 
 
+def test_dry_run(tmp_path: Path) -> None:
+    """What would be done is said, and nothing is."""
+    done = clean_room("--dry-run", "--worktree", "--release", "trixie", "--case", "rustup-package",
+                      "--case", "dpkg-lock", "--mirror", "http://a.example/debian",
+                      "--security-mirror", "http://b.example/security/", "run", "test BOARDS=",
+                      XDG_CACHE_HOME=str(tmp_path))
+    if "install the package debian-archive-keyring" in done.stdout:
+        pytest.skip("debian-archive-keyring is not installed")
+    assert done.returncode == 0, done.stdout
+    for line in ("debootstrap trixie from http://a.example/debian, signed by",
+                 "deb http://b.example/security trixie-security main", "install rustup",
+                 "locked for 60 s: /var/lib/dpkg/lock-frontend", "run: make run\n",
+                 "run: make test BOARDS=\n"):
+        assert line in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_cases_can_be_made(name: str) -> None:
     """Each has a sentence, at least one room, and scripts that bash can read."""
@@ -82,6 +100,17 @@ def test_cases_can_be_made(name: str) -> None:
         text = PRELUDE + inside.dedent(script)
         done = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, ""), text
+
+
+def test_order_of_cases() -> None:
+    """A source that fails is put in after everything that is installed, and nothing twice."""
+    done = clean_room("--dry-run", "--worktree", "--mirror", "http://a.example", "--security-mirror",
+                      "http://b.example", "--case", "broken-source", "--case", "pytest-plugin",
+                      "--case", "broken-source", "run")
+    if done.returncode == 2:
+        pytest.skip(done.stdout)
+    named = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("case ")]
+    assert named == ["pytest-plugin:", "broken-source:"]
 
 
 def test_documented_cases() -> None:
@@ -121,7 +150,8 @@ def test_mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, targets: str,
         with pytest.raises(machine.Unsuitable, match="--mirror"):
             machine.mirrors()
     else:
-        assert machine.mirrors() == machine.Mirrors(*expected, keyring)
+        assert machine.mirrors() == machine.Mirrors(*expected)
+        assert machine.keyring() == keyring
     keyring.unlink()
     with pytest.raises(machine.Unsuitable, match="install the package"):
         machine.keyring()
@@ -138,22 +168,88 @@ def test_only_the_way_to_the_network_is_taken(monkeypatch: pytest.MonkeyPatch) -
     assert others <= {"etc/resolv.conf", "etc/pip.conf", "etc/apt/apt.conf.d/90clean-room"}
 
 
-def test_root_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """sudo gets what it would forget: where the cache is, and the proxies."""
+def test_root_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sudo gets what it would not pass on: where the cache is, and the proxies."""
     called: list[list[str]] = []
     monkeypatch.setattr(os, "execvp", lambda file, argv: called.append([file, *argv]))
     monkeypatch.setattr(command.shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/home/somebody/cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     command.become_root(["--user", "sudo", "run"])
     [[file, *argv]] = called
     assert file == argv[0] == "sudo"
-    assert "XDG_CACHE_HOME=/home/somebody/cache" in argv
+    assert f"XDG_CACHE_HOME={tmp_path / 'cache'}" in argv
+    assert (tmp_path / "cache/faultline").is_dir(), "made by root, it would be of no use later"
     assert "http_proxy=http://proxy.example:3128" in argv
     assert argv[-4:] == [str(PROGRAM), "--user", "sudo", "run"]
     monkeypatch.setattr(command.shutil, "which", lambda name: None)
     with pytest.raises(command.Wrong, match="no sudo"):
         command.become_root(["run"])
+
+
+class Base:
+    """cleanroom/base with a debootstrap that makes one file, or fails."""
+
+    def __init__(self, directory: Path) -> None:
+        self.cache = directory / "cache"
+        self.bin = directory / "bin"
+        self.bin.mkdir()
+        self.program("unshare", 'while [[ $1 == --* ]]; do shift; done; exec "$@"')
+        self.program("debootstrap", 'for last; do root=${before:-}; before=$last; done; '
+                                    'mkdir -p "$root"; echo "I: $*"; echo bare >"$root/file"')
+
+    def program(self, name: str, script: str) -> None:
+        (self.bin / name).write_text(f"#!/bin/bash\n{script}\n")
+        (self.bin / name).chmod(0o755)
+
+    def make(self) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [command.BASE, "trixie", "http://a.example/debian", "/keyring"], text=True, check=False,
+            capture_output=True, env={"PATH": f"{self.bin}:{os.environ['PATH']}", "HOME": "/nonexistent",
+                                      "XDG_CACHE_HOME": str(self.cache)})
+        return done.returncode, done.stdout.strip(), done.stderr
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Base:
+    return Base(tmp_path)
+
+
+def test_base_is_made_once(base: Base) -> None:
+    status, archive, said = base.make()
+    assert status == 0 and "debootstrap trixie from http://a.example/debian" in said
+    listed = subprocess.run(["tar", "-tf", archive], text=True, capture_output=True, check=True)
+    assert listed.stdout.split() == ["./", "./file"]
+    assert base.make() == (0, archive, "")
+
+
+def test_damaged_base_is_made_again(base: Base) -> None:
+    _, archive, _ = base.make()
+    contents = bytearray(Path(archive).read_bytes())
+    contents[600] ^= 1
+    Path(archive).write_bytes(contents)
+    status, again, said = base.make()
+    assert (status, again) == (0, archive)
+    assert "base.tar have changed: making it again" in said
+    assert base.make() == (0, archive, "")
+
+
+def test_old_base_is_made_again(base: Base) -> None:
+    _, archive, _ = base.make()
+    complete = Path(archive).parent / ".entry/complete"
+    os.utime(complete, (0, 0))
+    status, again, said = base.make()
+    assert (status, again) == (0, archive)
+    assert "is older than 30 days" in said and "debootstrap trixie" in said
+    assert base.make() == (0, archive, "")
+
+
+def test_base_that_cannot_be_made(base: Base) -> None:
+    base.program("debootstrap", "echo 'E: no such suite'; exit 1")
+    status, archive, said = base.make()
+    assert (status, archive) == (1, "")
+    assert "E: no such suite" in said and "could not make a root of trixie" in said
+    assert base.make()[0] == 1, "it is not taken for a base later"
 
 
 @pytest.fixture
@@ -193,6 +289,23 @@ def test_changes_are_taken_along(checkout: Path, tmp_path: Path) -> None:
     assert command.changes(archive) == ["deleted"]
     listed = subprocess.run(["tar", "-tf", archive], text=True, capture_output=True, check=True)
     assert set(listed.stdout.splitlines()) == {"changed", "with space", "staged", "added"}
+
+
+def test_abandoned_rooms_are_deleted(tmp_path: Path) -> None:
+    """Those of somebody who was killed; not those that are kept, in use, or no rooms."""
+    for name in ("abandoned", "kept", "in use", "no room"):
+        (tmp_path / name / "root/etc").mkdir(parents=True)
+        if name != "no room":
+            (tmp_path / name / "lock").touch()
+            (tmp_path / name / "plan.json").touch()
+    with command.used(tmp_path / "kept", keep=True):
+        pass
+    with (tmp_path / "in use/lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command.sweep(tmp_path)
+        with pytest.raises(command.Wrong, match="is in use"), command.used(tmp_path / "in use", keep=True):
+            pass
+    assert {path.name for path in tmp_path.iterdir()} == {"kept", "in use", "no room"}
 
 
 VERDICTS = {

@@ -25,7 +25,7 @@ def test_default_machine(debug_boot: Boot, places: Places) -> None:
     report = ktap.parse(ktap.of_programs(run.console), places.kernel_source)
     assert (report.errors, report.not_ok, report.skipped) == (0, set(), WITHOUT_MASTER), run
     for device, _, _ in NODES.values():
-        results = report.ok | report.skipped
+        results = report.ok | report.skipped | report.undecided
         assert len([path for path in results if path[:-1] == (device,)]) == CHECKS
 
     passed = set()

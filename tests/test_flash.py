@@ -466,16 +466,18 @@ def test_partition(loop: Callable[..., Loop], tmp_path: Path) -> None:
     with open(card.node, "r+b") as device:
         device.write(bytes(446) + entry + bytes(48) + b"\x55\xaa")
     call("partx", "--add", card.node)
-    part = f"{card.node}p1"
-    call("mkfs.ext4", "-q", part)
-    before = card.content()
-    card.refuses(f"{part} is a partition: the image has a partition table of its own; the whole "
-                 f"disk is {card.node}", f"--device={part}")
-    with mounted(part, tmp_path / "mount point"):
-        card.refuses(f"{part} is mounted on {tmp_path}/mount point")
-    # The superblock alone has another time in it.
-    assert card.content()[: 1 * MIB] == before[: 1 * MIB]
-    subprocess.run(["partx", "--delete", card.node], check=True)
+    try:
+        part = f"{card.node}p1"
+        call("mkfs.ext4", "-q", part)
+        before = card.content()
+        card.refuses(f"{part} is a partition: the image has a partition table of its own; the whole "
+                     f"disk is {card.node}", f"--device={part}")
+        with mounted(part, tmp_path / "mount point"):
+            card.refuses(f"{part} is mounted on {tmp_path}/mount point")
+        # The superblock alone has another time in it.
+        assert card.content()[: 1 * MIB] == before[: 1 * MIB]
+    finally:
+        subprocess.run(["partx", "--delete", card.node], check=True)
 
 
 @contextlib.contextmanager

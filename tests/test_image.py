@@ -291,6 +291,7 @@ def test_duration_is_said_before_the_build(
     first, *lasts = done.stdout.splitlines()
     assert first == f"Buildroot 2026.08 for {board}: 31 of 45 packages are built already"
     assert said in " ".join(lasts)
+    assert lasts[0].startswith("The build that was stopped goes on. ") == (not rebuilt)
     assert lasts[-1].startswith("Ctrl-C stops the build")
 
 

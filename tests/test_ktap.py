@@ -21,3 +21,24 @@ def test_record_of_the_kernel_parts_nothing(places: Places, at: int) -> None:
     report = ktap.parse(console, places.kernel_source)
     assert (report.ok, report.skipped) == ({("one",)}, {("two",)})
     assert (report.not_ok, report.errors) == (set(), 0)
+
+
+STARVED = """\
+KTAP version 1
+1..1
+  KTAP version 1
+  # Subtest: /dev/faultline0
+  1..3
+  ok 1 zeroed
+  ok 2 master_fill # SKIP bus master: ENODATA, want no error
+  ok 3 litmus_user # SKIP could not tell: rounds, none of which takes seconds: 0, want 100
+ok 1 /dev/faultline0
+"""
+
+
+def test_what_could_not_be_told_is_a_warning(places: Places) -> None:
+    with pytest.warns(UserWarning, match="/dev/faultline0: .* litmus_user .*could not tell"):
+        report = ktap.parse(STARVED, places.kernel_source)
+    assert report.undecided == {("/dev/faultline0", "litmus_user")}
+    assert report.skipped == {("/dev/faultline0", "master_fill")}
+    assert (report.not_ok, report.errors) == (set(), 0)

@@ -12,7 +12,7 @@ import pytest
 
 import ktap
 from conftest import CAUGHT, Make
-from guests import PATIENCE, Boot, Run
+from guests import Boot, Run
 from places import DRIVER, TOP, Places
 
 pytestmark = pytest.mark.boot
@@ -81,8 +81,7 @@ def test_mutant_is_caught(
     tmp_path: Path,
 ) -> None:
     mutant = MUTANTS[name]
-    # What an unbinding has left is given a quarter of a minute to go, for each device.
-    boot = Boot(places, tmp_path, 3 * PATIENCE)
+    boot = Boot(places, tmp_path)
     built = make("-s", "module", f"MUTANT={name}")
     assert built.returncode == 0, built.stdout
     run = boot(f"--dtso={TOP / 'dts' / mutant.dtso}.dtso",

@@ -137,8 +137,7 @@ private_apt() {
 	done >"$PRIVATE_APT/sources.list"
 	[[ -z $security ]] ||
 		echo "deb [signed-by=$DEBIAN_KEYRING] $security $CODENAME-security main" >>"$PRIVATE_APT/sources.list"
-	# A suite that is not there is no reason to do without the others.
-	APT_CONF=$PRIVATE_APT/apt.conf apt apt-get -qq update >"$PRIVATE_APT/log" 2>&1 || true
+	fetch_lists "$PRIVATE_APT"
 	{
 		cat "$PRIVATE_APT/apt.conf"
 		echo "APT::Default-Release \"$CODENAME-backports\";"
@@ -148,6 +147,11 @@ private_apt() {
 		PRIVATE_APT=
 		return 1
 	fi
+}
+
+# fetch_lists DIR: of an apt root. A suite that is not there is no reason to do without the others.
+fetch_lists() {
+	APT_CONF=$1/apt.conf apt apt-get -qq update >"$1/log" 2>&1 || true
 }
 
 # installed_packages: dpkg's status on standard input, as a machine that has the same files but where

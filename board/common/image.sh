@@ -147,6 +147,7 @@ LLVM is built from source first: that alone takes an hour or more."
 		esac
 		lasts+=$'\n'"on two x86-64 CPUs that had other work too. Each further one takes about 1 minute."
 	fi
+	(($2 == 0 || $3 > 0)) || lasts="The build that was stopped goes on. $lasts"
 	lasts+=$'\n'"Ctrl-C stops the build, and the next 'make image' goes on from there. Log: $LOGS/image.log"
 	while read -r line; do say "" "$line"; done <<<"$lasts"
 }

@@ -10,7 +10,8 @@
 find_rust() {
 	local rustc
 	while read -r rustc; do
-		[[ -x $rustc && -x ${rustc%/*}/cargo ]] || continue
+		# Links to all that is unpacked are no directory to have first in PATH: the entry comes below.
+		[[ -x $rustc && -x ${rustc%/*}/cargo && $rustc != "$CACHE"/bin/* ]] || continue
 		RUST_VERSION=$("$rustc" --version 2>/dev/null | cut -d' ' -f2) || continue
 		at_least "$RUSTC_MIN" "$RUST_VERSION" || continue
 		RUST_SYSROOT=$("$rustc" --print sysroot)
@@ -150,7 +151,7 @@ setup_qemu() {
 
 setup_rust_src() {
 	local wanted=$RUST_VERSION toolchain=${RUST_SYSROOT##*/toolchains/}
-	! find_rust_src || [[ $RUST_SRC == "$CACHE"/* ]] || return 0
+	! find_rust_src || [[ $RUST_SRC == "$CACHE"/rust-src-* ]] || return 0
 	# The entry would be checked by its use below; where there is none yet, rustup comes first.
 	if [[ ! -d $CACHE/rust-src-$wanted && $toolchain != "$RUST_SYSROOT" ]] && command -v rustup >/dev/null; then
 		say RUST-SRC "rustup component add rust-src, to toolchain $toolchain"

@@ -38,6 +38,7 @@ class Case:
     users: tuple[str, ...] = field(default=USERS)
 
 
+# Rooms are prepared in this order: a case that keeps apt from working comes after those that use it.
 CASES: dict[str, Case] = {
     "plain": Case("A bare installation, with git, make and sudo."),
     "backports-qemu-utils": Case(

@@ -23,7 +23,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from . import inside, machine
-from .cases import CASES, RELEASES, USERS, why_not
+from .cases import CASES, NEWCOMER, RELEASES, USERS, why_not
 from .inside import Plan, Result
 
 TOP = Path(__file__).resolve().parents[2]
@@ -58,6 +58,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--case", choices=CASES, action="append", default=[], metavar="NAME",
                         help="what was on the machine before; may be given more than once")
     parser.add_argument("--list-cases", action="store_true", help="say what the cases are, and end")
+    parser.add_argument("--dry-run", action="store_true",
+                        help="say what would be done, and end; needs no root")
     parser.add_argument("--worktree", action="store_true",
                         help="with the changes that are not committed")
     parser.add_argument("--ci", action="store_true", help="with CI=true, and no terminal")
@@ -84,6 +86,8 @@ def main(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] == "--inside":
         return inside.main(arguments[1], lock=int(arguments[2]))
     options = parser().parse_args(arguments)
+    # In the order of the table, where what hinders the preparation comes last.
+    options.case = [name for name in CASES if name in options.case]
     if options.list_cases:
         list_cases()
         return 0
@@ -91,6 +95,10 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         check(options)
+        if options.dry_run:
+            describe(options)
+            return 0
+        check_tools()
         if os.geteuid() != 0:
             become_root(arguments)
         return make_room(options)
@@ -108,6 +116,29 @@ def list_cases() -> None:
                   ((case.releases, RELEASES), (case.users, USERS)) if some != every]
         print(name + (f" ({', '.join(limits)})" if limits else ""))
         print(textwrap.fill(case.why, 90, initial_indent="    ", subsequent_indent="    "))
+
+
+def describe(options: argparse.Namespace) -> None:
+    """What a room would be made of, so that it can be made by hand where there is no root."""
+    debian, security, keyring = mirrors(options)
+    print(f"base: debootstrap {options.release} from {debian}, signed by {keyring}")
+    print(f"sources of apt: {', '.join(inside.sources(options.release, debian, security))}")
+    print("taken from this machine: " + ", ".join(f"/{name}" for name in machine.files()))
+    print("environment: " + (", ".join(machine.proxies()) or "nothing of this machine's"))
+    print(f"user: {'root' if options.user == 'root' else f'{NEWCOMER}, with sudo'}")
+    for name in options.case:
+        case = CASES[name]
+        print(f"case {name}: {case.why}")
+        for who, script in (("root", case.as_root), ("the user", case.as_user),
+                            ("the user, in the checkout", case.in_tree),
+                            ("root, in the checkout", case.tree_as_root),
+                            ("lines of ~/.profile", case.profile)):
+            if script:
+                print(f"  {who}:\n{textwrap.indent(inside.dedent(script).rstrip(), '    ')}")
+        for lock in case.locks:
+            print(f"  locked for {inside.LOCK_SECONDS} s: /{lock}")
+    for command in options.commands:
+        print(f"run: make {command}" + (" (CI=true, no terminal)" if options.ci else ""))
 
 
 def check(options: argparse.Namespace) -> None:
@@ -136,6 +167,9 @@ def check(options: argparse.Namespace) -> None:
     if not options.enter and not options.worktree and (changed := git("status", "--porcelain")):
         raise Wrong("there are changes that are not committed, and the room gets the last commit:"
                     f" commit them, or give --worktree\n{changed.decode(errors='replace').rstrip()}")
+
+
+def check_tools() -> None:
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     if missing := {package for name, package in NEEDED.items() if not shutil.which(name, path=path)}:
         raise Wrong(f"install {' '.join(sorted(missing))} first")
@@ -150,6 +184,7 @@ def become_root(arguments: Sequence[str]) -> None:
     """Run this anew, by sudo. What the room is made with stays that of the user."""
     if not shutil.which("sudo"):
         raise Wrong("a room takes root (chroot, mount, mknod), and there is no sudo here")
+    (cache() / "rooms").mkdir(parents=True, exist_ok=True)  # root's could not be written to later
     kept = {"XDG_CACHE_HOME": str(cache().parent), **machine.proxies()}
     argv = ["sudo", "env", *(f"{name}={value}" for name, value in kept.items()),
             *ENDS_WITH_US, sys.executable, str(PROGRAM), *arguments]
@@ -195,19 +230,25 @@ def wanted(options: argparse.Namespace, log: Path) -> dict[str, object]:
             "log": str(log), "shell": options.shell, "proxies": machine.proxies()}
 
 
+def mirrors(options: argparse.Namespace) -> tuple[str, str, Path]:
+    """Of Debian and of its security updates, and the keyring that signs both."""
+    given = machine.Mirrors(options.mirror, options.security_mirror)
+    found = given if given.debian and given.security else machine.mirrors()
+    debian, security = given.debian or found.debian, given.security or found.security
+    return debian.rstrip("/"), security.rstrip("/"), machine.keyring()
+
+
 def furnish(room: Path, options: argparse.Namespace, log: Path) -> Plan:
     """Unpack the base, put in what this machine gives it, and the sources."""
     room.chmod(0o755)  # others than root must pass
-    mirrors = (machine.Mirrors(options.mirror, options.security_mirror, machine.keyring())
-               if options.mirror and options.security_mirror else machine.mirrors())
-    debian = (options.mirror or mirrors.debian).rstrip("/")
-    security = (options.security_mirror or mirrors.security).rstrip("/")
-    made = subprocess.run([*ENDS_WITH_US, BASE, options.release, debian, mirrors.keyring],
+    debian, security, keyring = mirrors(options)
+    made = subprocess.run([*ENDS_WITH_US, BASE, options.release, debian, keyring],
                           stdout=subprocess.PIPE, text=True, check=False)
     if made.returncode:
         raise Wrong(f"there is no base of {options.release}, see above")
     archive = Path(made.stdout.strip())
     give_to_user(archive.parent)
+    give_to_user(archive.parent.with_name(archive.parent.name + ".lock"))
     root = room / "root"
     root.mkdir()
     subprocess.run([*ENDS_WITH_US, "tar", "--extract", "--file", archive, "--directory", root,
@@ -291,17 +332,23 @@ def used(room: Path, keep: bool) -> Iterator[int]:
                 print(f"clean-room: kept: {room} (tests/clean-room --enter {room} --shell)",
                       file=sys.stderr)
             else:
+                # A second Ctrl-C would leave half of it.
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    signal.signal(number, signal.SIG_IGN)
                 delete(room)
 
 
 def delete(room: Path) -> None:
-    """Processes that have been killed may take a moment to go."""
+    """Delete a room that nobody uses. The lock goes last: by it the next one finds what is left."""
+    # Processes that have been killed may take a moment to go.
     for _ in range(50):
         shutil.rmtree(room / "root", ignore_errors=True)
         if not (room / "root").exists():
             break
         time.sleep(0.2)
-    shutil.rmtree(room)  # with the lock, which says until now that this was a room
+    for name in ("plan.json", "results.json", "lock"):
+        (room / name).unlink(missing_ok=True)
+    room.rmdir()
 
 
 def run(room: Path, lock: int, plan: Plan) -> int:

@@ -156,10 +156,8 @@ class Room:
 
     def prepare(self) -> None:
         plan = self.plan
-        sources = [f"deb {plan.mirror} {plan.release} main",
-                   f"deb {plan.mirror} {plan.release}-updates main",
-                   f"deb {plan.security} {plan.release}-security main"]
-        (self.root / "etc/apt/sources.list").write_text("\n".join(sources) + "\n")
+        lines = sources(plan.release, plan.mirror, plan.security)
+        (self.root / "etc/apt/sources.list").write_text("\n".join(lines) + "\n")
         (self.root / "etc/hostname").write_text("clean-room\n")
         (self.root / "etc/hosts").write_text("127.0.0.1 localhost clean-room\n::1 localhost\n")
         if self.login != "root":
@@ -265,6 +263,12 @@ class Room:
 def passwd_entry(line: str) -> tuple[str | int, ...]:
     name, password, uid, gid, gecos, home, shell = line.split(":")
     return name, password, int(uid), int(gid), gecos, home, shell
+
+
+def sources(release: str, mirror: str, security: str) -> list[str]:
+    """Lines of sources.list, as Debian's installer writes them, of what is free."""
+    return [f"deb {mirror} {release} main", f"deb {mirror} {release}-updates main",
+            f"deb {security} {release}-security main"]
 
 
 def dedent(text: str) -> str:

@@ -28,7 +28,6 @@ class Unsuitable(Exception):
 class Mirrors:
     debian: str
     security: str
-    keyring: Path
 
 
 def mirrors() -> Mirrors:
@@ -46,7 +45,7 @@ def mirrors() -> Mirrors:
         raise Unsuitable("apt's sources name no mirror of Debian (run apt-get update once?):"
                          " give --mirror and --security-mirror")
     security = found.get("Debian-Security", found["Debian"].rstrip("/") + "-security/")
-    return Mirrors(found["Debian"], security, keyring())
+    return Mirrors(found["Debian"], security)
 
 
 def keyring() -> Path:

@@ -14,7 +14,7 @@ from guests import Boot
 from places import RUNNER, Places, program
 
 # Longer than QEMU takes to start on a busy machine; one that fails does not connect at all.
-START_LIMIT = 20
+START_LIMIT = 300
 
 
 @target_factory.reg_driver

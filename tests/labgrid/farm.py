@@ -30,8 +30,8 @@ from machine import LOOPBACK, Machine
 from places import Places
 
 # What labgrid's programs may take to be ready, and to end.
-START_LIMIT = 60
-END_LIMIT = 10
+START_LIMIT = 300
+END_LIMIT = 120
 EXPORTER = "farm"
 
 

@@ -19,7 +19,7 @@ from typing import IO
 
 LOOPBACK = "127.0.0.1"
 # For run.py to end QEMU, which may have to be killed.
-OFF_LIMIT = 10
+OFF_LIMIT = 120
 # A listener that does not listen would stop the board's console for all.
 LISTENER_LIMIT = 5
 

@@ -26,7 +26,10 @@ const LOOKS: u32 = 256;
 
 /// How long nothing may happen, in milliseconds, while a task looks. This alone is no verdict: the
 /// other side may not have run in that time.
-pub const PATIENCE: u64 = if cfg!(test) { 20 } else { 2000 };
+const PATIENCE: u64 = if cfg!(test) { 20 } else { 2000 };
+
+/// How long, in milliseconds, what has been done may take to be seen, and so be late.
+pub const SETTLING: u64 = if cfg!(test) { 10 } else { 250 };
 
 /// How often a task looks, a few times each, before it believes that something does not come.
 pub const ENOUGH_LOOKS: u32 = 16;
@@ -166,6 +169,7 @@ impl Job {
         mapping: &mut S::Mapping,
         is_second: bool,
     ) -> Tally {
+        let patience = if is_second { SETTLING } else { PATIENCE };
         let mut since = system.milliseconds();
         let mut looks = 0;
         loop {
@@ -180,7 +184,7 @@ impl Job {
                 Look::Done(tally) => return tally,
                 Look::Still if may_give_up => {
                     looks += 1;
-                    if looks >= ENOUGH_LOOKS && now - since > PATIENCE {
+                    if looks >= ENOUGH_LOOKS && now - since > patience {
                         return self.give_up(mapping);
                     }
                 }

@@ -8,7 +8,7 @@ use super::{Context, Way};
 use crate::device::{Call, Device, Mapping, Signal, System};
 use crate::errno::Errno;
 use crate::finding::{Stop, Value, NOWHERE};
-use crate::job::{Channel, Job, Tally, ENOUGH_LOOKS, PATIENCE, READY};
+use crate::job::{Channel, Job, Tally, ENOUGH_LOOKS, READY, SETTLING};
 use crate::pattern::WORD;
 
 /// How many rounds of messages there are at first; each time there are twice as many, but no more
@@ -94,19 +94,22 @@ impl<S: System> Context<'_, S> {
     /// Waits for another task to say that it is.
     pub(super) fn wait_until_ready(&mut self) -> Result<(), Stop> {
         let at = self.ready_at();
-        let since = self.system.milliseconds();
+        let mut since = self.system.milliseconds();
         let mut looks = 0;
         loop {
             // Before the look: a task that has looked has said so before.
             let has_said_so = self.system.beats() > 0;
             let seen = self.load_word(at)?;
-            let waited = self.system.milliseconds() - since;
+            let now = self.system.milliseconds();
+            if has_said_so && looks == 0 {
+                since = now;
+            }
             looks += u32::from(has_said_so);
-            if seen == READY || looks >= ENOUGH_LOOKS && waited > PATIENCE {
+            if seen == READY || looks >= ENOUGH_LOOKS && now - since > SETTLING {
                 let what = "another task's readiness";
                 return self.finding.word(what, at, seen, READY);
             }
-            if !has_said_so && waited > LONG {
+            if !has_said_so && now - since > LONG {
                 let what = "could not tell: looks of another task";
                 return Err(self.cannot_tell(what, 0, 1));
             }
