@@ -135,7 +135,6 @@ $(if $(DEBUG),$(if $(filter test soak lint,$(MAKECMDGOALS)),$(error DEBUG=1: the
 $(foreach v,$(VARIABLES),$(eval override $v := $$(value $v)))
 export $(VARIABLES)
 
-comma := ,
 # Not with what is for makes alone: rustc looks for a job server there.
 SETUP := env --unset=MAKEFLAGS --unset=MFLAGS board/common/setup
 # What set-up has unpacked for want of a package.
@@ -185,7 +184,7 @@ KERNEL_OF_TESTS = $(CURDIR)/$(OUT)
 in_tests = $(1:$(OUT)/%=$(KERNEL_OF_TESTS)/%)
 # The virtual environment sees the machine's packages, because libfdt is one. pytest loads no plugin
 # of theirs, only those of tests/requirements.in.
-PLUGINS := labgrid.pytestplugin$(if $(findstring pytest-xdist,$(file <tests/requirements.in)),$(comma)xdist.plugin)
+PLUGINS := labgrid.pytestplugin,xdist.plugin
 IN_TESTS = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL --unset=LG_ENV \
 	FAULTLINE_BOARD=$(BOARD) FAULTLINE_BUILD=$(CURDIR)/$(COMMON) FAULTLINE_KERNEL_BUILD=$(KERNEL_OF_TESTS) \
 	FAULTLINE_KERNEL=$(call in_tests,$(IMAGE)) FAULTLINE_MODULE=$(call in_tests,$(MODULE)) \
@@ -197,7 +196,7 @@ IN_TESTS = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL 
 # Nothing that lies above the tree has a say.
 PYTEST = $(IN_TESTS) -m pytest -c pytest.ini --rootdir=. --confcutdir=. $(if $(LG_ENV),test_board.py)
 # Of the other boards, what programs for them are built with.
-OTHER_TOOLS = $(if $(IS_WHOLE),@for board in $(BOARDS); do $(MAKE) build/$$board/tools.env BOARD=$$board; done)
+OTHER_TOOLS = $(if $(IS_WHOLE),+@for board in $(BOARDS); do $(MAKE) build/$$board/tools.env BOARD=$$board; done)
 ##
 .PHONY: help run shell debug bench stress soak check test farm lint unit module verify image run-image flash \
 	defconfigs kernel setup doctor rust-analyzer clean distclean clean-room

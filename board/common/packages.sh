@@ -350,3 +350,31 @@ install_packages() {
 	done
 	say PACKAGES "apt-get install failed (all of it: $LOGS/packages.log)"
 }
+
+# setup_busybox DIR: makes DIR an overlay for the guest's root with a shell. The program is the
+# user's BUSYBOX= or Debian's.
+setup_busybox() {
+	local busybox=${BUSYBOX:-} machine
+	if [[ -z $busybox ]]; then
+		entry "busybox-$ARCH" "busybox for $ARCH" make_busybox
+		busybox=$ENTRY/busybox
+	fi
+	machine=$(od --address-radix=n --skip-bytes=18 --read-bytes=2 --format=x2 "$busybox" 2>/dev/null) || true
+	case $ARCH$machine in
+	"arm64 00b7" | "arm 0028") ;;
+	*) die "BUSYBOX=$busybox is not a program for $ARCH" ;;
+	esac
+	rm -rf "$1"
+	mkdir -p "$1/bin" "$1/etc"
+	cp "$busybox" "$1/bin/busybox"
+	ln -s busybox "$1/bin/sh"
+	cp board/common/profile "$1/etc/profile"
+}
+
+make_busybox() {
+	deb_unpack "$ENTRY" "${ARCH/%arm/armhf}" 1:1 busybox-static ||
+		die "no busybox for $ARCH: $DEB_WHY_NOT. Give a static one: make shell BUSYBOX=/path/to/busybox"
+	# /bin/busybox in one release of Debian, /usr/bin/busybox in the next.
+	find "$ENTRY" -path '*/bin/busybox' -type f -exec mv {} "$ENTRY/busybox" \;
+	ENTRY_HASHED=(busybox)
+}
