@@ -8,7 +8,8 @@ import pytest
 import ktap
 from places import Places
 
-pytestmark = pytest.mark.unit
+# The parser is the kernel's, out of its sources.
+pytestmark = [pytest.mark.unit, pytest.mark.kernel]
 
 REPORT = "KTAP version 1\n1..2\nok 1 one\nok 2 two # SKIP why\nfaultline: exit status 0\n"
 RECORD = "[    1.260066] faultline dma-buffer-0: not ok 7 a word\n"
