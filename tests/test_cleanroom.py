@@ -314,6 +314,8 @@ VERDICTS = {
     "pytest": (["==== 1 failed, 393 passed in 5.0s ===="], "1 failed, 393 passed in 5.0s"),
     "first error": (["E: Packages need to be removed", "faultline: error: 'apt-get' failed"],
                     "E: Packages need to be removed"),
+    "error of two lines": (["faultline: error: missing:", "  qemu: none", "more"],
+                           "faultline: error: missing: qemu: none"),
     "nothing": (["all is well"], ""),
 }
 
