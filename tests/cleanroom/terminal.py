@@ -246,7 +246,7 @@ def interact(devices: Path, become: Callable[[], None]) -> int:
     pid, output = start(devices, become, with_terminal=True)
     fcntl.ioctl(output, termios.TIOCSWINSZ, fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))
     saved = termios.tcgetattr(0)
-    tty.setraw(0)
+    tty.setraw(0, termios.TCSADRAIN)  # what has been typed ahead is for the shell
     status: int | None = None
     try:
         while status is None:
