@@ -51,6 +51,11 @@ class Places:
         )
 
     @property
+    def production(self) -> Path:
+        """The driver alone, without its self-test."""
+        return self.kernel_build / "driver" / self.module.name
+
+    @property
     def debug(self) -> Places:
         """The same with the kernel that watches itself."""
         there = self.debug_build
@@ -70,7 +75,7 @@ class Places:
             self,
             board=name,
             kernel=there / "linux/arch" / env["ARCH"] / "boot" / env["IMAGE"],
-            module=there / "driver" / self.module.name,
+            module=there / self.module.parent.name / self.module.name,
             verify=there / self.verify.name,
             init=there / self.init.name,
             build=there,

@@ -17,7 +17,6 @@ use super::{
         NewArea, //
     },
 };
-use crate::mutant;
 use core::{
     marker::PhantomData,
     mem::offset_of, //
@@ -35,6 +34,7 @@ use kernel::{
         c_uint,
         c_ulong, //
     },
+    fs::LocalFile,
     iov::{
         IovIterDest,
         IovIterSource, //
@@ -74,23 +74,18 @@ pub(crate) trait Instance: Send + Sync + Sized + 'static {
     fn write(&self, position: usize, source: &mut IovIterSource<'_>) -> Result<usize>;
 
     /// Carries out the command `cmd` with its argument; `ENOTTY` if there is no such command.
+    ///
+    /// `read()`, `write()` and `mmap()` are not called where the mode of the file does not allow
+    /// them; this always is, and `file` has the mode.
     fn ioctl(
         this: ArcBorrow<'_, Self>,
-        opened_for: OpenedFor,
+        file: &LocalFile,
         cmd: u32,
         arg: usize,
     ) -> Result<isize>;
 
     /// Sets up a new area.
     fn mmap(this: ArcBorrow<'_, Self>, area: NewArea<'_>) -> Result<Installed>;
-}
-
-/// What a file may be used for. `read()`, `write()` and `mmap()` are not called where it does not
-/// allow them; `ioctl()` always is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OpenedFor {
-    /// Whether what is behind the file may be changed.
-    pub(crate) writing: bool,
 }
 
 /// A registered misc device.
@@ -209,11 +204,9 @@ impl<T: Instance> Operations<T> {
             return status;
         }
 
-        if !mutant::misses_this_process() {
-            // SAFETY: The file is being opened, so that nothing has mapped it, and from the next
-            // statement on it keeps the instance, and so the address space, alive until `release()`.
-            unsafe { instance.address_space().adopt(file) };
-        }
+        // SAFETY: The file is being opened, so that nothing has mapped it, and from the next
+        // statement on it keeps the instance, and so the address space, alive until `release()`.
+        unsafe { instance.address_space().adopt(file) };
 
         // SAFETY: During `open()` the private data is ours.
         unsafe { (*file).private_data = instance.clone().into_foreign() };
@@ -294,14 +287,11 @@ impl<T: Instance> Operations<T> {
     ///
     /// `file` must be a file of this table.
     unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
-        // SAFETY: By the safety requirements.
-        let instance = unsafe { Self::instance(file) };
-        let opened_for = OpenedFor {
-            // SAFETY: By the safety requirements this is an open file.
-            writing: unsafe { ffi::faultline_may_write(file) },
-        };
+        // SAFETY: By the safety requirements; the caller of the system call holds a reference to
+        // the file, and whatever position it shares with others is not used here.
+        let (instance, file) = unsafe { (Self::instance(file), LocalFile::from_raw_file(file)) };
 
-        match T::ioctl(instance, opened_for, cmd, arg) {
+        match T::ioctl(instance, file, cmd, arg) {
             // CAST: `isize` and `c_long` have the same width.
             Ok(value) => value as c_long,
             Err(error) => error.to_errno() as c_long,

@@ -30,14 +30,11 @@
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
-#[cfg(faultline_mutant = "eager")]
-use super::coherent::MappableCoherent;
 use super::{
     address_space::AddressSpace,
     coherent::Run,
     ffi, //
 };
-use crate::mutant;
 use core::{
     marker::PhantomData,
     mem::MaybeUninit,
@@ -87,7 +84,7 @@ use kernel::{
 /// #[vtable]
 /// impl VmOperations for MyBuffer {
 ///     fn fault(this: ArcBorrow<'_, Self>, fault: &Fault<'_>) -> Outcome {
-///         let page = fault.page_offset();
+///         let page = fault.pgoff();
 ///         match this.memory.run(page..page + 1) {
 ///             Some(run) => fault.insert(page, run),
 ///             None => Outcome::SIGBUS,
@@ -169,7 +166,7 @@ impl Fault<'_> {
 
     /// Returns which page of the file was touched: the area's offset in the file, plus the
     /// distance of the address from the area's start, in pages.
-    pub(crate) fn page_offset(&self) -> usize {
+    pub(crate) fn pgoff(&self) -> usize {
         self.raw().pgoff
     }
 
@@ -231,7 +228,7 @@ impl Fault<'_> {
         // SAFETY: The area is valid and locked, so that its file does not change; an area with
         // our operations has one, as `NewArea` stands for an area of a file.
         let mapping = unsafe { (*(*self.raw().vma).vm_file).f_mapping };
-        mapping == space.as_ptr() || mutant::REVOKE_MISSES_ONE
+        mapping == space.as_ptr()
     }
 }
 
@@ -315,9 +312,6 @@ pub(crate) enum MemoryType {
     /// What the architecture uses for DMA memory of devices that do not see the CPU's caches
     /// (`pgprot_dmacoherent()`); on arm64, Normal Non-cacheable.
     DmaCoherent,
-    /// Registers of a device (`pgprot_noncached()`).
-    #[cfg(faultline_mutant = "device-memory")]
-    Device,
 }
 
 /// An area in the `mmap()` call that creates it.
@@ -340,7 +334,7 @@ impl<'a> NewArea<'a> {
     }
 
     /// Returns which page of the file the area begins with.
-    pub(crate) fn page_offset(&self) -> usize {
+    pub(crate) fn pgoff(&self) -> usize {
         // SAFETY: The area is being set up by this task, so that nobody changes the field.
         unsafe { (*self.as_ptr()).vm_pgoff }
     }
@@ -356,30 +350,6 @@ impl<'a> NewArea<'a> {
     /// only.
     pub(crate) fn is_shared(&self) -> bool {
         self.flags() & flags::MAYSHARE != 0
-    }
-
-    /// Maps all of the area at once, the DMA layer's own way: no page of it ever faults.
-    ///
-    /// Only in the mutant `eager`: the area is listed in its address space after `mmap()` has
-    /// returned, so that memory that is freed in between stays mapped.
-    ///
-    /// # Errors
-    ///
-    /// - `EINVAL`: the area is not of the address space that `memory` is tied to.
-    /// - As `dma_mmap_attrs()`, such as `ENXIO` for an area that reaches past the end.
-    #[cfg(faultline_mutant = "eager")]
-    pub(crate) fn map_all(self, memory: &MappableCoherent) -> Result<Installed> {
-        let vma = self.as_ptr();
-
-        // SAFETY: The area is being set up by this task; it has a file by the type invariants.
-        let mapping = unsafe { (*(*vma).vm_file).f_mapping };
-        if mapping != memory.address_space().as_ptr() {
-            return Err(EINVAL);
-        }
-
-        // SAFETY: The area is being set up, and of this address space.
-        unsafe { memory.map_all(vma)? };
-        Ok(Installed(()))
     }
 
     /// Makes `data` serve the area's faults, as memory of type `memory_type`.
@@ -401,19 +371,9 @@ impl<'a> NewArea<'a> {
         self.set_dontdump();
 
         let vma = self.as_ptr();
-        #[cfg(faultline_mutant = "private-copy")]
-        // SAFETY: The area is being set up by this task and has no pages yet.
-        unsafe {
-            ffi::faultline_vma_set_private(vma)
-        };
         if memory_type == MemoryType::DmaCoherent {
             // SAFETY: The area is being set up by this task and has no pages yet.
             unsafe { ffi::faultline_vma_set_dmacoherent(vma) };
-        }
-        #[cfg(faultline_mutant = "device-memory")]
-        if memory_type == MemoryType::Device {
-            // SAFETY: As above.
-            unsafe { ffi::faultline_vma_set_noncached(vma) };
         }
 
         if T::HAS_HUGE_FAULT && cfg!(CONFIG_TRANSPARENT_HUGEPAGE) {

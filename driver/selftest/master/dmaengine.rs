@@ -14,9 +14,9 @@ use super::{
     Master,
     Target, //
 };
-use crate::ext::{
-    coherent::DmaSpan,
-    dmaengine::Channel, //
+use crate::selftest::ext::{
+    dmaengine::Channel,
+    memory::DmaSpan, //
 };
 use kernel::{
     device::{

@@ -5,9 +5,10 @@
 //! C header: [`include/linux/dmaengine.h`](srctree/include/linux/dmaengine.h)
 
 use super::{
-    coherent::DmaSpan,
-    ffi, //
+    ffi,
+    memory::DmaSpan, //
 };
+use crate::ext::ffi::raw_device;
 use core::ptr::NonNull;
 use kernel::{
     device::{
@@ -39,7 +40,7 @@ const INTERVAL: Delta = Delta::from_micros(10);
 /// `raw` is a channel that this value owns, of an engine whose driver is not unbound before the
 /// device that has requested the channel.
 pub(crate) struct Channel {
-    raw: NonNull<ffi::DmaChan>,
+    raw: NonNull<ffi::dma_chan>,
 }
 
 // SAFETY: A channel belongs to no task.
@@ -63,7 +64,7 @@ impl Channel {
 
         // SAFETY: Both pointers are valid for the call, which keeps neither.
         let raw = from_err_ptr(unsafe {
-            ffi::faultline_dma_request(ffi::raw_device(dev), name.as_char_ptr())
+            ffi::faultline_dma_request(raw_device(dev), name.as_char_ptr())
         })?;
 
         // INVARIANT: The channel is ours as of now, and released when `this` is dropped. The link
@@ -76,7 +77,7 @@ impl Channel {
         //
         // SAFETY: The device is valid, and so is the channel, by the type invariant. `Core` means
         // that a bus callback is under way; the link is made for as long as the device is bound.
-        if !unsafe { ffi::faultline_dma_link(ffi::raw_device(dev), this.raw.as_ptr()) } {
+        if !unsafe { ffi::faultline_dma_link(raw_device(dev), this.raw.as_ptr()) } {
             return Err(ENODEV);
         }
         // SAFETY: By the type invariant the channel is valid.
@@ -144,11 +145,11 @@ impl Channel {
         let outcome = read_poll_timeout(
             // SAFETY: By the type invariant the channel is valid, and the cookie is of it.
             || Ok(unsafe { ffi::faultline_dma_status(channel, cookie) }),
-            |status| *status != ffi::DMA_IN_PROGRESS,
+            |status| *status != EINPROGRESS.to_errno(),
             INTERVAL,
             patience,
         );
-        if let Ok(ffi::DMA_COMPLETE) = outcome {
+        if let Ok(0) = outcome {
             // Nothing is read from memory before the engine was seen to be done.
             dma_mb(Read);
             return Ok(());
