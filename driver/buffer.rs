@@ -90,8 +90,7 @@ impl Buffer {
             return 0;
         }
         self.mark_used();
-        self.memory
-            .copy_from_iter(range.start, range.len(), source)
+        self.memory.copy_from_iter(range.start, range.len(), source)
     }
 
     /// Copies from byte `position` on to kernel memory, up to the end; returns how many bytes.

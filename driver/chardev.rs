@@ -8,9 +8,9 @@ use crate::{
         address_space::AddressSpace,
         coherent,
         miscdevice,
-        vm_fault::{
+        new_vma::{
             Installed,
-            NewArea, //
+            NewVma, //
         }, //
     },
     mapping::{
@@ -28,7 +28,10 @@ use kernel::{
         Bound,
         Device, //
     },
-    fs::LocalFile,
+    fs::{
+        File,
+        LocalFile, //
+    },
     ioctl::_IOC_SIZE,
     iov::{
         IovIterDest,
@@ -41,6 +44,7 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
+        poll::PollTable,
         Arc,
         ArcBorrow, //
     },
@@ -82,7 +86,12 @@ impl<X: Extension> CharDevice<X> {
             let number = Number::take_lowest()?;
             let name = CString::try_from_fmt(fmt!("faultline{}", number.0))?;
             let buffer = shared.borrow()?;
-            dev_dbg!(parent, "{} bytes as /dev/{}\n", shared.length().bytes(), &*name);
+            dev_dbg!(
+                parent,
+                "{} bytes as /dev/{}\n",
+                shared.length().bytes(),
+                &*name
+            );
             buffer.extension().prepared(parent, &name, &buffer);
             drop(buffer);
 
@@ -136,12 +145,7 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
         )
     }
 
-    fn ioctl(
-        this: ArcBorrow<'_, Self>,
-        file: &LocalFile,
-        cmd: u32,
-        arg: usize,
-    ) -> Result<isize> {
+    fn ioctl(this: ArcBorrow<'_, Self>, file: &LocalFile, cmd: u32, arg: usize) -> Result<isize> {
         match cmd {
             uapi::FAULTLINE_IOC_INFO => {
                 let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
@@ -152,8 +156,20 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
         }
     }
 
-    fn mmap(this: ArcBorrow<'_, Self>, vma: NewArea<'_>) -> Result<Installed> {
-        SharedBuffer::map(this, vma)
+    fn mmap_prepare(this: ArcBorrow<'_, Self>, vma: NewVma<'_, Self>) -> Result<Installed> {
+        this.map(vma)
+    }
+
+    /// Reading and writing never wait. Who waits for anything else hears of the unbinding.
+    fn poll(&self, file: &File, table: PollTable<'_>) -> u32 {
+        table.register_wait(file, self.revoked());
+
+        // After the registration: an unbinding that comes in between wakes the waiter.
+        if self.borrow().is_ok() {
+            miscdevice::READY
+        } else {
+            miscdevice::READY | miscdevice::HANGUP
+        }
     }
 }
 

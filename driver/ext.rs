@@ -10,6 +10,7 @@ pub(crate) mod coherent;
 pub(crate) mod ffi;
 pub(crate) mod memory;
 pub(crate) mod miscdevice;
+pub(crate) mod new_vma;
 pub(crate) mod revocable;
 #[macro_use]
 mod uapi;

@@ -13,7 +13,8 @@ use kernel::{
     prelude::*, //
 };
 
-/// The length of a buffer: at least one page, whole pages, no more than the machine's memory.
+/// The length of a buffer: at least one page, whole pages, no more than the machine's memory, nor than
+/// there are addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Length {
     pages: usize,
@@ -23,7 +24,7 @@ impl Length {
     /// One page, the length of a buffer whose node does not say.
     pub(crate) const ONE_PAGE: Self = Self { pages: 1 };
 
-    /// Accepts a length in bytes that a buffer can have on this machine.
+    /// Takes a length in bytes, rounded up to whole pages, that a buffer can have on this machine.
     ///
     /// # Errors
     ///
@@ -36,16 +37,14 @@ impl Length {
     fn from_bytes_within(bytes: u64, available: usize) -> Result<Self, BadLength> {
         // CAST: `usize` is no wider than `u64` on any architecture, and a page smaller still.
         const PAGE: u64 = PAGE_SIZE as u64;
+        // A machine can have more memory than a pointer reaches.
+        const MOST: usize = usize::MAX >> PAGE_SHIFT;
 
         if bytes == 0 {
             return Err(BadLength::Zero);
         }
-        if bytes % PAGE != 0 {
-            return Err(BadLength::NotWholePages { bytes });
-        }
-
-        match usize::try_from(bytes / PAGE) {
-            Ok(pages) if pages <= available => Ok(Self { pages }),
+        match usize::try_from(bytes.div_ceil(PAGE)) {
+            Ok(pages) if pages <= available.min(MOST) => Ok(Self { pages }),
             _ => Err(BadLength::MoreThanMemory {
                 bytes,
                 // CAST: As above; and the memory of a machine fits its physical addresses.
@@ -56,7 +55,7 @@ impl Length {
 
     /// Returns the length in bytes.
     pub(crate) fn bytes(self) -> usize {
-        // Does not overflow: memory of that many pages exists.
+        // Does not overflow: `from_bytes_within()` has seen to it.
         self.pages << PAGE_SHIFT
     }
 
@@ -72,11 +71,10 @@ impl Length {
             .is_some_and(|end| end <= self.pages)
     }
 
-    /// Returns the pages of the aligned group of `size` pages that `page` is in, as far as they lie
-    /// inside the buffer. `size` must be a power of two.
-    pub(crate) fn group(self, page: usize, size: usize) -> Range<usize> {
-        let first = page & !(size - 1);
-        first..first.saturating_add(size).min(self.pages)
+    /// Returns the pages that are less than `reach` pages away from `page`, as far as they lie inside
+    /// the buffer.
+    pub(crate) fn around(self, page: usize, reach: usize) -> Range<usize> {
+        page.saturating_sub(reach - 1)..page.saturating_add(reach).min(self.pages)
     }
 
     /// Returns the part of `length` bytes from byte `position` on that lies inside the buffer;
@@ -92,8 +90,6 @@ impl Length {
 pub(crate) enum BadLength {
     /// It is nothing.
     Zero,
-    /// It does not end at the end of a page.
-    NotWholePages { bytes: u64 },
     /// The machine has less.
     MoreThanMemory { bytes: u64, memory: u64 },
 }
@@ -101,16 +97,7 @@ pub(crate) enum BadLength {
 impl fmt::Display for BadLength {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Zero => write!(
-                f,
-                "0 is not a size: give a multiple of the page size ({PAGE_SIZE})"
-            ),
-            Self::NotWholePages { bytes } => {
-                write!(
-                    f,
-                    "{bytes} is not a multiple of the page size ({PAGE_SIZE})"
-                )
-            }
+            Self::Zero => f.write_str("0 is not a size: give a number of bytes"),
             Self::MoreThanMemory { bytes, memory } => write!(
                 f,
                 "{bytes} bytes are more than this machine's memory ({memory} bytes)"
@@ -122,7 +109,7 @@ impl fmt::Display for BadLength {
 impl From<BadLength> for Error {
     fn from(error: BadLength) -> Self {
         match error {
-            BadLength::Zero | BadLength::NotWholePages { .. } => EINVAL,
+            BadLength::Zero => EINVAL,
             BadLength::MoreThanMemory { .. } => ENOMEM,
         }
     }
@@ -142,20 +129,20 @@ mod tests {
 
         let memory = AVAILABLE as u64 * PAGE;
         let too_much = |bytes| Err(MoreThanMemory { bytes, memory });
-        let crooked = |bytes| Err(NotWholePages { bytes });
 
         for (bytes, expected) in [
             (0, Err(Zero)),
-            (1, crooked(1)),
-            (PAGE - 1, crooked(PAGE - 1)),
+            (1, Ok(1)),
+            (PAGE - 1, Ok(1)),
             (PAGE, Ok(1)),
-            (PAGE + 1, crooked(PAGE + 1)),
+            (PAGE + 1, Ok(2)),
             (memory - PAGE, Ok(AVAILABLE - 1)),
+            (memory - 1, Ok(AVAILABLE)),
             (memory, Ok(AVAILABLE)),
-            (memory + PAGE, too_much(memory + PAGE)),
+            (memory + 1, too_much(memory + 1)),
             (1 << 32, too_much(1 << 32)),
             (u64::MAX - PAGE + 1, too_much(u64::MAX - PAGE + 1)),
-            (u64::MAX, crooked(u64::MAX)),
+            (u64::MAX, too_much(u64::MAX)),
         ] {
             let length = Length::from_bytes_within(bytes, AVAILABLE);
             assert_eq!(length.map(Length::pages), expected);
@@ -184,21 +171,22 @@ mod tests {
         }
     }
 
-    /// Groups of four pages in a buffer of six.
+    /// Pages less than four away, in a buffer of six.
     #[test]
-    fn groups_around_pages() {
+    fn pages_around() {
         let length = Length { pages: 6 };
 
         for (page, expected) in [
             (0, 0..4),
-            (3, 0..4),
-            (4, 4..6),
-            (5, 4..6),
-            (6, 4..6),
-            (8, 8..6),
+            (3, 0..6),
+            (4, 1..6),
+            (5, 2..6),
+            (6, 3..6),
+            (9, 6..6),
+            (10, 7..6),
             (usize::MAX, usize::MAX - 3..6),
         ] {
-            assert_eq!(length.group(page, 4), expected);
+            assert_eq!(length.around(page, 4), expected);
         }
     }
 

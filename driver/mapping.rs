@@ -5,12 +5,14 @@
 //!
 //! # Locking
 //!
-//! There is the buffer's SRCU read side and, inside it, the address space's mutex, which an
-//! insertion of entries holds (`AddressSpace::lock_insertion()`). A fault takes both below the
-//! lock of the `mm` or of the VMA; every other operation takes the first alone. While the read side
-//! is held nobody touches user memory (the copies of `read()` and `write()` run with page faults
-//! disabled), so that user space cannot stretch a critical section, and a copy from one mapping of
-//! the buffer to the buffer itself does not recurse.
+//! There is the buffer's SRCU read side and, inside it, the address space's spinlock, which an
+//! insertion of entries holds (`AddressSpace::lock_insertion()`), and in which the locks of page
+//! tables are. A fault takes them below the lock of the `mm` or of the VMA; every other operation
+//! takes the first alone. While the read side is held nobody touches user memory (the copies of
+//! `read()` and `write()` run with page faults disabled) nor allocates (page tables are allocated by
+//! the kernel, before it asks), so that neither a slow copy nor a tight cgroup of one process
+//! stretches a critical section that others wait for, and a copy from one mapping of the buffer to the
+//! buffer itself does not recurse.
 //!
 //! # Unbinding
 //!
@@ -23,17 +25,21 @@ use crate::{
     ext::{
         address_space::AddressSpace,
         coherent::set_dma_mask,
+        memory,
+        new_vma::{
+            Installed,
+            MemoryType,
+            NewVma, //
+        },
         revocable::{
             Guard,
             SleepableRevocable, //
         },
         vm_fault::{
-            BlockFault,
+            ptes_per_table,
             Fault,
-            Installed,
-            MemoryType,
-            NewArea,
             Outcome,
+            PmdFault,
             Transfer,
             VmOperations, //
         }, //
@@ -48,18 +54,16 @@ use kernel::{
         Device, //
     },
     fs::LocalFile,
+    new_poll_condvar,
     new_srcu,
     platform,
     prelude::*,
     sync::{
+        poll::PollCondVar,
         Arc,
         ArcBorrow, //
     }, //
 };
-
-/// How many pages a fault maps at most, where a PMD cannot be mapped: a power of two, so that
-/// those around a page lie in one page table.
-const BATCH: usize = 16;
 
 /// What is attached to a buffer while its device is bound, and adds to what can be done with it.
 ///
@@ -153,6 +157,9 @@ pub(crate) struct SharedBuffer<X: Extension> {
     length: Length,
     #[pin]
     lent: SleepableRevocable<Lent<X>>,
+    /// Notified when the buffer has been revoked.
+    #[pin]
+    revoked: PollCondVar,
 }
 
 impl<X: Extension> SharedBuffer<X> {
@@ -160,15 +167,26 @@ impl<X: Extension> SharedBuffer<X> {
     ///
     /// # Errors
     ///
-    /// As [`set_dma_mask`], [`Extension::attach`], [`Buffer::allocate`] and [`AddressSpace::new`].
     /// The log has the reason.
+    ///
+    /// - `EOPNOTSUPP`: the kernel encrypts memory.
+    /// - As [`set_dma_mask`], [`Extension::attach`], [`Buffer::allocate`] and [`AddressSpace::new`].
     pub(crate) fn new(pdev: &platform::Device<Core<'_>>, length: Length) -> Result<Arc<Self>> {
+        // There `dma_pgprot()` adds `pgprot_decrypted()`, which `mprotect()` would take away again:
+        // user space would see another alias of the memory than the device does.
+        if memory::is_encrypted() {
+            dev_err!(
+                pdev,
+                "this kernel encrypts memory: user space cannot share what the device sees\n"
+            );
+            return Err(EOPNOTSUPP);
+        }
         set_dma_mask(pdev)?;
         let extension = X::attach(pdev)?;
         let this: &Device<Bound> = pdev.as_ref();
         let dev = extension.dma_device().unwrap_or(this);
 
-        let space = Arc::pin_init(AddressSpace::new(c"[faultline]"), GFP_KERNEL)?;
+        let space = Arc::pin_init(AddressSpace::new(), GFP_KERNEL)?;
         let buffer = Buffer::allocate(dev, length, space.clone()).inspect_err(|_| {
             dev_err!(
                 this,
@@ -185,6 +203,7 @@ impl<X: Extension> SharedBuffer<X> {
                     Lent { extension, buffer },
                     new_srcu!("faultline_buffer")
                 ),
+                revoked <- new_poll_condvar!("SharedBuffer::revoked"),
             }),
             GFP_KERNEL,
         )
@@ -194,7 +213,14 @@ impl<X: Extension> SharedBuffer<X> {
     ///
     /// To be called before the device is unbound; it is harmless to call it twice.
     pub(crate) fn revoke(&self) {
-        self.lent.revoke();
+        if self.lent.revoke() {
+            self.revoked.notify_all();
+        }
+    }
+
+    /// Returns what is notified when the buffer has been revoked.
+    pub(crate) fn revoked(&self) -> &PollCondVar {
+        &self.revoked
     }
 
     /// Borrows the buffer; while the guard lives it is not revoked.
@@ -224,20 +250,21 @@ impl<X: Extension> SharedBuffer<X> {
     ///   it reaches past the end of the buffer.
     /// - `EACCES`: `PROT_EXEC`. A later `mprotect()` gets the same answer.
     /// - `ENODEV`: the device was unbound.
-    pub(crate) fn map(this: ArcBorrow<'_, Self>, vma: NewArea<'_>) -> Result<Installed> {
-        let buffer = this.borrow()?;
+    pub(crate) fn map(&self, vma: NewVma<'_, Self>) -> Result<Installed> {
+        let buffer = self.borrow()?;
 
         if !vma.is_shared() {
             return Err(EINVAL);
         }
-        if !this.length.contains_pages(vma.pgoff(), vma.page_count()) {
+        if !self.length.contains_pages(vma.pgoff(), vma.page_count()) {
             return Err(EINVAL);
         }
-        vma.try_clear_mayexec().map_err(|_| EACCES)?;
+        vma.forbid_execution()?;
 
         // The user's mapping must have the memory type of the kernel's, which is the DMA layer's
-        // choice by the same rule (`dma_pgprot()` in kernel/dma/mapping.c): two types for one
-        // frame are a mismatched alias, and reads through one may miss writes through the other.
+        // choice by the same rule: `dma_pgprot()` in kernel/dma/mapping.c, without what it does where
+        // memory is encrypted, as this driver does not probe there. Two types for one page are a
+        // mismatched alias, and reads through one may miss writes through the other.
         let memory_type = if buffer.memory().device_is_coherent() {
             MemoryType::Cached
         } else {
@@ -245,7 +272,7 @@ impl<X: Extension> SharedBuffer<X> {
         };
 
         buffer.mark_used();
-        Ok(vma.install(memory_type, Arc::from(this)))
+        Ok(vma.install(memory_type))
     }
 }
 
@@ -256,12 +283,12 @@ impl<X: Extension> VmOperations for SharedBuffer<X> {
             return Outcome::SIGBUS;
         };
 
-        // Neighbours are mapped along: whoever touches one page mostly touches the next. PFNs
-        // that do not follow each other are mapped one by one.
+        // What else the page table has entries for is mapped along: whoever touches one page mostly
+        // touches the next. PFNs that do not follow each other are mapped one by one.
         let touched = fault.pgoff();
-        let group = this.length.group(touched, BATCH);
-        let first = group.start;
-        if let Some(run) = buffer.memory().run(group) {
+        let around = this.length.around(touched, ptes_per_table());
+        let first = around.start;
+        if let Some(run) = buffer.memory().run(around) {
             fault.insert(first, run)
         } else if let Some(run) = buffer.memory().run(touched..touched + 1) {
             fault.insert(touched, run)
@@ -270,7 +297,7 @@ impl<X: Extension> VmOperations for SharedBuffer<X> {
         }
     }
 
-    fn huge_fault(this: ArcBorrow<'_, Self>, fault: &BlockFault<'_>) -> Outcome {
+    fn huge_fault(this: ArcBorrow<'_, Self>, fault: &PmdFault<'_>) -> Outcome {
         let Ok(buffer) = this.borrow() else {
             return Outcome::SIGBUS;
         };

@@ -4,10 +4,10 @@
 //! and go.
 
 // What is attached to each buffer: the one place that decides it.
-#[cfg(CONFIG_FAULTLINE_SELFTEST)]
-use crate::selftest::SelfTest as Attached;
 #[cfg(not(CONFIG_FAULTLINE_SELFTEST))]
 use crate::mapping::Nothing as Attached;
+#[cfg(CONFIG_FAULTLINE_SELFTEST)]
+use crate::selftest::SelfTest as Attached;
 
 use crate::{
     chardev::CharDevice,

@@ -24,13 +24,16 @@ impl Properties {
     /// - `EINVAL`: a property makes no sense.
     /// - `ENOMEM`: the buffer would be larger than the memory of the machine.
     pub(crate) fn read(dev: &Device) -> Result<Self> {
+        refuse_contradiction(dev)?;
+
         Ok(Self {
             length: buffer_length(dev)?,
         })
     }
 }
 
-/// Reads the property `size`, in bytes: one cell or two, and one page if it is not there.
+/// Reads the property `size`, in bytes: one cell or two, rounded up to whole pages, and one page if it
+/// is not there.
 fn buffer_length(dev: &Device) -> Result<Length> {
     let Some(node) = dev.fwnode().filter(|node| node.property_present(c"size")) else {
         return Ok(Length::ONE_PAGE);
@@ -46,8 +49,32 @@ fn buffer_length(dev: &Device) -> Result<Length> {
         }
     };
 
-    Length::from_bytes(bytes).map_err(|error| {
+    let length = Length::from_bytes(bytes).map_err(|error| {
         dev_err!(dev, "size: {error}\n");
-        error.into()
-    })
+        error
+    })?;
+    // CAST: `usize` is no wider than `u64`.
+    if length.bytes() as u64 != bytes {
+        dev_notice!(
+            dev,
+            "size: {bytes} is rounded up to {}, whole pages\n",
+            length.bytes()
+        );
+    }
+    Ok(length)
+}
+
+/// Refuses a node that says both that its device sees the caches of the CPUs and that it does not: the
+/// kernel would take one of the two.
+fn refuse_contradiction(dev: &Device) -> Result {
+    let has = |name| dev.fwnode().is_some_and(|node| node.property_present(name));
+
+    if has(c"dma-coherent") && has(c"dma-noncoherent") {
+        dev_err!(
+            dev,
+            "dma-coherent, dma-noncoherent: the node has both, want one or none\n"
+        );
+        return Err(EINVAL);
+    }
+    Ok(())
 }

@@ -122,7 +122,9 @@ impl Extension for SelfTest {
 
     /// Whoever can write to a buffer in which a bus master finds its orders can give it some.
     fn may_open(&self) -> Result {
-        let has_orders = self.master().is_ok_and(|master| master.describe().orders > 0);
+        let has_orders = self
+            .master()
+            .is_ok_and(|master| master.describe().orders > 0);
 
         if has_orders && !capability::may_do_raw_io() {
             return Err(EPERM);

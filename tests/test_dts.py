@@ -51,12 +51,12 @@ def test_schema(schema: Path) -> None:
 def test_schema_that_is_wrong(tmp_path: Path) -> None:
     """The check above can fail."""
     text = SCHEMA.read_text()
-    assert "multipleOf" in text
+    assert "minimum" in text
     wrong = tmp_path / SCHEMA.name
-    wrong.write_text(text.replace("multipleOf", "multipleof"))
+    wrong.write_text(text.replace("minimum", "minimun"))
     done = tool("dt-doc-validate", wrong)
     assert done.returncode != 0
-    assert "multipleof" in done.stdout + done.stderr
+    assert "minimun" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda path: path.stem)
@@ -113,6 +113,7 @@ REG = "reg = <0 0x9020000 0 0x18>;"
 GOOD = {
     "no size": "",
     "one cell": "size = <0x1000>;",
+    "part of a page": "size = <16000000>;",
     "two cells": "size = /bits/ 64 <0x10000000000>;",
     "coherent": "dma-coherent;",
     "non-coherent": "dma-noncoherent;",
@@ -124,13 +125,12 @@ GOOD = {
 BAD = {
     "zero": ("size = <0>;", "size: 0 is less than the minimum"),
     "zero in two cells": ("size = <0 0>;", "size: 0 is less than the minimum"),
-    "part of a page": ("size = <5000>;", "size: 5000 is not a multiple of 4096"),
     "three cells": ("size = <0 0 4096>;", "size: 'oneOf' conditional failed"),
     "no cell": ("size;", "size: 'oneOf' conditional failed"),
     "both kinds": ("dma-coherent; dma-noncoherent;", "should not be valid under"),
     "a bus master without registers": (FW_CFG, "'reg' is a required property"),
     "registers of no bus master": (REG, "'reg' does not match"),
-    "a channel of no bus master": (DMAS.removeprefix(CHANNEL), "'dmas' does not match"),
+    "a channel of no bus master": (DMAS.removeprefix(CHANNEL), "'dma-names', 'dmas' do not match"),
     "registers of a channel": (f"{DMAS} {REG}", "False schema does not allow [[0, 151126016, 0, 24]]"),
     "a bus master without a buffer": (
         f'compatible = "faultline,fw-cfg-buffer"; {REG}', "compatible: 'oneOf' conditional failed"),

@@ -6,7 +6,7 @@
 //! [`MappableCoherent`] first takes it away from user space. The types keep the order:
 //!
 //! - pages can be mapped only by way of a [`Run`], which borrows the memory they belong to;
-//! - [`Fault::insert`](super::vm_fault::Fault::insert) accepts a run only in areas of the
+//! - [`Fault::insert`](super::vm_fault::Fault::insert) accepts a run only in VMAs of the
 //!   [`AddressSpace`] that the memory is tied to;
 //! - dropping the memory needs all borrows to have ended, and unmaps that address space first.
 //!
@@ -70,7 +70,7 @@ pub(crate) struct MappableCoherent {
     is_abandoned: bool,
     space: Arc<AddressSpace>,
     device_is_coherent: bool,
-    /// The first frame, if the others follow it one by one.
+    /// The first PFN, if the others follow it one by one.
     contiguous_from: Option<usize>,
 }
 
@@ -101,10 +101,10 @@ impl MappableCoherent {
             contiguous_from: None,
         };
 
-        // Behind an IOMMU the frames may be scattered. They mostly are not, and to know so saves
+        // Behind an IOMMU the PFNs may be scattered. They mostly are not, and to know so saves
         // a walk of the kernel's page table at every fault.
-        let first = this.frame_number(0);
-        if (0..pages).all(|page| this.frame_number(page) == first + page) {
+        let first = this.pfn(0);
+        if (0..pages).all(|page| this.pfn(page) == first + page) {
             this.contiguous_from = Some(first);
         }
         Ok(this)
@@ -139,10 +139,10 @@ impl MappableCoherent {
         self.device_is_coherent
     }
 
-    /// Returns the frames of `pages`, or `None` if one is past the end, there are none, or they do
+    /// Returns the PFNs of `pages`, or `None` if one is past the end, there are none, or they do
     /// not follow each other in physical memory; a single page always does.
     ///
-    /// The frames are those that the kernel's own page table has for the memory, so that they are
+    /// They are those that the kernel's own page table has for the memory, so that they are
     /// right whatever lies between the device and its memory: the DMA address is not looked at.
     pub(crate) fn run(&self, pages: Range<usize>) -> Option<Run<'_>> {
         if pages.is_empty() || pages.end > self.size() >> PAGE_SHIFT {
@@ -151,7 +151,7 @@ impl MappableCoherent {
 
         let first = match self.contiguous_from {
             Some(first) => first + pages.start,
-            None if pages.len() == 1 => self.frame_number(pages.start),
+            None if pages.len() == 1 => self.pfn(pages.start),
             None => return None,
         };
         Some(Run {
@@ -161,9 +161,9 @@ impl MappableCoherent {
         })
     }
 
-    /// Returns the number of the frame that the kernel's page table has for `page`, which must be
+    /// Returns the PFN that the kernel's page table has for `page`, which must be
     /// a page of the memory.
-    fn frame_number(&self, page: usize) -> usize {
+    fn pfn(&self, page: usize) -> usize {
         let address = self.as_ptr();
 
         // SAFETY: The address is inside the allocation, which the DMA layer gave a mapping in the
@@ -257,7 +257,7 @@ impl MappableCoherent {
 
 impl Drop for MappableCoherent {
     fn drop(&mut self) {
-        // Nobody can insert a frame any more: that takes a borrow of `self`. What was inserted
+        // Nobody can insert a PFN any more: that takes a borrow of `self`. What was inserted
         // before goes now, and `memory`, which is dropped next, is nobody else's.
         self.space.unmap_all();
 
@@ -268,7 +268,7 @@ impl Drop for MappableCoherent {
     }
 }
 
-/// Page frames of a [`MappableCoherent`] that follow each other in physical memory, and stay
+/// PFNs of a [`MappableCoherent`] that follow each other in physical memory, and stay
 /// allocated as long as this value lives.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'memory> {
@@ -283,12 +283,12 @@ impl<'memory> Run<'memory> {
         self.first
     }
 
-    /// Returns how many frames there are.
+    /// Returns how many PFNs there are.
     pub(super) fn length(self) -> usize {
         self.length
     }
 
-    /// Returns the address space whose areas the frames may be mapped in.
+    /// Returns the address space whose VMAs the PFNs may be mapped in.
     pub(super) fn address_space(self) -> &'memory AddressSpace {
         self.space
     }

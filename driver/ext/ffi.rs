@@ -20,7 +20,6 @@ pub(crate) fn raw_device<Ctx: DeviceContext>(dev: &Device<Ctx>) -> *mut bindings
 /// What bindgen makes of `helpers.h`.
 mod generated {
     #![allow(missing_docs, unreachable_pub)]
-
     // Types are the kernel's. Which structures have no members, and so look strange to the lint,
     // depends on the kernel's configuration; they are only pointed at.
     #![allow(improper_ctypes)]

@@ -11,3 +11,10 @@ pub(crate) fn total_pages() -> usize {
     // SAFETY: The function reads one atomic counter and has no preconditions.
     unsafe { ffi::faultline_totalram_pages() }
 }
+
+/// Returns whether the kernel encrypts memory, as it does in a confidential guest, so that what devices
+/// see is another alias of it (`cc_platform_has(CC_ATTR_MEM_ENCRYPT)`).
+pub(crate) fn is_encrypted() -> bool {
+    // SAFETY: The function has no preconditions.
+    unsafe { ffi::faultline_memory_is_encrypted() }
+}

@@ -32,7 +32,9 @@ void faultline_dma_release(struct dma_chan *chan)
 
 struct device *faultline_dma_device(struct dma_chan *chan)
 {
-	return dmaengine_get_dma_device(chan);
+	struct device *dev = dmaengine_get_dma_device(chan);
+
+	return dev == chan->device->dev ? dev : NULL;
 }
 
 bool faultline_dma_can_copy(struct dma_chan *chan)
@@ -82,6 +84,11 @@ int faultline_dma_stop(struct dma_chan *chan)
 bool faultline_cpu_is_online(unsigned int cpu)
 {
 	return cpu_online(cpu);
+}
+
+bool faultline_cpu_is_allowed(unsigned int cpu)
+{
+	return cpumask_test_cpu(cpu, current->cpus_ptr);
 }
 
 #if defined(CONFIG_ARM64)

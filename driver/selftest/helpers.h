@@ -27,7 +27,10 @@ bool faultline_dma_link(struct device *dev, struct dma_chan *chan);
 /* dma_release_channel(), drivers/dma/dmaengine.c. */
 void faultline_dma_release(struct dma_chan *chan);
 
-/* The device that a channel's addresses are for. */
+/*
+ * The device of the engine, whose driver is bound, if it is the one that a channel's addresses are for;
+ * NULL if that is one of the channel's own (chan_dma_dev), which has no driver.
+ */
 struct device *faultline_dma_device(struct dma_chan *chan);
 
 /* Whether the engine copies from memory to memory. */
@@ -48,6 +51,9 @@ int faultline_dma_stop(struct dma_chan *chan);
 
 /* cpu_online(), include/linux/cpumask.h, for the number of a CPU. */
 bool faultline_cpu_is_online(unsigned int cpu);
+
+/* Whether the calling task itself may run on a CPU: what its cpuset and its affinity say. */
+bool faultline_cpu_is_allowed(unsigned int cpu);
 
 /*
  * What the CPU's own walk of the page table answers for a load and for a store, as PAR_EL1 has it,

@@ -18,6 +18,7 @@
 
 use super::{
     ext::kthread::{
+        may_run_on,
         KThread,
         Running,
         Work, //
@@ -72,11 +73,23 @@ const ROUNDS_IN_A_ROW: u64 = 64;
 const PATIENCE: Delta = Delta::from_millis(uapi::LITMUS_PATIENCE_MS as i64);
 
 /// Carries out a test, by a thread on the CPU that `question` names; counts in its answer.
-pub(crate) fn run(shared: ArcBorrow<'_, SharedBuffer<SelfTest>>, question: Litmus) -> Result<Litmus> {
+pub(crate) fn run(
+    shared: ArcBorrow<'_, SharedBuffer<SelfTest>>,
+    question: Litmus,
+) -> Result<Litmus> {
     if question.test != uapi::LITMUS_ECHO || question.rounds == 0 {
         return Err(EINVAL);
     }
+    // There a word of 64 bits takes an exclusive access, and what that does on memory that is not
+    // cached is left to each CPU.
+    if cfg!(all(CONFIG_ARM, not(CONFIG_ARM_LPAE))) {
+        return Err(EOPNOTSUPP);
+    }
     let cpu = CpuId::from_u32(question.cpu).ok_or(EINVAL)?;
+    // What keeps the caller off a CPU keeps its thread off, too.
+    if !may_run_on(cpu) {
+        return Err(EPERM);
+    }
     let channels = Channels::new(&shared, question).ok_or(EINVAL)?;
     // The thread is nobody's but the kernel's: what keeps the caller from taking too much of a CPU
     // does not hold for it. One for each buffer has to do.

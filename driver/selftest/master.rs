@@ -4,8 +4,8 @@
 //!
 //! A buffer for DMA is right if a device finds in it what the CPU wrote, and the CPU what the device
 //! wrote. To show that takes a device. Some nodes of the device tree *are* one that can be made to
-//! read and write where it is told; the platform driver's table names the function that takes hold
-//! of it, and the rest of the driver sees a [`Master`].
+//! read and write where it is told; [`of_node`] names the function that takes hold of it, and the
+//! rest of the self-test sees a [`Master`].
 //!
 //! # Another one
 //!

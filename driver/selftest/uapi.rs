@@ -106,6 +106,9 @@ pub const FAULTLINE_IOC_COPY: u32 = 0x4020_7c85;
 /// - `EBADF`: the file is not open for writing.
 /// - `EINVAL`: no such test; no such CPU, or it is offline; no rounds; a cell or a block is not
 ///   aligned to 8 bytes or reaches past the end of the buffer, or two of them overlap.
+/// - `EPERM`: the calling task may not run on that CPU itself.
+/// - `EOPNOTSUPP`: 32-bit ARM without LPAE, where the words could only be accessed by exclusives, whose
+///   effect on memory that is not cached differs from CPU to CPU.
 /// - `EBUSY`: another test of this buffer is under way.
 /// - `ENOMEM`, `EAGAIN`: there is no room for another thread.
 /// - `ETIMEDOUT`: user space did not publish the next round within [`LITMUS_PATIENCE_MS`].

@@ -38,7 +38,7 @@ const INTERVAL: Delta = Delta::from_micros(10);
 /// # Invariants
 ///
 /// `raw` is a channel that this value owns, of an engine whose driver is not unbound before the
-/// device that has requested the channel.
+/// device that has requested the channel. The engine's own device accesses memory for it.
 pub(crate) struct Channel {
     raw: NonNull<ffi::dma_chan>,
 }
@@ -57,6 +57,8 @@ impl Channel {
     ///
     /// - `EPROBE_DEFER`: the engine's driver is not there yet.
     /// - `EOPNOTSUPP`: the engine does not copy.
+    /// - `EXDEV`: the channel accesses memory by a device of its own, which has no driver, so that
+    ///   nothing can be allocated for it here.
     /// - `ENODEV`: the engine cannot be tied to the device.
     /// - Others: there is no such channel, or it is taken.
     pub(crate) fn request(pdev: &platform::Device<Core<'_>>, name: &CStr) -> Result<Self> {
@@ -84,6 +86,10 @@ impl Channel {
         if !unsafe { ffi::faultline_dma_can_copy(this.raw.as_ptr()) } {
             return Err(EOPNOTSUPP);
         }
+        // SAFETY: As above.
+        if unsafe { ffi::faultline_dma_device(this.raw.as_ptr()) }.is_null() {
+            return Err(EXDEV);
+        }
         Ok(this)
     }
 
@@ -93,9 +99,10 @@ impl Channel {
         // SAFETY: By the type invariant the channel is valid.
         let raw = unsafe { ffi::faultline_dma_device(self.raw.as_ptr()) };
 
-        // SAFETY: The device lives as long as the channel that is of it. By the type invariant its
-        // driver is bound as long as the device is that has requested the channel, whose driver drops
-        // this value, and whatever was allocated for the engine, when it is unbound.
+        // SAFETY: By the type invariant this is the engine's device, not null. It has a driver, which
+        // registered the engine when it was bound, and by the type invariant that one is not unbound
+        // before the device that has requested the channel, whose driver drops this value, and
+        // whatever was allocated for the engine, when it is unbound.
         unsafe { Device::from_raw(raw) }
     }
 

@@ -5,7 +5,6 @@
 /// What bindgen makes of `selftest/helpers.h`.
 mod generated {
     #![allow(missing_docs, non_camel_case_types, unreachable_pub)]
-
     // Types are the kernel's. Which structures have no members, and so look strange to the lint,
     // depends on the kernel's configuration; they are only pointed at.
     #![allow(improper_ctypes)]
@@ -18,7 +17,10 @@ mod generated {
         _private: [u8; 0],
     }
 
-    include!(concat!(env!("FAULTLINE_OBJ"), "/selftest/helpers_generated.rs"));
+    include!(concat!(
+        env!("FAULTLINE_OBJ"),
+        "/selftest/helpers_generated.rs"
+    ));
 }
 
 pub(super) use generated::*;

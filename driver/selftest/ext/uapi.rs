@@ -58,12 +58,12 @@ crosses!(Litmus, in and out, {
 
 // The numbers are those which the kernel's own macros give.
 const _: () = {
+    use crate::uapi::IOC_TYPE;
     use kernel::ioctl::{
         _IOR,
         _IOW,
         _IOWR, //
     };
-    use crate::uapi::IOC_TYPE;
 
     assert!(FAULTLINE_IOC_FRAME == _IOWR::<Frame>(IOC_TYPE, NR_FRAME));
     assert!(FAULTLINE_IOC_TRANSLATE == _IOWR::<Translation>(IOC_TYPE, NR_TRANSLATE));

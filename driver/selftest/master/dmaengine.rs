@@ -75,6 +75,10 @@ pub(crate) fn attach(pdev: &platform::Device<Core<'_>>) -> Result<Arc<dyn Master
             dev,
             "dmas: the engine does not copy from memory to memory\n"
         ),
+        EXDEV => dev_err!(
+            dev,
+            "dmas: the channel accesses memory by a device of its own, not by the engine's\n"
+        ),
         _ => dev_err!(
             dev,
             "dmas: no channel for the name memcpy, or no link to it: {error:?}\n"
