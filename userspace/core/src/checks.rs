@@ -698,7 +698,11 @@ impl<'s, S: System> Context<'s, S> {
         if self.lacks_selftest() {
             match step {
                 NoFramePastEnd => return Ok(()),
-                KnownMemory | Attributes(_) | Frames(_, Driver) | Frames(Walk(_), _) | Able(_)
+                KnownMemory
+                | Attributes(_)
+                | Frames(_, Driver)
+                | Frames(Walk(_), _)
+                | Able(_)
                 | Messages(true) => {
                     let what = "call of the self-test (CONFIG_FAULTLINE_SELFTEST)";
                     self.finding.refused(what, Errno::NOTTY);
