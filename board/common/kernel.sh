@@ -165,7 +165,8 @@ build_mutant() {
 		copy=$(realpath "$dir")/mutated
 		rm -rf "$copy"
 		mkdir "$copy"
-		cp -a "$TOP/driver" "$copy/driver"
+		# New times: what was built from an older copy must not pass for up to date.
+		cp -R "$TOP/driver" "$copy/driver"
 		said=$(patch --directory="$copy" --strip=1 --fuzz=0 --batch --forward <"$patch") ||
 			die "$patch does not apply to driver/ as it is now; make it anew:
 $said"
