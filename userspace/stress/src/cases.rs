@@ -21,14 +21,20 @@ use crate::world::{
     memory_info, now_ms, open_file, read_file, sleep_ms, tagged, write_file, Path, Target, World,
 };
 
+mod beside;
 mod calls;
+mod files;
 mod races;
 
+use beside::{
+    advice_beside_faults, fork_beside_faults, move_beside_faults, protection_beside_faults,
+};
 use calls::{
     argument_in_the_buffer, arguments, litmus_alone, litmus_ends, litmus_outlives_its_file,
     litmus_refuses, masters, rights, translate_against_munmap, translate_follows,
     translate_refuses, unbind_against_masters,
 };
+use files::{flushing_and_appending, poll_hears_unbinding};
 use races::{
     blocks_against_pages, unbind_against_fork, unbind_against_litmus, unbind_against_mmap,
     unbind_against_touch,
@@ -48,7 +54,8 @@ macro_rules! cases {
 const CASES: &[Case] = cases! {
     private_mapping executable out_of_range growth relocation split read_only
     read_only_by_debugger area_flags core_dump debugger pages_are_not_lent fork_shares
-    dont_fork advice first_touch_together first_touch_of_processes fork_storm ioctls
+    dont_fork advice advice_beside_faults fork_beside_faults protection_beside_faults
+    move_beside_faults flushing_and_appending poll_hears_unbinding first_touch_together first_touch_of_processes fork_storm ioctls
     physical_addresses ends unreadable_memory copy_to_itself stalled_read stalled_write
     unbind_in_use unbind_cycles unbind_against_mmap unbind_against_touch
     unbind_against_fork unbind_against_litmus unbind_against_masters blocks_against_pages
