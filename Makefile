@@ -126,6 +126,8 @@ unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
 	$(if $(findstring command line,$(origin $v)),$v)))
 $(if $(unknown),$(error unknown variable: $(unknown). There are: $(VARIABLES)))
 $(if $(filter $(BOARD),$(ALL_BOARDS)),,$(error BOARD=$(BOARD): there is $(ALL_BOARDS)))
+MUTANTS := $(patsubst tests/mutants/%.patch,%,$(wildcard tests/mutants/*.patch))
+$(if $(filter-out $(MUTANTS),$(MUTANT)),$(error MUTANT=$(MUTANT): there is $(MUTANTS)))
 $(foreach b,$(filter-out $(ALL_BOARDS),$(BOARDS)),$(error BOARDS=$b: there is $(ALL_BOARDS)))
 $(foreach v,DEBUG SELFTEST YES FORCE_LOOP,$(if $(filter-out 0 1,$($v)),$(error $v=$($v): it is 0 or 1, or not set)))
 $(if $(filter host buildroot,$(BUILDROOT_RUST)),,$(error BUILDROOT_RUST=$(BUILDROOT_RUST): it is host or buildroot))

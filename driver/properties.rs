@@ -49,9 +49,8 @@ fn buffer_length(dev: &Device) -> Result<Length> {
         }
     };
 
-    let length = Length::from_bytes(bytes).map_err(|error| {
+    let length = Length::from_bytes(bytes).inspect_err(|error| {
         dev_err!(dev, "size: {error}\n");
-        error
     })?;
     // CAST: `usize` is no wider than `u64`.
     if length.bytes() as u64 != bytes {

@@ -102,7 +102,7 @@ STRESSED: Mapping[str, Stressed] = {
     "own-address-space": stressed("unbind_in_use", is_sample=True),
     "write-past-end": stressed("ends"),
     "any-ioctl": stressed("ioctls"),
-    "numbers-lost": stressed("unbind_cycles", cycles=70),
+    "numbers-lost": stressed("unbind_cycles", cycles=30),
     "frame-for-all": stressed("physical_addresses"),
     "translate-for-all": stressed("rights"),
     "translate-bits": stressed("translate_refuses"),
