@@ -55,7 +55,10 @@ KERNEL_SRC :=
 ## DEBUG=1           run, stress, kernel, …: the kernel that watches itself (debug.fragment);
 ##                   test takes both kernels, and with DEBUG=0 skips what needs this one
 DEBUG :=
-## MUTANT=NAME       module, run: a driver that is wrong on purpose (driver/mutant.rs)
+## SELFTEST=1        module: the driver with its self-test (CONFIG_FAULTLINE_SELFTEST), which is what
+##                   run, stress, … boot; with SELFTEST=0 they boot the driver alone
+SELFTEST :=
+## MUTANT=NAME       module, run, stress: a driver that is wrong on purpose (tests/mutants/NAME.patch)
 MUTANT :=
 ## OVERLAY=DIR       run, shell: a directory laid over the guest's root
 OVERLAY :=
@@ -123,12 +126,14 @@ unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
 	$(if $(findstring command line,$(origin $v)),$v)))
 $(if $(unknown),$(error unknown variable: $(unknown). There are: $(VARIABLES)))
 $(if $(filter $(BOARD),$(ALL_BOARDS)),,$(error BOARD=$(BOARD): there is $(ALL_BOARDS)))
+MUTANTS := $(patsubst tests/mutants/%.patch,%,$(wildcard tests/mutants/*.patch))
+$(if $(filter-out $(MUTANTS),$(MUTANT)),$(error MUTANT=$(MUTANT): there is $(MUTANTS)))
 $(foreach b,$(filter-out $(ALL_BOARDS),$(BOARDS)),$(error BOARDS=$b: there is $(ALL_BOARDS)))
-$(foreach v,DEBUG YES FORCE_LOOP,$(if $(filter-out 0 1,$($v)),$(error $v=$($v): it is 0 or 1, or not set)))
+$(foreach v,DEBUG SELFTEST YES FORCE_LOOP,$(if $(filter-out 0 1,$($v)),$(error $v=$($v): it is 0 or 1, or not set)))
 $(if $(filter host buildroot,$(BUILDROOT_RUST)),,$(error BUILDROOT_RUST=$(BUILDROOT_RUST): it is host or buildroot))
 WITH_DEBUG_KERNEL := $(if $(filter 0,$(DEBUG)),,1)
 override DEBUG := $(filter 1,$(DEBUG))
-$(if $(DEBUG),$(if $(filter test soak lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests boot both kernels)))
+$(if $(DEBUG),$(if $(filter test mutants soak lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests boot both kernels)))
 
 # Recipes take the values from their environment, where neither make nor the shell reads more into
 # them than was given.
@@ -150,8 +155,12 @@ OUT := $(COMMON)$(if $(DEBUG),-debug)
 TOOLS := $(COMMON)/tools.env
 KERNEL := $(OUT)/kernel.env
 IMAGE := $(OUT)/linux/arch/$(ARCH)/boot/$(call board,IMAGE)
-MODULE_DIR := $(OUT)/driver$(if $(MUTANT),-$(MUTANT))
-MODULE := $(MODULE_DIR)/faultline.ko
+# A build of one's own is the driver alone, unless asked otherwise; what boots a guest is the other way
+# round. A mutant has the self-test, which is what it is for.
+PRODUCTION := $(OUT)/driver/faultline.ko
+TESTABLE := $(OUT)/driver-selftest/faultline.ko
+MUTATED := $(OUT)/driver-$(MUTANT)/faultline.ko
+MODULE := $(if $(MUTANT),$(MUTATED),$(if $(filter 0,$(SELFTEST)),$(PRODUCTION),$(TESTABLE)))
 PROGRAM := $(COMMON)/faultline-verify
 INIT := $(COMMON)/faultline-init
 BENCH := $(COMMON)/faultline-bench
@@ -160,7 +169,9 @@ IS_VIRT := $(filter virt,$(call board,MACHINE))
 STRESS_DTSO := $(if $(IS_VIRT),dts/qemu-virt-stress.dtso,$(call board,DTSO))
 # In an overlay of the guest's root.
 STRESS := $(COMMON)/stress/bin/faultline-stress
-EAGER := $(OUT)/driver-eager/faultline.ko
+# What the benchmark compares the driver with.
+MODES := batches page-by-page eager
+MODE_MODULES := $(MODES:%=$(OUT)/driver-%/faultline.ko)
 
 # $(BOOT): run.py with those of these that have a value. It needs a QEMU that knows the board.
 given = $${$1:+--$2 "$$$1"}
@@ -173,7 +184,7 @@ BOOT = board/common/run.py --qemu "$$QEMU_BIN" --board $(BOARD) --kernel $(IMAGE
 
 # $(MEASURE): bench.py likewise; llvm-size is the one of the LLVM in use.
 MEASURE = $(WITH_QEMU); exec board/common/bench.py --board $(BOARD) --kernel $(IMAGE) \
-	--module $(MODULE) --eager $(EAGER) --init $(PROGRAM) --runner $(INIT) --program $(BENCH) \
+	--module $(PRODUCTION) $(foreach m,$(MODES),--mode $m=$(OUT)/driver-$m/faultline.ko) --init $(PROGRAM) --runner $(INIT) --program $(BENCH) \
 	--output $(OUT)/bench --size-tool "llvm-size$${LLVM\#1}" $(call given,DTS,dtso) $(call given,MEM,mem) \
 	$(call given,CPU,cpu) $(call given,TIMEOUT,timeout) $(call given,PEER_KO,peer-ko) \
 	$${PEER_DEV:+--peer-dev="$$PEER_DEV"} $${PEER_PARAMS:+--peer-params="$$PEER_PARAMS"} \
@@ -198,7 +209,7 @@ PYTEST = $(IN_TESTS) -m pytest -c pytest.ini --rootdir=. --confcutdir=. $(if $(L
 # Of the other boards, what programs for them are built with.
 OTHER_TOOLS = $(if $(IS_WHOLE),+@for board in $(BOARDS); do $(MAKE) build/$$board/tools.env BOARD=$$board; done)
 ##
-.PHONY: help run shell debug bench stress soak check test farm lint unit module verify image run-image flash \
+.PHONY: help run shell debug bench stress soak check test mutants farm lint unit module verify image run-image flash \
 	defconfigs kernel setup doctor rust-analyzer clean distclean clean-room
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -214,7 +225,7 @@ shell: $(MODULE) $(PROGRAM) $(INIT) ## Boot to a busybox shell with the driver l
 debug: $(MODULE) $(PROGRAM) $(INIT) ## Start QEMU stopped, for gdb; says how to attach
 	@$(WITH_QEMU); exec $(BOOT) --gdb
 
-bench: $(MODULE) $(EAGER) $(PROGRAM) $(INIT) $(BENCH) ## Measure the driver's modes, and a peer: a table, build/BOARD/bench/
+bench: $(PRODUCTION) $(MODE_MODULES) $(PROGRAM) $(INIT) $(BENCH) ## Measure the driver's modes, and a peer: a table, build/BOARD/bench/
 	$(if $(IS_VIRT),,@echo "faultline: error: make bench counts instructions on one CPU: no model of $(BOARD) has one" >&2; exit 1)
 	@$(MEASURE)
 
@@ -224,7 +235,7 @@ stress: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Ill-treat the driver: hostile 
 		--run "/bin/faultline-stress $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
 
 soak: $(MODULE) $(PROGRAM) $(INIT) ## Boot every kind of machine in turn: the true driver must pass on each
-	$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1)
+	$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1 SELFTEST=1)
 	@$(SETUP) tests
 	@export FAULTLINE_BOOTS=$$BOOTS; exec $(PYTEST) -m soak
 
@@ -238,11 +249,15 @@ check: $(TOOLS) $(PROGRAM) $(INIT) ## Check what needs no kernel, within two min
 	@$(SETUP) tests
 	@exec $(PYTEST) -m 'not kernel' $(TESTS)
 
-test: $(MODULE) $(PROGRAM) $(INIT) $(if $(IS_WHOLE),$(EAGER) $(BENCH) $(STRESS)) ## Run everything that can fail: lint, unit tests, binding, boots
-	$(if $(IS_WHOLE),$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1))
-	$(if $(IS_WHOLE),@for board in $(BOARDS); do $(MAKE) module verify BOARD=$$board; done)
+test: $(MODULE) $(PROGRAM) $(INIT) $(if $(IS_WHOLE),$(PRODUCTION) $(MODE_MODULES) $(BENCH) $(STRESS)) ## Run everything that can fail: lint, unit tests, binding, boots
+	$(if $(IS_WHOLE),$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1 SELFTEST=1))
+	$(if $(IS_WHOLE),@for board in $(BOARDS); do $(MAKE) module verify BOARD=$$board SELFTEST=1; done)
 	@$(SETUP) tests
 	@exec $(PYTEST) $(if $(IS_WHOLE)$(LG_ENV),,-m board) $(TESTS)
+
+mutants: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Build every driver that is wrong on purpose: each must be caught
+	@$(SETUP) tests
+	@export FAULTLINE_ALL_MUTANTS=1; exec $(PYTEST) test_mutants.py $(TESTS)
 
 flash: ## Write the board's SD card: checks that DEV is one, shows it, asks, reads it back
 	@exec board/common/flash.py --board $(BOARD) --device "$$DEV" $(call given,IMAGE_FILE,image) \
@@ -262,7 +277,7 @@ lint: $(TOOLS) ## Check format, clippy on both sides, where unsafe may be, shell
 unit: $(TOOLS) ## Run the host unit tests of userspace/
 	@$(SETUP) cargo test --locked
 
-module: $(MODULE) ## Build the driver: build/BOARD/driver/faultline.ko
+module: $(if $(MUTANT),$(MUTATED),$(if $(filter 1,$(SELFTEST)),$(TESTABLE),$(PRODUCTION))) ## Build the driver: build/BOARD/driver/faultline.ko
 
 verify: $(PROGRAM) $(INIT) ## Build the guest's programs: build/BOARD/faultline-verify, faultline-init
 
@@ -306,16 +321,18 @@ $(TOOLS): FORCE
 $(KERNEL): $(TOOLS) FORCE
 	@$(SETUP) kernel
 
-DRIVER := $(wildcard driver/Kbuild $(foreach d,driver driver/*,$d/*.rs $d/*.[ch]))
-$(MODULE): $(KERNEL) $(DRIVER)
-	@$(SETUP) module $(MODULE_DIR) $(if $(MUTANT),FAULTLINE_MUTANT=$(MUTANT))
+DRIVER := $(wildcard driver/Kbuild $(foreach d,driver driver/* driver/*/*,$d/*.rs $d/*.[ch]))
+$(PRODUCTION): $(KERNEL) $(DRIVER)
+	@$(SETUP) module $(@D)
 	@touch $@
 
-ifneq ($(MUTANT),eager)
-$(EAGER): $(KERNEL) $(DRIVER)
-	@$(SETUP) module $(@D) FAULTLINE_MUTANT=eager
+$(TESTABLE): $(KERNEL) $(DRIVER)
+	@$(SETUP) module $(@D) CONFIG_FAULTLINE_SELFTEST=y
 	@touch $@
-endif
+
+$(OUT)/driver-%/faultline.ko: $(KERNEL) $(DRIVER) tests/mutants/%.patch
+	@$(SETUP) mutant $(@D) tests/mutants/$*.patch
+	@touch $@
 
 # Segments are what the kernel loads. Sections are for tools, which have more of them in RELEASE.
 $(PROGRAM) $(INIT) $(BENCH) $(STRESS): $(TOOLS) FORCE

@@ -7,29 +7,19 @@ use crate::{
     ext::{
         address_space::AddressSpace,
         coherent,
-        memory,
         miscdevice,
-        translate::{
-            self,
-            Access, //
-        },
-        vm_fault::{
+        new_vma::{
             Installed,
-            NewArea, //
+            NewVma, //
         }, //
     },
-    litmus,
-    mapping::SharedBuffer,
-    master::Data,
-    mutant,
+    mapping::{
+        Extension,
+        SharedBuffer, //
+    },
     uapi::{
         self,
-        Copy,
-        Fill,
-        Frame,
-        Info,
-        Master,
-        Translation, //
+        Info, //
     },
 };
 use core::ops::Range;
@@ -37,6 +27,10 @@ use kernel::{
     device::{
         Bound,
         Device, //
+    },
+    fs::{
+        File,
+        LocalFile, //
     },
     ioctl::_IOC_SIZE,
     iov::{
@@ -50,14 +44,11 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
+        poll::PollTable,
         Arc,
         ArcBorrow, //
     },
     task::might_sleep,
-    transmute::{
-        AsBytes,
-        FromBytes, //
-    },
     uaccess::{
         UserPtr,
         UserSlice, //
@@ -68,26 +59,19 @@ use kernel::{
 /// pieces other tasks may run, and an unbinding may go on.
 const PIECE: usize = 1024 * 1024;
 
-/// The calls that change the buffer.
-const CHANGING: [u32; 3] = [
-    uapi::FAULTLINE_IOC_FILL,
-    uapi::FAULTLINE_IOC_COPY,
-    uapi::FAULTLINE_IOC_LITMUS,
-];
-
 /// How often user memory may be brought in without a byte being copied.
 const PATIENCE: u32 = 16;
 
 /// A registered `/dev/faultlineN`.
 #[pin_data]
-pub(crate) struct CharDevice {
+pub(crate) struct CharDevice<X: Extension> {
     #[pin]
-    registration: miscdevice::Registration<SharedBuffer>,
+    registration: miscdevice::Registration<SharedBuffer<X>>,
     // Dropped after the registration, so that the name is free when the number is.
     number: Number,
 }
 
-impl CharDevice {
+impl<X: Extension> CharDevice<X> {
     /// Registers `shared` under the lowest number that is free.
     ///
     /// # Errors
@@ -96,12 +80,20 @@ impl CharDevice {
     /// - As [`miscdevice::Registration::new`].
     pub(crate) fn new<'a>(
         parent: &'a Device<Bound>,
-        shared: Arc<SharedBuffer>,
+        shared: Arc<SharedBuffer<X>>,
     ) -> impl PinInit<Self, Error> + 'a {
         pin_init::pin_init_scope(move || {
             let number = Number::take_lowest()?;
             let name = CString::try_from_fmt(fmt!("faultline{}", number.0))?;
-            dev_dbg!(parent, "registering as /dev/{name:?}\n");
+            let buffer = shared.borrow()?;
+            dev_dbg!(
+                parent,
+                "{} bytes as /dev/{}\n",
+                shared.length().bytes(),
+                &*name
+            );
+            buffer.extension().prepared(parent, &name, &buffer);
+            drop(buffer);
 
             Ok(try_pin_init!(Self {
                 registration <- miscdevice::Registration::new(parent, name, shared),
@@ -109,39 +101,28 @@ impl CharDevice {
             }))
         })
     }
-
-    /// Returns the `N` of `/dev/faultlineN`.
-    pub(crate) fn number(&self) -> u32 {
-        self.number.0
-    }
 }
 
 #[vtable]
-impl miscdevice::Instance for SharedBuffer {
+impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
     fn address_space(&self) -> &AddressSpace {
         self.address_space()
     }
 
     fn open(&self) -> Result {
-        let has_orders = self.buffer()?.has_orders();
-
-        if has_orders && !memory::may_do_raw_io() {
-            return Err(EPERM);
-        }
-        Ok(())
+        self.borrow()?.extension().may_open()
     }
 
     fn size(&self) -> Result<usize> {
-        self.buffer().map(|_| self.length().bytes())
+        self.borrow().map(|_| self.length().bytes())
     }
 
     fn read(&self, position: usize, destination: &mut IovIterDest<'_>) -> Result<usize> {
         let range = self.length().clamp(position, destination.len());
-        let left_out = mutant::left_out(mutant::SHORT_READ, &range);
 
         transfer(
             self,
-            range.start..range.end - left_out,
+            range,
             destination,
             Buffer::read,
             coherent::fault_in_destination,
@@ -151,54 +132,44 @@ impl miscdevice::Instance for SharedBuffer {
     fn write(&self, position: usize, source: &mut IovIterSource<'_>) -> Result<usize> {
         let range = self.length().clamp(position, source.len());
         if range.is_empty() && !source.is_empty() {
-            self.buffer()?;
+            self.borrow()?;
             return Err(ENOSPC);
         }
-        let left_out = mutant::left_out(mutant::SHORT_WRITE, &range);
 
-        let written = transfer(
+        transfer(
             self,
-            range.start..range.end - left_out,
+            range,
             source,
             Buffer::write,
             coherent::fault_in_source,
-        )?;
-        Ok(written + left_out)
+        )
     }
 
-    fn ioctl(
-        this: ArcBorrow<'_, Self>,
-        opened_for: miscdevice::OpenedFor,
-        cmd: u32,
-        arg: usize,
-    ) -> Result<isize> {
-        let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
-
-        // Who may only read has no bus master and no thread write for him either.
-        if CHANGING.contains(&cmd) && !opened_for.writing {
-            return Err(EBADF);
-        }
-
+    fn ioctl(this: ArcBorrow<'_, Self>, file: &LocalFile, cmd: u32, arg: usize) -> Result<isize> {
         match cmd {
-            uapi::FAULTLINE_IOC_INFO => argument.writer().write(&describe(&this)?)?,
-            uapi::FAULTLINE_IOC_FRAME => exchange(argument, |question| locate(&this, question))?,
-            uapi::FAULTLINE_IOC_TRANSLATE => {
-                exchange(argument, |question| translate(&this, question))?;
+            uapi::FAULTLINE_IOC_INFO => {
+                let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
+                argument.writer().write(&describe(&this)?)?;
+                Ok(0)
             }
-            uapi::FAULTLINE_IOC_MASTER => argument.writer().write(&describe_master(&this)?)?,
-            uapi::FAULTLINE_IOC_FILL => exchange(argument, |question| fill(&this, question))?,
-            uapi::FAULTLINE_IOC_COPY => copy(&this, argument.reader().read()?)?,
-            uapi::FAULTLINE_IOC_LITMUS => {
-                exchange(argument, |question| litmus::run(this, question))?
-            }
-            _ => return Err(ENOTTY),
+            _ => X::ioctl(this, file, cmd, arg),
         }
-
-        Ok(0)
     }
 
-    fn mmap(this: ArcBorrow<'_, Self>, area: NewArea<'_>) -> Result<Installed> {
-        SharedBuffer::map(this, area)
+    fn mmap_prepare(this: ArcBorrow<'_, Self>, vma: NewVma<'_, Self>) -> Result<Installed> {
+        this.map(vma)
+    }
+
+    /// Reading and writing never wait. Who waits for anything else hears of the unbinding.
+    fn poll(&self, file: &File, table: PollTable<'_>) -> u32 {
+        table.register_wait(file, self.revoked());
+
+        // After the registration: an unbinding that comes in between wakes the waiter.
+        if self.borrow().is_ok() {
+            miscdevice::READY
+        } else {
+            miscdevice::READY | miscdevice::HANGUP
+        }
     }
 }
 
@@ -214,8 +185,8 @@ impl miscdevice::Instance for SharedBuffer {
 /// - `EFAULT`: the user's memory cannot be brought in.
 /// - `EINTR`: a signal came while it was.
 /// - `ENODEV`: the device was unbound.
-fn transfer<I>(
-    shared: &SharedBuffer,
+fn transfer<X: Extension, I>(
+    shared: &SharedBuffer<X>,
     range: Range<usize>,
     user: &mut I,
     copy: impl Fn(&Buffer, Range<usize>, &mut I) -> usize,
@@ -228,7 +199,7 @@ fn transfer<I>(
         let piece = position..range.end.min(position + PIECE);
         let wanted = piece.len();
 
-        let copied = match shared.buffer() {
+        let copied = match shared.borrow() {
             Ok(buffer) => copy(&buffer, piece, user),
             Err(error) => break Err(error),
         };
@@ -260,22 +231,12 @@ fn transfer<I>(
     }
 }
 
-/// Reads a question from user space and overwrites it with the answer.
-fn exchange<T: FromBytes + AsBytes>(
-    argument: UserSlice,
-    answer: impl FnOnce(T) -> Result<T>,
-) -> Result {
-    let (mut reader, mut writer) = argument.reader_writer();
-
-    writer.write(&answer(reader.read()?)?)
-}
-
 /// Answers [`uapi::FAULTLINE_IOC_INFO`].
-fn describe(shared: &SharedBuffer) -> Result<Info> {
-    let buffer = shared.buffer()?;
+fn describe<X: Extension>(shared: &SharedBuffer<X>) -> Result<Info> {
+    let buffer = shared.borrow()?;
 
     let mut flags = 0;
-    if buffer.device_is_coherent() {
+    if buffer.memory().device_is_coherent() {
         flags |= uapi::FLAG_COHERENT;
     }
     if buffer.is_pristine() {
@@ -283,130 +244,12 @@ fn describe(shared: &SharedBuffer) -> Result<Info> {
     }
 
     Ok(Info {
-        version: uapi::VERSION,
         flags,
+        reserved: 0,
         // CAST: `usize` is no wider than `u64`.
         size: shared.length().bytes() as u64,
-        dma_address: buffer.dma_address(),
-        reserved: 0,
+        dma_address: buffer.memory().dma_address(),
     })
-}
-
-/// Answers [`uapi::FAULTLINE_IOC_FRAME`].
-fn locate(shared: &SharedBuffer, question: Frame) -> Result<Frame> {
-    if !memory::may_see_physical_addresses() {
-        return Err(EPERM);
-    }
-
-    Ok(Frame {
-        physical_address: shared
-            .buffer()?
-            .physical_address(question.offset)
-            .ok_or(EINVAL)?,
-        ..question
-    })
-}
-
-/// Answers [`uapi::FAULTLINE_IOC_TRANSLATE`].
-fn translate(shared: &SharedBuffer, question: Translation) -> Result<Translation> {
-    const KNOWN: u32 = uapi::TRANSLATE_KERNEL | uapi::TRANSLATE_WRITE;
-
-    let Translation {
-        address, request, ..
-    } = question;
-    if request & !KNOWN != 0 || question.reserved != [0; 5] {
-        return Err(EINVAL);
-    }
-
-    // A file whose device is gone answers nothing, not even what does not take the device.
-    let buffer = shared.buffer()?;
-    let access = if request & uapi::TRANSLATE_WRITE != 0 {
-        Access::Store
-    } else {
-        Access::Load
-    };
-    let translation = if request & uapi::TRANSLATE_KERNEL != 0 {
-        buffer.translate(address, access)?
-    } else {
-        translate::user(address, access)?
-    };
-    let translation = mutant::said(translation, buffer.device_is_coherent());
-
-    let answer = Translation {
-        address,
-        request,
-        ..Translation::default()
-    };
-    Ok(match translation {
-        translate::Translation::Fault(fault) => Translation { fault, ..answer },
-        translate::Translation::Mapped(mapping) => Translation {
-            flags: if mapping.writable {
-                uapi::TRANSLATED | uapi::TRANSLATION_WRITABLE
-            } else {
-                uapi::TRANSLATED
-            },
-            attribute: mapping.attribute,
-            shareability: mapping.shareability,
-            entry_size: mapping.entry_size.unwrap_or(0),
-            physical_address: if memory::may_see_physical_addresses() {
-                mapping.physical_address
-            } else {
-                0
-            },
-            ..answer
-        },
-    })
-}
-
-/// Answers [`uapi::FAULTLINE_IOC_MASTER`].
-fn describe_master(shared: &SharedBuffer) -> Result<Master> {
-    let master = shared.buffer()?.describe_master()?;
-    let ability = |limit, bit| if limit > 0 { bit } else { 0 };
-
-    let mut name = [0; 16];
-    for (to, from) in name.iter_mut().zip(master.name.bytes()) {
-        *to = from;
-    }
-    Ok(Master {
-        name,
-        abilities: ability(master.max_fill, uapi::MASTER_FILL)
-            | ability(master.max_copy, uapi::MASTER_COPY),
-        alignment: master.alignment.try_into()?,
-        // CAST: `usize` is no wider than `u64`.
-        max_fill: master.max_fill as u64,
-        max_copy: master.max_copy as u64,
-        data: match master.data {
-            Data::Nonce => uapi::MASTER_DATA_NONCE,
-            Data::CommandLine => uapi::MASTER_DATA_COMMAND_LINE,
-        },
-        reserved: 0,
-    })
-}
-
-/// Answers [`uapi::FAULTLINE_IOC_FILL`].
-fn fill(shared: &SharedBuffer, question: Fill) -> Result<Fill> {
-    if question.reserved != 0 {
-        return Err(EINVAL);
-    }
-
-    // The guard keeps the buffer while the bus master is at it; an unbinding waits.
-    let length = shared.buffer()?.fill(question.offset, question.length)?;
-    Ok(Fill {
-        // CAST: `usize` is no wider than `u64`.
-        length: length as u64,
-        ..question
-    })
-}
-
-/// Carries out [`uapi::FAULTLINE_IOC_COPY`].
-fn copy(shared: &SharedBuffer, request: Copy) -> Result {
-    if request.reserved != 0 {
-        return Err(EINVAL);
-    }
-
-    shared
-        .buffer()?
-        .copy(request.source, request.destination, request.length)
 }
 
 /// The number of a device, which no other device has while this value lives.

@@ -2,139 +2,197 @@
 /*
  * What no Rust binding reaches: macros, static inline functions, and one exported function whose
  * header the bindings do not include. One line of work each; every decision is made in Rust.
- * Declared in ext/ffi.rs.
+ * helpers.h says what they do.
  */
 
-#include <linux/anon_inodes.h>
-#include <linux/cpumask.h>
+#include <linux/cc_platform.h>
 #include <linux/device.h>
 #include <linux/dma-map-ops.h>
-#include <linux/dmaengine.h>
 #include <linux/err.h>
-#include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/fs_context.h>
 #include <linux/huge_mm.h>
-#include <linux/irqflags.h>
 #include <linux/mm.h>
-#include <linux/module.h>
+#include <linux/mount.h>
 #include <linux/page_table_check.h>
+#include <linux/pgalloc.h>
 #include <linux/pgtable.h>
-#include <linux/sched.h>
+#include <linux/pseudo_fs.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
+
+#include "helpers.h"
+
+/*
+ * The kind of VMA. docs/vm-fault.md says why: pagemap shows what is in the first, and the second is
+ * right where an entry cannot be special.
+ */
+#ifdef CONFIG_ARCH_HAS_PTE_SPECIAL
+#define FAULTLINE_SPECIAL
+#define FAULTLINE_VMA_BIT VMA_MIXEDMAP_BIT
+#else
+#define FAULTLINE_VMA_BIT VMA_PFNMAP_BIT
+#endif
 
 bool faultline_dev_is_dma_coherent(struct device *dev)
 {
 	return dev_is_dma_coherent(dev);
 }
 
-void faultline_vma_set_dmacoherent(struct vm_area_struct *vma)
+bool faultline_memory_is_encrypted(void)
 {
-	vma->vm_page_prot = pgprot_dmacoherent(vma->vm_page_prot);
+	return cc_platform_has(CC_ATTR_MEM_ENCRYPT);
 }
 
-#ifdef FAULTLINE_MUTANT
-/* From here on the kernel takes the area for a private one. */
-void faultline_vma_set_private(struct vm_area_struct *vma)
+bool faultline_desc_is_shared(const struct vm_area_desc *desc)
 {
-	vm_flags_clear(vma, VM_SHARED | VM_MAYSHARE);
-	vma->vm_page_prot = vm_get_page_prot(vma->vm_flags);
+	return vma_desc_test(desc, VMA_MAYSHARE_BIT);
 }
 
-void faultline_vma_set_noncached(struct vm_area_struct *vma)
+bool faultline_desc_forbid_exec(struct vm_area_desc *desc)
 {
-	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
-}
-#endif
-
-#ifndef CONFIG_ARCH_HAS_PTE_SPECIAL
-#error "without special page-table entries the kernel would count references to the driver's pages"
-#endif
-
-struct faultline_run {
-	struct vm_area_struct *vma;
-	unsigned long addr;
-	unsigned long pfn;
-};
-
-static void faultline_set_pte_at(struct mm_struct *mm, unsigned long addr, pte_t *pte, pte_t entry)
-{
-#if defined(CONFIG_ARM64) && defined(CONFIG_DEBUG_VM) && defined(MODULE)
-	/*
-	 * Here set_pte_at() checks that a live entry changes in allowed ways only, by a function
-	 * that modules do not have. This entry is empty.
-	 */
-	page_table_check_ptes_set(mm, addr, pte, entry, 1);
-	__set_pte(pte, entry);
-#elif defined(CONFIG_ARM)
-	/*
-	 * Here set_pte_at() is a function that modules do not have. It does this, having made the
-	 * instruction cache forget what ordinary pages had; this entry is special.
-	 */
-	page_table_check_ptes_set(mm, addr, pte, entry, 1);
-	set_pte_ext(pte, entry, PTE_EXT_NG);
-#else
-	set_pte_at(mm, addr, pte, entry);
-#endif
+	if (vma_desc_test(desc, VMA_EXEC_BIT))
+		return false;
+	vma_desc_clear_flags(desc, VMA_MAYEXEC_BIT);
+	return true;
 }
 
+void faultline_desc_set_up(struct vm_area_desc *desc, bool uncached, bool huge)
+{
+	vma_desc_set_flags(desc, FAULTLINE_VMA_BIT, VMA_IO_BIT, VMA_DONTEXPAND_BIT, VMA_DONTDUMP_BIT);
+	if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && huge)
+		vma_desc_set_flags(desc, VMA_HUGEPAGE_BIT);
+	if (uncached)
+		desc->page_prot = pgprot_dmacoherent(desc->page_prot);
+}
+
+unsigned long faultline_ptes_per_table(void)
+{
+	return PTRS_PER_PTE;
+}
+
+#ifdef FAULTLINE_SPECIAL
 static bool faultline_is_writable(const struct vm_area_struct *vma)
 {
 	return (vma->vm_flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE);
 }
 
-/* Called with the page table's lock held. */
-static int faultline_insert_page(pte_t *pte, unsigned long addr, void *data)
+/* set_ptes(), for entries that are empty. */
+static void faultline_set_ptes(struct mm_struct *mm, unsigned long addr, pte_t *pte, pte_t entry,
+			       unsigned int nr)
 {
-	const struct faultline_run *run = data;
-	struct vm_area_struct *vma = run->vma;
+#if defined(CONFIG_ARM64) && defined(CONFIG_DEBUG_VM) && defined(MODULE)
+	/*
+	 * There set_ptes() checks that a live entry changes in allowed ways only, by
+	 * pgattr_change_is_safe(), which is not exported. These entries are empty.
+	 */
+	page_table_check_ptes_set(mm, addr, pte, entry, nr);
+	for (; nr; nr--, pte++, entry = pte_next_pfn(entry))
+		__set_pte(pte, entry);
+#elif defined(CONFIG_ARM) && defined(MODULE)
+	/*
+	 * There set_ptes() is no inline function, and not exported. It does this, having made the
+	 * instruction cache forget what ordinary pages had; these entries are special.
+	 */
+	page_table_check_ptes_set(mm, addr, pte, entry, nr);
+	for (; nr; nr--, pte++, entry = pte_next_pfn(entry))
+		set_pte_ext(pte, entry, PTE_EXT_NG);
+#else
+	set_ptes(mm, addr, pte, entry, nr);
+#endif
+}
+
+vm_fault_t faultline_insert_pages(struct vm_fault *vmf, unsigned long addr, unsigned long pfn,
+				  unsigned long pages)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct mm_struct *mm = vma->vm_mm;
+	spinlock_t *pml, *ptl;
+	pte_t *table, *pte;
 	pte_t entry;
+	unsigned long i, n;
 
-	if (!pte_none(ptep_get(pte)))
-		return 0;
+	/*
+	 * A page table goes under the lock of its PMD alone (PT reclaim, mm/memory.c): as long as that
+	 * is held, what the PMD points at stays.
+	 */
+	pml = pmd_lock(mm, vmf->pmd);
+	if (pmd_none(pmdp_get(vmf->pmd))) {
+		/*
+		 * __do_fault() in mm/memory.c has allocated a table, unless there was one then, which
+		 * has gone since. Nothing is allocated here: the next fault brings a new one.
+		 */
+		if (!vmf->prealloc_pte)
+			goto unlock_pmd;
+		mm_inc_nr_ptes(mm);
+		smp_wmb(); /* The table is empty before anybody sees it: as in pmd_install(). */
+		pmd_populate(mm, vmf->pmd, vmf->prealloc_pte);
+		vmf->prealloc_pte = NULL;
+	} else if (pmd_leaf(pmdp_get(vmf->pmd))) {
+		goto unlock_pmd;
+	}
 
-	entry = pfn_pte(run->pfn + PHYS_PFN(addr - run->addr), vma->vm_page_prot);
-	entry = pte_mkspecial(entry);
+	/* This lock inside of that one, as in zap_pte_table_if_empty(). */
+	ptl = pte_lockptr(mm, vmf->pmd);
+	if (ptl != pml)
+		spin_lock_nested(ptl, SINGLE_DEPTH_NESTING);
+	rcu_read_lock(); /* pte_unmap() ends it. */
+	table = __pte_map(vmf->pmd, addr);
+
+	entry = pte_mkspecial(pfn_pte(pfn, vma->vm_page_prot));
 	/*
 	 * On CPUs that do not set the dirty bit themselves the first store to a clean entry would
 	 * fault again. Nobody looks at the bit of a special entry.
 	 */
 	if (faultline_is_writable(vma))
 		entry = pte_mkwrite(pte_mkdirty(pte_mkyoung(entry)), vma);
-	faultline_set_pte_at(vma->vm_mm, addr, pte, entry);
-	return 0;
-}
+	for (i = 0, pte = table; i < pages; i += n, pte += n, addr += n << PAGE_SHIFT) {
+		bool is_none = pte_none(ptep_get(pte));
 
-/*
- * vmf_insert_mixed() for @pages frames in one walk of the page table, which leaves nothing to fault
- * for a second time. @addr and what follows must lie in the area, and in one page table.
- */
-vm_fault_t faultline_insert_pages(struct vm_fault *vmf, unsigned long addr, unsigned long pfn,
-				  unsigned long pages)
-{
-	struct faultline_run run = { .vma = vmf->vma, .addr = addr, .pfn = pfn };
+		for (n = 1; i + n < pages; n++) {
+			if (pte_none(ptep_get(pte + n)) != is_none)
+				break;
+		}
+		if (is_none)
+			faultline_set_ptes(mm, addr, pte, pte_advance_pfn(entry, i), n);
+	}
 
-	/* A block has come in between. */
-	if (pmd_leaf(pmdp_get(vmf->pmd)))
-		return VM_FAULT_NOPAGE;
-	if (apply_to_page_range(vmf->vma->vm_mm, addr, pages << PAGE_SHIFT,
-				faultline_insert_page, &run))
-		return VM_FAULT_OOM;
+	pte_unmap(table);
+	if (ptl != pml)
+		spin_unlock(ptl);
+unlock_pmd:
+	spin_unlock(pml);
 	return VM_FAULT_NOPAGE;
 }
 
-/*
- * VM_FAULT_FALLBACK, unless a block of @order pages is one entry of a page middle directory and such
- * entries can be special. A page table that has come in between stays.
- */
-vm_fault_t faultline_insert_block(struct vm_fault *vmf, unsigned long pfn, unsigned int order)
+vm_fault_t faultline_insert_pmd(struct vm_fault *vmf, unsigned long pfn, unsigned int order)
 {
 #if defined(CONFIG_TRANSPARENT_HUGEPAGE) && defined(CONFIG_ARCH_SUPPORTS_PMD_PFNMAP)
-	if (order == HPAGE_PMD_ORDER && pmd_none(pmdp_get(vmf->pmd)))
+	/* Where a PMD needs a page table put by, the kernel would allocate one, under our lock. */
+	if (order == HPAGE_PMD_ORDER && !arch_needs_pgtable_deposit() &&
+	    pmd_none(pmdp_get(vmf->pmd)))
 		return vmf_insert_pfn_pmd(vmf, pfn, faultline_is_writable(vmf->vma));
 #endif
 	return VM_FAULT_FALLBACK;
 }
+
+#else /* !FAULTLINE_SPECIAL */
+
+/*
+ * For VM_PFNMAP the kernel has a function, of one page, that finds the page table by itself. It leaves
+ * entries clean: the first store faults again.
+ */
+vm_fault_t faultline_insert_pages(struct vm_fault *vmf, unsigned long addr, unsigned long pfn,
+				  unsigned long pages)
+{
+	return vmf_insert_pfn(vmf->vma, vmf->address, pfn + PHYS_PFN(vmf->address - addr));
+}
+
+vm_fault_t faultline_insert_pmd(struct vm_fault *vmf, unsigned long pfn, unsigned int order)
+{
+	return VM_FAULT_FALLBACK;
+}
+#endif
 
 unsigned long faultline_vaddr_to_pfn(const void *vaddr)
 {
@@ -158,244 +216,47 @@ void faultline_pagefault_enable(void)
 	pagefault_enable();
 }
 
-struct dma_chan *faultline_dma_request(struct device *dev, const char *name)
-{
-	return dma_request_chan(dev, name);
-}
-
-/* Has @dev, which is being probed, unbound before the driver of the channel's engine ever is. */
-bool faultline_dma_link(struct device *dev, struct dma_chan *chan)
-{
-	return device_link_add(dev, chan->device->dev, DL_FLAG_AUTOREMOVE_CONSUMER);
-}
-
-void faultline_dma_release(struct dma_chan *chan)
-{
-	dma_release_channel(chan);
-}
-
-/* The device that a channel's addresses are for. */
-struct device *faultline_dma_device(struct dma_chan *chan)
-{
-	return dmaengine_get_dma_device(chan);
-}
-
-bool faultline_dma_can_copy(struct dma_chan *chan)
-{
-	return dma_has_cap(DMA_MEMCPY, chan->device->cap_mask) &&
-	       chan->device->device_prep_dma_memcpy;
-}
-
-size_t faultline_dma_copy_alignment(struct dma_chan *chan)
-{
-	return 1UL << chan->device->copy_align;
-}
-
-/* Starts to copy; the cookie is the copy's, or an error number. */
-dma_cookie_t faultline_dma_start_copy(struct dma_chan *chan, dma_addr_t destination,
-				      dma_addr_t source, size_t length)
-{
-	struct dma_async_tx_descriptor *tx;
-	dma_cookie_t cookie;
-
-	tx = dmaengine_prep_dma_memcpy(chan, destination, source, length,
-				       DMA_PREP_INTERRUPT | DMA_CTRL_ACK);
-	if (!tx)
-		return -ENOMEM;
-	cookie = dmaengine_submit(tx);
-	if (!dma_submit_error(cookie))
-		dma_async_issue_pending(chan);
-	return cookie;
-}
-
-enum dma_status faultline_dma_status(struct dma_chan *chan, dma_cookie_t cookie)
-{
-	return dma_async_is_tx_complete(chan, cookie, NULL, NULL);
-}
-
-int faultline_dma_stop(struct dma_chan *chan)
-{
-	return dmaengine_terminate_sync(chan);
-}
-
-bool faultline_may_write(const struct file *file)
-{
-	return file->f_mode & FMODE_WRITE;
-}
-
-bool faultline_cpu_is_online(unsigned int cpu)
-{
-	return cpu_online(cpu);
-}
-
 /*
- * An inode that nothing else uses, for the sake of its address_space. The kernel hands one out
- * only together with a file, which is given back at once. That takes effect later, when the task
- * returns to user space, so that the operations have to pin the module until then.
+ * A file system that nobody mounts, for inodes of one's own, as DRM has one. It has no owner: the
+ * module would be in use as long as a device is bound. Every inode is given back by a function of the
+ * module, and the last one takes the file system along (simple_release_fs()).
  */
-struct inode *faultline_anon_inode(const char *name)
+static int faultline_fs_init(struct fs_context *fc)
 {
-	static const struct file_operations none = { .owner = THIS_MODULE };
+	return init_pseudo(fc, 0x6661756c) ? 0 : -ENOMEM;
+}
+
+static struct file_system_type faultline_fs = {
+	.name = "faultline",
+	.init_fs_context = faultline_fs_init,
+	.kill_sb = kill_anon_super,
+};
+
+static struct vfsmount *faultline_mount;
+static int faultline_mount_count;
+
+struct inode *faultline_inode_new(void)
+{
 	struct inode *inode;
-	struct file *file;
+	int err;
 
-	file = anon_inode_create_getfile(name, &none, NULL, O_RDWR, NULL);
-	if (IS_ERR(file))
-		return ERR_CAST(file);
+	err = simple_pin_fs(&faultline_fs, &faultline_mount, &faultline_mount_count);
+	if (err)
+		return ERR_PTR(err);
 
-	inode = file_inode(file);
-	ihold(inode);
-	fput(file);
+	inode = alloc_anon_inode(faultline_mount->mnt_sb);
+	if (IS_ERR(inode))
+		simple_release_fs(&faultline_mount, &faultline_mount_count);
 	return inode;
 }
 
-/*
- * What the CPU's own walk of the page table answers for a load and for a store, as PAR_EL1 has it,
- * and how many bytes the entry maps, or 0 if that is not known. ext/translate.rs knows the bits.
- */
-struct faultline_walk {
-	u64 load;
-	u64 store;
-	u64 entry_size;
-};
-
-#if defined(CONFIG_ARM64)
-
-#define faultline_at(stage, addr) ({					\
-	asm volatile("at " stage ", %0" : : "r" (addr));		\
-	isb();								\
-	read_sysreg_par();						\
-})
-
-static void faultline_walk_user(unsigned long addr, struct faultline_walk *walk)
+void faultline_inode_free(struct inode *inode)
 {
-	/* Where the CPU has no PAN, the kernel runs with the user's table taken out. */
-	bool enabled = uaccess_ttbr0_enable();
-
-	walk->load = faultline_at("s1e0r", addr);
-	walk->store = faultline_at("s1e0w", addr);
-	if (enabled)
-		uaccess_ttbr0_disable();
+	iput(inode);
+	simple_release_fs(&faultline_mount, &faultline_mount_count);
 }
 
-static void faultline_walk_kernel(unsigned long addr, struct faultline_walk *walk)
+bool faultline_is_append(const struct kiocb *kiocb)
 {
-	walk->load = faultline_at("s1e1r", addr);
-	walk->store = faultline_at("s1e1w", addr);
-}
-
-#elif defined(CONFIG_ARM_LPAE)
-
-/* ATS1CPR, ATS1CPW, ATS1CUR, ATS1CUW by their last operand; PAR of 64 bits. */
-#define faultline_at(op2, addr) ({					\
-	u64 par;							\
-									\
-	asm volatile("mcr p15, 0, %0, c7, c8, " #op2 : : "r" (addr));	\
-	isb();								\
-	asm volatile("mrrc p15, 0, %Q0, %R0, c7" : "=r" (par));		\
-	par;								\
-})
-
-static void faultline_walk_user(unsigned long addr, struct faultline_walk *walk)
-{
-	/* With CONFIG_CPU_TTBR0_PAN the kernel runs with walks of the user's table disabled. */
-	unsigned int flags = uaccess_save_and_enable();
-
-	walk->load = faultline_at(2, addr);
-	walk->store = faultline_at(3, addr);
-	uaccess_restore(flags);
-}
-
-static void faultline_walk_kernel(unsigned long addr, struct faultline_walk *walk)
-{
-	walk->load = faultline_at(0, addr);
-	walk->store = faultline_at(1, addr);
-}
-
-#else
-#define FAULTLINE_NO_WALK
-#endif
-
-#ifndef FAULTLINE_NO_WALK
-/*
- * The way that perf_get_pgtable_size() goes. Called with interrupts disabled, which keeps page
- * tables from being freed: that is what HAVE_GUP_FAST promises.
- */
-static u64 faultline_entry_size(struct mm_struct *mm, unsigned long addr)
-{
-#if defined(CONFIG_HAVE_GUP_FAST) && !defined(CONFIG_HIGHPTE)
-	pgd_t *pgdp, pgd;
-	p4d_t *p4dp, p4d;
-	pud_t *pudp, pud;
-	pmd_t *pmdp, pmd;
-	pte_t pte;
-
-	pgdp = pgd_offset(mm, addr);
-	pgd = pgdp_get(pgdp);
-	if (pgd_none(pgd))
-		return 0;
-
-	p4dp = p4d_offset_lockless(pgdp, pgd, addr);
-	p4d = p4dp_get(p4dp);
-	if (!p4d_present(p4d))
-		return 0;
-
-	pudp = pud_offset_lockless(p4dp, p4d, addr);
-	pud = pudp_get(pudp);
-	if (!pud_present(pud))
-		return 0;
-	if (pud_leaf(pud))
-		return pud_leaf_size(pud);
-
-	pmdp = pmd_offset_lockless(pudp, pud, addr);
-	pmd = pmdp_get_lockless(pmdp);
-	if (!pmd_present(pmd))
-		return 0;
-	if (pmd_leaf(pmd))
-		return pmd_leaf_size(pmd);
-
-	/* The table is the one that was read: pte_offset_map(), which looks again, is not exported. */
-	pte = ptep_get_lockless(pte_offset_kernel(&pmd, addr));
-	if (pte_present(pte))
-		return __pte_leaf_size(pmd, pte);
-#endif
-	return 0;
-}
-#endif
-
-/* The address is the caller's, and may be anything. */
-int faultline_translate_user(unsigned long addr, struct faultline_walk *walk)
-{
-#ifdef FAULTLINE_NO_WALK
-	return -EOPNOTSUPP;
-#else
-	unsigned long flags;
-
-	addr = untagged_addr(addr);
-	if (!current->mm || addr >= TASK_SIZE)
-		return -EFAULT;
-
-	/* From here on the task stays on this CPU, and the CPU on the task's table. */
-	local_irq_save(flags);
-	faultline_walk_user(addr, walk);
-	walk->entry_size = faultline_entry_size(current->mm, addr);
-	local_irq_restore(flags);
-	return 0;
-#endif
-}
-
-/* The kernel's table has no owner that modules could name: the entry's size stays unknown. */
-int faultline_translate_kernel(const void *addr, struct faultline_walk *walk)
-{
-#ifdef FAULTLINE_NO_WALK
-	return -EOPNOTSUPP;
-#else
-	unsigned long flags;
-
-	local_irq_save(flags);
-	faultline_walk_kernel((unsigned long)addr, walk);
-	walk->entry_size = 0;
-	local_irq_restore(flags);
-	return 0;
-#endif
+	return kiocb->ki_flags & IOCB_APPEND;
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The policy of a buffer that user space shares: who may map what, which frame answers a fault,
+//! The policy of a buffer that user space shares: who may map what, which PFN answers a fault,
 //! and what remains when the device is unbound.
 //!
 //! # Locking
 //!
-//! There is the buffer's SRCU read side and, inside it, one of two mutexes: the address space's,
-//! which an insertion of entries holds (`AddressSpace::lock_insertion()`), or the bus master's, for
-//! one request, which takes two or three seconds at the most. A fault takes the first two below the
-//! `mm`'s or the area's lock; every other operation takes the first alone. A message-passing test
-//! has a lock of its own for its outcome, outside of all these. While the read side is held nobody
-//! touches user memory (the copies of `read()` and `write()` run with page faults disabled), so that
-//! user space cannot stretch a critical section, and a copy from one mapping of the buffer to the
+//! There is the buffer's SRCU read side and, inside it, the address space's spinlock, which an
+//! insertion of entries holds (`AddressSpace::lock_insertion()`), and in which the locks of page
+//! tables are. A fault takes them below the lock of the `mm` or of the VMA; every other operation
+//! takes the first alone. While the read side is held nobody touches user memory (the copies of
+//! `read()` and `write()` run with page faults disabled) nor allocates (page tables are allocated by
+//! the kernel, before it asks), so that neither a slow copy nor a tight cgroup of one process
+//! stretches a critical section that others wait for, and a copy from one mapping of the buffer to the
 //! buffer itself does not recurse.
 //!
 //! # Unbinding
@@ -21,147 +21,215 @@
 //! later finds no buffer, and so maps nothing: there is no window.
 
 use crate::{
-    buffer::{
-        Buffer,
-        Length, //
-    },
+    buffer::Buffer,
     ext::{
         address_space::AddressSpace,
+        coherent::set_dma_mask,
+        memory,
+        new_vma::{
+            Installed,
+            MemoryType,
+            NewVma, //
+        },
         revocable::{
             Guard,
             SleepableRevocable, //
         },
         vm_fault::{
-            BlockFault,
+            ptes_per_table,
             Fault,
-            Installed,
-            MemoryType,
-            NewArea,
             Outcome,
+            PmdFault,
             Transfer,
             VmOperations, //
         }, //
     },
-    master::Attach,
-    mutant, //
+    length::Length, //
 };
+use core::ops::Deref;
 use kernel::{
-    device::Core,
+    device::{
+        Bound,
+        Core,
+        Device, //
+    },
+    fs::LocalFile,
+    new_poll_condvar,
     new_srcu,
     platform,
     prelude::*,
     sync::{
-        atomic::{
-            AtomicFlag,
-            Relaxed, //
-        },
+        poll::PollCondVar,
         Arc,
         ArcBorrow, //
     }, //
 };
 
-/// How pages get into page tables. Only the first is meant for use; the others are what it is
-/// measured against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(
-    faultline_mutant = "eager",
-    expect(dead_code, reason = "it knows one way only")
-)]
-enum Style {
-    /// By page faults: a block where one fits, else a batch of pages.
-    BlocksAndBatches,
-    /// By page faults, without blocks.
-    Batches,
-    /// By page faults, one page each.
-    PageByPage,
-    /// By `mmap()`, with `dma_mmap_attrs()`: the mutant `eager`, whose mappings unbinding can miss.
-    #[cfg(faultline_mutant = "eager")]
-    AllAtOnce,
-}
+/// What is attached to a buffer while its device is bound, and adds to what can be done with it.
+///
+/// It goes before the memory does: see [`settle`](Self::settle).
+pub(crate) trait Extension: Send + Sync + Sized + 'static {
+    /// Takes hold of what belongs to the node of `pdev`, whose DMA mask is set. Says in the log what
+    /// is wrong with it.
+    fn attach(pdev: &platform::Device<Core<'_>>) -> Result<Self>;
 
-impl Style {
-    /// Reads the module's parameter `mapping`; a number that means nothing is the default.
-    #[cfg(not(faultline_mutant = "eager"))]
-    fn from_parameter(number: u8) -> Self {
-        match number {
-            1 => Self::Batches,
-            2 => Self::PageByPage,
-            _ => Self::BlocksAndBatches,
-        }
+    /// Returns the device that the memory is to be allocated for, if it is not the one that was
+    /// attached to.
+    fn dma_device(&self) -> Option<&Device<Bound>> {
+        None
     }
 
-    /// Whatever the parameter says.
-    #[cfg(faultline_mutant = "eager")]
-    fn from_parameter(_number: u8) -> Self {
-        Self::AllAtOnce
+    /// The buffer is there and has its name, but can be opened only after this.
+    fn prepared(&self, _dev: &Device<Bound>, _name: &CStr, _buffer: &Buffer) {}
+
+    /// Allows or refuses a new open file.
+    fn may_open(&self) -> Result {
+        Ok(())
+    }
+
+    /// Carries out a command that the driver itself does not have; `ENOTTY` if there is no such
+    /// command. To use the buffer it has to [borrow](SharedBuffer::borrow) it.
+    fn ioctl(
+        _this: ArcBorrow<'_, SharedBuffer<Self>>,
+        _file: &LocalFile,
+        _cmd: u32,
+        _arg: usize,
+    ) -> Result<isize> {
+        Err(ENOTTY)
+    }
+
+    /// Waits until no device accesses the memory any more for what was asked of it here.
+    ///
+    /// # Errors
+    ///
+    /// `ETIMEDOUT`: one still does. The memory must never be used again.
+    fn settle(&self) -> Result {
+        Ok(())
+    }
+}
+
+/// Nothing is attached.
+#[allow(dead_code)] // It depends on the configuration what is attached.
+pub(crate) struct Nothing;
+
+impl Extension for Nothing {
+    fn attach(_pdev: &platform::Device<Core<'_>>) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
+/// What a device lends to user space until it is unbound.
+pub(crate) struct Lent<X: Extension> {
+    // Dropped before the memory that it accesses.
+    extension: X,
+    buffer: Buffer,
+}
+
+impl<X: Extension> Lent<X> {
+    /// Returns what is attached to the buffer.
+    pub(crate) fn extension(&self) -> &X {
+        &self.extension
+    }
+}
+
+impl<X: Extension> Deref for Lent<X> {
+    type Target = Buffer;
+
+    fn deref(&self) -> &Buffer {
+        &self.buffer
+    }
+}
+
+impl<X: Extension> Drop for Lent<X> {
+    fn drop(&mut self) {
+        // A device that ran out of time and still is at it may yet write: to nobody's memory, then.
+        if self.extension.settle().is_err() {
+            self.buffer.abandon();
+        }
     }
 }
 
 /// A buffer shared with user space, until its device is unbound.
 #[pin_data]
-pub(crate) struct SharedBuffer {
-    /// Lists the areas that map the buffer.
+pub(crate) struct SharedBuffer<X: Extension> {
+    /// Lists the VMAs that map the buffer.
     space: Arc<AddressSpace>,
     length: Length,
-    style: Style,
-    /// Whether a message-passing test is under way.
-    is_tested: AtomicFlag,
     #[pin]
-    buffer: SleepableRevocable<Buffer>,
+    lent: SleepableRevocable<Lent<X>>,
+    /// Notified when the buffer has been revoked.
+    #[pin]
+    revoked: PollCondVar,
 }
 
-impl SharedBuffer {
-    /// Allocates a buffer of `length` for `pdev`, and takes hold of the bus master that it is.
+impl<X: Extension> SharedBuffer<X> {
+    /// Allocates a buffer of `length` for `pdev`, and attaches to it what is to be attached.
     ///
     /// # Errors
     ///
-    /// As [`Buffer::allocate`] and [`AddressSpace::new`].
-    pub(crate) fn new(
-        pdev: &platform::Device<Core<'_>>,
-        length: Length,
-        attach: Option<Attach>,
-    ) -> Result<Arc<Self>> {
-        let space = Arc::pin_init(AddressSpace::new(c"[faultline]"), GFP_KERNEL)?;
-        let buffer = Buffer::allocate(pdev, length, space.clone(), attach)?;
+    /// The log has the reason.
+    ///
+    /// - `EOPNOTSUPP`: the kernel encrypts memory.
+    /// - As [`set_dma_mask`], [`Extension::attach`], [`Buffer::allocate`] and [`AddressSpace::new`].
+    pub(crate) fn new(pdev: &platform::Device<Core<'_>>, length: Length) -> Result<Arc<Self>> {
+        // There `dma_pgprot()` adds `pgprot_decrypted()`, which `mprotect()` would take away again:
+        // user space would see another alias of the memory than the device does.
+        if memory::is_encrypted() {
+            dev_err!(
+                pdev,
+                "this kernel encrypts memory: user space cannot share what the device sees\n"
+            );
+            return Err(EOPNOTSUPP);
+        }
+        set_dma_mask(pdev)?;
+        let extension = X::attach(pdev)?;
+        let this: &Device<Bound> = pdev.as_ref();
+        let dev = extension.dma_device().unwrap_or(this);
+
+        let space = Arc::pin_init(AddressSpace::new(), GFP_KERNEL)?;
+        let buffer = Buffer::allocate(dev, length, space.clone()).inspect_err(|_| {
+            dev_err!(
+                this,
+                "size: cannot allocate {} bytes of DMA memory\n",
+                length.bytes()
+            );
+        })?;
 
         Arc::pin_init(
             try_pin_init!(Self {
                 space,
                 length,
-                style: Style::from_parameter(*crate::module_parameters::mapping.value_ref()),
-                is_tested: AtomicFlag::new(false),
-                buffer <- SleepableRevocable::new(buffer, new_srcu!("faultline_buffer")),
+                lent <- SleepableRevocable::new(
+                    Lent { extension, buffer },
+                    new_srcu!("faultline_buffer")
+                ),
+                revoked <- new_poll_condvar!("SharedBuffer::revoked"),
             }),
             GFP_KERNEL,
         )
-    }
-
-    /// Keeps others from testing the buffer as long as the guard lives.
-    ///
-    /// # Errors
-    ///
-    /// `EBUSY` if somebody does.
-    pub(crate) fn begin_test(&self) -> Result<Tested<'_>> {
-        if self.is_tested.xchg(true, Relaxed) {
-            return Err(EBUSY);
-        }
-        Ok(Tested(&self.is_tested))
     }
 
     /// Takes the buffer away from everybody and frees it. May sleep.
     ///
     /// To be called before the device is unbound; it is harmless to call it twice.
     pub(crate) fn revoke(&self) {
-        self.buffer.revoke();
+        if self.lent.revoke() {
+            self.revoked.notify_all();
+        }
     }
 
-    /// Returns the buffer; while the guard lives it is not revoked.
+    /// Returns what is notified when the buffer has been revoked.
+    pub(crate) fn revoked(&self) -> &PollCondVar {
+        &self.revoked
+    }
+
+    /// Borrows the buffer; while the guard lives it is not revoked.
     ///
     /// # Errors
     ///
     /// `ENODEV` if it has been.
-    pub(crate) fn buffer(&self) -> Result<Guard<'_, Buffer>> {
-        self.buffer.try_access().ok_or(ENODEV)
+    pub(crate) fn borrow(&self) -> Result<Guard<'_, Lent<X>>> {
+        self.lent.try_access().ok_or(ENODEV)
     }
 
     /// Returns the length, which does not change, not even by revocation.
@@ -169,110 +237,79 @@ impl SharedBuffer {
         self.length
     }
 
-    /// Returns the address space that lists the areas that map the buffer.
+    /// Returns the address space that lists the VMAs that map the buffer.
     pub(crate) fn address_space(&self) -> &AddressSpace {
         &self.space
     }
 
-    /// Sets up an area; nothing is mapped before it is touched.
+    /// Sets up a VMA; nothing is mapped before it is touched.
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: the area is not `MAP_SHARED`, as private copies of DMA memory mean nothing; or
+    /// - `EINVAL`: the VMA is not `MAP_SHARED`, as private copies of DMA memory mean nothing; or
     ///   it reaches past the end of the buffer.
     /// - `EACCES`: `PROT_EXEC`. A later `mprotect()` gets the same answer.
     /// - `ENODEV`: the device was unbound.
-    pub(crate) fn map(this: ArcBorrow<'_, Self>, area: NewArea<'_>) -> Result<Installed> {
-        let buffer = this.buffer()?;
+    pub(crate) fn map(&self, vma: NewVma<'_, Self>) -> Result<Installed> {
+        let buffer = self.borrow()?;
 
-        if !area.is_shared() {
+        if !vma.is_shared() {
             return Err(EINVAL);
         }
-        if !this
-            .length
-            .contains_pages(area.page_offset(), area.page_count())
-        {
+        if !self.length.contains_pages(vma.pgoff(), vma.page_count()) {
             return Err(EINVAL);
         }
-        area.try_clear_mayexec().map_err(|_| EACCES)?;
+        vma.forbid_execution()?;
 
         // The user's mapping must have the memory type of the kernel's, which is the DMA layer's
-        // choice by the same rule (`dma_pgprot()` in kernel/dma/mapping.c): two types for one
-        // frame are a mismatched alias, and reads through one may miss writes through the other.
-        let memory_type = mutant::memory_type(if buffer.device_is_coherent() {
+        // choice by the same rule: `dma_pgprot()` in kernel/dma/mapping.c, without what it does where
+        // memory is encrypted, as this driver does not probe there. Two types for one page are a
+        // mismatched alias, and reads through one may miss writes through the other.
+        let memory_type = if buffer.memory().device_is_coherent() {
             MemoryType::Cached
         } else {
             MemoryType::DmaCoherent
-        });
+        };
 
         buffer.mark_used();
-        #[cfg(faultline_mutant = "eager")]
-        if this.style == Style::AllAtOnce {
-            return buffer.map_all(area);
-        }
-        Ok(area.install(memory_type, Arc::from(this)))
-    }
-}
-
-/// The only test of a buffer.
-pub(crate) struct Tested<'a>(&'a AtomicFlag);
-
-impl Drop for Tested<'_> {
-    fn drop(&mut self) {
-        self.0.store(false, Relaxed);
+        Ok(vma.install(memory_type))
     }
 }
 
 #[vtable]
-impl VmOperations for SharedBuffer {
+impl<X: Extension> VmOperations for SharedBuffer<X> {
     fn fault(this: ArcBorrow<'_, Self>, fault: &Fault<'_>) -> Outcome {
-        let Ok(buffer) = this.buffer() else {
+        let Ok(buffer) = this.borrow() else {
             return Outcome::SIGBUS;
         };
 
-        let touched = fault.page_offset();
-        if let Some(other) = mutant::page_instead_of(touched, this.length) {
-            return match buffer.run(other..other + 1) {
-                Some(run) => fault.insert(touched, run),
-                None => Outcome::SIGBUS,
-            };
-        }
-
-        // Neighbours are mapped along: whoever touches one page mostly touches the next. Frames
-        // that do not follow each other are mapped one by one.
-        let size = match this.style {
-            Style::PageByPage => 1,
-            _ => BATCH,
-        };
-        let group = this.length.group(touched, size);
-        let first = group.start;
-        if let Some(run) = buffer.run(group) {
+        // What else the page table has entries for is mapped along: whoever touches one page mostly
+        // touches the next. PFNs that do not follow each other are mapped one by one.
+        let touched = fault.pgoff();
+        let around = this.length.around(touched, ptes_per_table());
+        let first = around.start;
+        if let Some(run) = buffer.memory().run(around) {
             fault.insert(first, run)
-        } else if let Some(run) = buffer.run(touched..touched + 1) {
+        } else if let Some(run) = buffer.memory().run(touched..touched + 1) {
             fault.insert(touched, run)
         } else {
             Outcome::SIGBUS
         }
     }
 
-    fn huge_fault(this: ArcBorrow<'_, Self>, fault: &BlockFault<'_>) -> Outcome {
-        let Ok(buffer) = this.buffer() else {
+    fn huge_fault(this: ArcBorrow<'_, Self>, fault: &PmdFault<'_>) -> Outcome {
+        let Ok(buffer) = this.borrow() else {
             return Outcome::SIGBUS;
         };
 
-        if this.style != Style::BlocksAndBatches {
-            return Outcome::FALLBACK;
-        }
-
         fault
             .pages()
-            .and_then(|pages| mutant::block(pages, this.length))
-            .and_then(|pages| buffer.run(pages))
+            .and_then(|pages| buffer.memory().run(pages))
             .map_or(Outcome::FALLBACK, |run| fault.insert(run))
     }
 
     fn access(this: ArcBorrow<'_, Self>, position: usize, transfer: Transfer<'_>) -> Result<usize> {
-        let buffer = this.buffer()?;
+        let buffer = this.borrow()?;
 
         Ok(match transfer {
             Transfer::Read(destination) => buffer.peek(position, destination),
@@ -280,7 +317,3 @@ impl VmOperations for SharedBuffer {
         })
     }
 }
-
-/// How many pages a fault maps at most, where a block cannot be mapped: a power of two, so that
-/// those around a page lie in one page table.
-const BATCH: usize = 16;

@@ -53,6 +53,11 @@ class Places:
         )
 
     @property
+    def production(self) -> Path:
+        """The driver alone, without its self-test."""
+        return self.kernel_build / "driver" / self.module.name
+
+    @property
     def debug(self) -> Places:
         """The same with the kernel that watches itself."""
         there = self.debug_build
@@ -72,7 +77,7 @@ class Places:
             self,
             board=name,
             kernel=of_kernel / "linux/arch" / env["ARCH"] / "boot" / env["IMAGE"],
-            module=of_kernel / "driver" / self.module.name,
+            module=of_kernel / self.module.parent.name / self.module.name,
             verify=there / self.verify.name,
             init=there / self.init.name,
             build=there,

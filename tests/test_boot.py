@@ -16,7 +16,7 @@ import pytest
 import ktap
 from conftest import Make, SharedBoot
 from guests import Boot, Run
-from places import DRIVER, Places
+from places import Places
 
 pytestmark = pytest.mark.boot
 
@@ -133,9 +133,10 @@ def test_no_node(boot: Boot, tmp_path: Path) -> None:
 
 
 BAD_SIZES = {
-    "zero": ("size = <0>;", r"size: 0 is not a size: give a multiple of the page size \(4096\)"),
-    "not a multiple of the page": (
-        "size = <5000>;", r"size: 5000 is not a multiple of the page size \(4096\)"),
+    "zero": ("size = <0>;", "size: 0 is not a size: give a number of bytes"),
+    "both coherencies": (
+        "dma-coherent; dma-noncoherent;",
+        "dma-coherent, dma-noncoherent: the node has both, want one or none"),
     "larger than memory": (
         "size = <0x100 0>;",
         r"size: 1099511627776 bytes are more than this machine's memory \(\d{9,10} bytes\)"),
@@ -161,6 +162,24 @@ def test_bad_size(shared_boot: SharedBoot, case: str) -> None:
     # There is no device to verify; nor has the runner seen the kernel warn.
     assert run.status == 4, run
     assert run.message == "run: the guest's exit status is 4"
+
+
+@pytest.mark.parametrize(("size", "whole"), [(1, 4096), (5000, 8192), (16_000_000, 16_003_072)])
+def test_size_is_rounded_up(boot: Boot, tmp_path: Path, size: int, whole: int) -> None:
+    """To whole pages, which may be larger on another kernel; the log says so."""
+    run = boot(tree(tmp_path, f"size = <{size}>;"))
+    assert run.status == 0, run
+    assert [what[1] for what in run.devices().values()] == [whole], run
+    assert (f"faultline dma-buffer-0: size: {size} is rounded up to {whole}, whole pages"
+            in run.console), run
+
+
+def test_no_security_module_is_asked_about_an_inode(places: Places) -> None:
+    """Those of anon_inode_create_getfile() belong to whoever loads the module; the driver has a file
+    system of its own."""
+    module = places.production.read_bytes()
+    assert b"alloc_anon_inode" in module and b"simple_pin_fs" in module
+    assert b"anon_inode_create_getfile" not in module
 
 
 def test_bad_node_beside_a_good_one(boot: Boot, places: Places, tmp_path: Path) -> None:
@@ -271,14 +290,35 @@ def test_wrong_page_is_caught_on_a_machine_without_time(
         (device, "litmus_kernel") for device, _, _ in NODES.values()}, run
 
 
-def test_release_module_has_no_mutant(places: Places) -> None:
-    source = (DRIVER / "mutant.rs").read_text()
-    mutants = re.findall(r'^    [A-Z_]+ = "(.+)";$', source, re.MULTILINE)
-    assert "wrong-page" in mutants
-    module = places.module.read_bytes()
-    assert b"faultline" in module
-    for word in ["for tests only", *mutants]:
-        assert word.encode() not in module
+# What takes the self-test, of a driver that has none.
+SELFTEST_ALONE = {
+    "pagemap_kernel", "translate_known", "attribute_user", "attribute_kernel", "walk_frames",
+    "litmus_kernel", "master_fill", "master_copy", "master_refuses", "master_polled",
+}
+
+
+def test_driver_without_its_self_test(boot: Boot, places: Places) -> None:
+    """It is right as far as that can be seen, and the verifier says what takes the self-test."""
+    run = boot(module=places.production)
+    assert run.status == 0, run
+    report = ktap.parse(run.console, places.kernel_source)
+    assert report.errors == 0 and report.not_ok == set(), run
+    skipped = {path for path in report.skipped if len(path) > 1}
+    assert skipped == {(path, check) for path, *_ in NODES.values() for check in SELFTEST_ALONE}, run
+    reason = r"# SKIP call of the self-test \(CONFIG_FAULTLINE_SELFTEST\): ENOTTY, want no error$"
+    assert len(re.findall(reason, run.console, re.MULTILINE)) == len(skipped), run
+    # Nothing is wrong: the driver says nothing.
+    assert not re.search(r"\] faultline ", run.console), run
+
+
+def test_driver_has_no_parameters_and_no_diagnostics(places: Places) -> None:
+    modules = places.production.read_bytes(), places.module.read_bytes()
+    for word, expected in [
+        (b"license=GPL v2", (True, True)), (b"faultline_length", (False, False)),
+        (b"parm=", (False, False)), (b"opt/org.faultline/nonce", (False, True)),
+        (b"faultline_litmus", (False, True)), (b"faultline_translate_user", (False, True)),
+    ]:
+        assert tuple(word in module for module in modules) == expected, word
 
 
 def test_panic(boot: Boot) -> None:

@@ -58,13 +58,15 @@ def test_userspace_is_formatted(places: Places, workspace: Path) -> None:
 
 
 @pytest.mark.kernel
-def test_driver_clippy(places: Places) -> None:
+@pytest.mark.parametrize("selftest", [(), ("CONFIG_FAULTLINE_SELFTEST=y",)],
+                         ids=["driver", "with the self-test"])
+def test_driver_clippy(places: Places, selftest: tuple[str, ...]) -> None:
     """The kernel's own lints; the module is built apart, for clippy's objects are no release."""
-    output = places.build / "driver-clippy"
+    output = places.build / f"driver-clippy{'-selftest' if selftest else ''}"
     # Clippy speaks when it compiles: nothing may be up to date.
     shutil.rmtree(output, ignore_errors=True)
     done = subprocess.run(
-        [SETUP, "module", output, "CLIPPY=1"], cwd=TOP, text=True, stdin=subprocess.DEVNULL,
+        [SETUP, "module", output, "CLIPPY=1", *selftest], cwd=TOP, text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )
     assert done.returncode == 0, done.stdout
@@ -130,12 +132,13 @@ UNSAFE = r"\bunsafe\b|\bbindings\s*::"
 
 
 def test_unsafe_is_in_driver_ext_alone() -> None:
-    ext = DRIVER / "ext"
-    outside = [path for path in sorted(DRIVER.rglob("*.rs")) if ext not in path.parents]
+    files = sorted(DRIVER.rglob("*.rs"))
+    outside = [path for path in files if "ext" not in path.relative_to(DRIVER).parts]
     assert len(outside) > 4
     assert offenders(outside, UNSAFE) == []
-    # And the check does see what there is.
-    assert offenders(sorted(ext.rglob("*.rs")), UNSAFE)
+    # And the check does see what there is, in the driver and in its self-test.
+    for ext in (DRIVER / "ext", DRIVER / "selftest/ext"):
+        assert offenders(sorted(ext.rglob("*.rs")), UNSAFE)
 
 
 def test_unsafe_is_in_userspace_sys_alone() -> None:
@@ -280,7 +283,8 @@ def test_licences(sources: list[Path]) -> None:
     found = {path.relative_to(TOP): licence(path) for path in ours}
     assert {path: name for path, name in found.items() if name not in LICENCES} == {}
     # What others may take into something under another licence.
-    assert found[Path("driver/uapi.rs")] == "GPL-2.0 WITH Linux-syscall-note"
+    for uapi in ("driver/uapi.rs", "driver/selftest/uapi.rs"):
+        assert found[Path(uapi)] == "GPL-2.0 WITH Linux-syscall-note"
     dts = {path: name for path, name in found.items() if path.parts[0] == "dts"}
     assert dts and set(dts.values()) == {"GPL-2.0-only OR BSD-2-Clause"}
 

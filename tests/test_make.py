@@ -18,11 +18,13 @@ from places import TOP, Places
 
 pytestmark = pytest.mark.frontdoor
 
-TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "soak", "check", "test", "farm", "lint", "unit",
+TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "soak", "check", "test", "mutants",
+           "farm", "lint", "unit",
            "module", "verify", "image", "run-image", "flash", "defconfigs", "kernel", "setup", "doctor",
            "rust-analyzer", "clean-room", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
-             "TIMEOUT", "TESTS", "BUSYBOX", "KERNEL_SRC", "MUTANT", "PEER_KO", "PEER_DEV", "PEER_PARAMS",
+             "TIMEOUT", "TESTS", "BUSYBOX", "KERNEL_SRC", "SELFTEST", "MUTANT", "PEER_KO",
+             "PEER_DEV", "PEER_PARAMS",
              "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "BOOTS", "LG_ENV", "DEV", "IMAGE_FILE",
              "YES", "FORCE_LOOP", "BUILDROOT", "BUILDROOT_CONFIG", "BUILDROOT_RUST",
              "ROOM"}
@@ -52,6 +54,7 @@ MISTAKES = {
     "mutant": (("module", "MUTANT=wrong-pag"), "wrong-pag"),
     "kernel": (("module", "KERNEL_SRC=/no/such"), "/no/such"),
     "debug": (("run", "DEBUG=2"), "DEBUG=2"),
+    "self-test": (("module", "SELFTEST=yes"), "SELFTEST=yes"),
     "debug of both": (("test", "DEBUG=1"), "both kernels"),
     "seed": (("stress", "SEED=lucky"), "lucky"),
     "operations": (("stress", "OPS=0"), "OPS=0"),

@@ -22,7 +22,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,11 +31,10 @@ import plot
 import run
 from run import SetupError
 
-# The driver's parameter `mapping`, by what the table calls it; the last goes by its module alone.
-MODES = {"default": 0, "batches": 1, "page by page": 2, "eager": 0}
+# What the driver is called in the table, and the mode that is the floor. Every mode but the driver's
+# own is a module of its own, a mutant of the same name: the floor's mappings, unbinding can miss.
+DEFAULT = "default"
 FLOOR = "eager"
-# That one needs a module of its own, the mutant of the same name: unbinding can miss its mappings.
-EAGER = "faultline-eager.ko"
 
 OPERATIONS = ("mmap", "first_read", "first_write", "next_write", "munmap", "read", "write",
               "read_new")
@@ -102,12 +101,11 @@ class Device:
 # ------------------------------------------------------------------------------------- the guest
 
 
-def script(peer: Peer | None) -> list[str]:
+def script(modes: Iterable[str], peer: Peer | None) -> list[str]:
     """The steps that faultline-bench is to take. Init has loaded the module already."""
     steps: list[str] = []
-    for label, mode in MODES.items():
-        module = EAGER if label == "eager" else "faultline.ko"
-        load = ["--load", f"/{MODULES}/{module}", f"mapping={mode}"]
+    for label in modes:
+        load = ["--load", f"/{module_path(label)}", ""]
         steps += ["--unload", "faultline", *load, "--label", label, "--all"]
     if peer:
         load = ["--load", f"/{MODULES}/{peer.module.name}", peer.parameters]
@@ -118,10 +116,15 @@ def script(peer: Peer | None) -> list[str]:
     return steps
 
 
-def overlay(root: Path, program: Path, eager: Path, peer: Peer | None) -> Path:
-    """What the guest has beside the usual."""
+def module_path(label: str) -> str:
+    """Where the guest has the module of a mode of ours."""
+    return f"{MODULES}/{'faultline' if label == DEFAULT else f'faultline-{label}'}.ko"
+
+
+def overlay(root: Path, program: Path, modes: Mapping[str, Path], peer: Peer | None) -> Path:
+    """What the guest has beside the usual, which has the driver's own module."""
     run.stage(root, {PROGRAM: program}, mode=0o755)
-    run.stage(root, {f"{MODULES}/{EAGER}": eager})
+    run.stage(root, {module_path(label): module for label, module in modes.items()})
     if peer:
         run.stage(root, {f"{MODULES}/{peer.module.name}": peer.module})
     return root
@@ -129,13 +132,13 @@ def overlay(root: Path, program: Path, eager: Path, peer: Peer | None) -> Path:
 
 def boot(args: argparse.Namespace, peer: Peer | None, work: Path, log: Path) -> int:
     """Boot the guest by run.py, its console into the log alone; return run.py's status."""
-    words = [f"/{PROGRAM}", "--repeat", str(args.repeat), *script(peer)]
+    words = [f"/{PROGRAM}", "--repeat", str(args.repeat), *script([DEFAULT, *args.mode], peer)]
     given = {"cpu": args.cpu, "mem": args.mem}
     command = [
         *(sys.executable, run.__file__, f"--board={args.board}", f"--kernel={args.kernel}"),
         *(f"--module={args.module}", f"--init={args.init}", f"--runner={args.runner}"),
         f"--dtso={args.dtso}",
-        f"--overlay={overlay(work / 'overlay', args.program, args.eager, peer)}",
+        f"--overlay={overlay(work / 'overlay', args.program, args.mode, peer)}",
         f"--run={shlex.join(words)}",
         *("--smp=1", f"--append={APPEND} {args.append}", f"--qemu-args={INSTRUCTION_CLOCK}"),
         *(f"--{name}={value}" for name, value in given.items() if value),
@@ -355,6 +358,23 @@ def repeats(text: str) -> int:
     return number
 
 
+class Mode(argparse.Action):
+    """NAME=KO, once for each mode."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any,
+        option: str | None = None,
+    ) -> None:
+        name, _, module = str(values).partition("=")
+        if not name or not module:
+            raise argparse.ArgumentError(self, f"'{values}': want NAME=KO")
+        try:
+            found = run.file(module)
+        except argparse.ArgumentTypeError as error:
+            raise argparse.ArgumentError(self, str(error)) from None
+        setattr(namespace, self.dest, {**getattr(namespace, self.dest), name: found})
+
+
 def parser() -> run.Parser:
     p = run.Parser(
         description=(__doc__ or "").partition("\n")[0],
@@ -364,8 +384,9 @@ def parser() -> run.Parser:
     p.add_argument("--board", required=True, metavar="NAME", help="a folder of board/")
     p.add_argument("--kernel", required=True, type=run.file, metavar="IMAGE")
     p.add_argument("--module", required=True, type=run.file, metavar="KO", help="faultline.ko")
-    p.add_argument("--eager", required=True, type=run.file, metavar="KO",
-                   help="faultline.ko, built with MUTANT=eager")
+    p.add_argument("--mode", action=Mode, default={}, metavar="NAME=KO",
+                   help=f"faultline.ko, built with MUTANT=NAME, to be measured beside it; "
+                        f"{FLOOR} must be one")
     p.add_argument("--init", required=True, type=run.file, metavar="PROG", help="faultline-verify")
     p.add_argument("--runner", required=True, type=run.file, metavar="PROG", help="faultline-init")
     p.add_argument("--program", required=True, type=run.file, metavar="PROG",

@@ -142,14 +142,38 @@ kbuild() {
 		ARCH="$ARCH" LLVM="$LLVM" BINDGEN="$BINDGEN" RUST_LIB_SRC="$RUST_SRC" "$@"
 }
 
-# build_module DIR [ARG…]: the module, into DIR.
+# build_module DIR [ARG…]: the module, into DIR. CONFIG_FAULTLINE_SELFTEST=y adds the self-test.
 build_module() {
 	local dir=$1
 	shift
 	mkdir -p "$dir"
 	(
 		flock 9
-		kbuild M="$TOP/driver" MO="$(realpath "$dir")" CONFIG_FAULTLINE=m "$@" modules
+		build_sources "$TOP/driver" "$dir" "$@"
+	) 9>"$dir.lock"
+}
+
+# build_sources SOURCES DIR [ARG…]: the module of these sources, into DIR.
+build_sources() {
+	kbuild M="$1" MO="$(realpath "$2")" CONFIG_FAULTLINE=m "${@:3}" modules
+}
+
+# build_mutant DIR PATCH: a driver that is wrong on purpose: a copy of the sources, with a patch.
+build_mutant() {
+	local dir=$1 patch=$2 copy said
+	command -v patch >/dev/null || die "$patch needs the program patch"
+	mkdir -p "$dir"
+	(
+		flock 9
+		copy=$(realpath "$dir")/mutated
+		rm -rf "$copy"
+		mkdir "$copy"
+		# New times: what was built from an older copy must not pass for up to date.
+		cp -R "$TOP/driver" "$copy/driver"
+		said=$(patch --directory="$copy" --strip=1 --fuzz=0 --batch --forward <"$patch") ||
+			die "$patch does not apply to driver/ as it is now; make it anew:
+$said"
+		build_sources "$copy/driver" "$dir" CONFIG_FAULTLINE_SELFTEST=y
 	) 9>"$dir.lock"
 }
 

@@ -9,7 +9,7 @@
 
 NEEDS_RUN="compiler flex bison bc perl xz curl certificates cpio python3 dtc qemu llvm rust rust-src"
 # What the tests alone use is apart: `make run` does not stop for it.
-NEEDS_TEST="rust-tools test-python shellcheck"
+NEEDS_TEST="rust-tools test-python shellcheck patch"
 # Without these there is another way, or an error later that says more.
 NEEDS_OPTIONAL=" certificates qemu rust-src "
 

@@ -22,7 +22,7 @@ find_rust() {
 	done < <(
 		type -ap rustc || true
 		echo "$HOME/.cargo/bin/rustc"
-		compgen -G '/usr/lib/rust-*/bin/rustc' | sort --version-sort --reverse
+		{ compgen -G '/usr/lib/rust-*/bin/rustc' || true; } | sort --version-sort --reverse
 		echo "$CACHE/$(unpacked_entry rust)/bin/rustc"
 	)
 	return 1

@@ -2,9 +2,9 @@
 
 //! An address space of one's own, to find every mapping of a device again.
 //!
-//! The kernel lists the areas that map a file in the `address_space` of the file's inode. A
+//! The kernel lists the VMAs that map a file in the `address_space` of the file's inode. A
 //! device can be opened through several inodes (a second node made by `mknod`, a second instance
-//! of devtmpfs), so that none of them lists all areas. [`AddressSpace`] is an inode that belongs
+//! of devtmpfs), so that none of them lists all VMAs. [`AddressSpace`] is an inode that belongs
 //! to the driver: every file that is opened [adopts](AddressSpace::adopt) it, and one call
 //! [unmaps](AddressSpace::unmap_all) the device from every process. DRM drivers do the same.
 //!
@@ -15,11 +15,11 @@ use core::ptr::NonNull;
 use kernel::{
     bindings,
     error::from_err_ptr,
-    new_mutex,
+    new_spinlock,
     prelude::*,
     sync::{
-        lock::mutex::MutexGuard,
-        Mutex, //
+        lock::spinlock::SpinLockGuard,
+        SpinLock, //
     }, //
 };
 
@@ -32,9 +32,10 @@ use kernel::{
 #[pin_data(PinnedDrop)]
 pub(crate) struct AddressSpace {
     inode: NonNull<bindings::inode>,
-    /// Held while entries are inserted, so that pages and blocks do not get in each other's way.
+    /// Held while entries are inserted, so that a page table and a PMD entry do not come to the same
+    /// place: `vmf_insert_pfn_pmd()` warns of what it finds there.
     #[pin]
-    insertion: Mutex<()>,
+    insertion: SpinLock<()>,
 }
 
 // SAFETY: The reference count of an inode is atomic, and a reference may be given up by any
@@ -46,27 +47,28 @@ unsafe impl Send for AddressSpace {}
 unsafe impl Sync for AddressSpace {}
 
 impl AddressSpace {
-    /// Creates an address space; `name` is for debugging and should stand in square brackets.
+    /// Creates an address space.
     ///
     /// # Errors
     ///
-    /// - `ENOMEM`, `ENFILE`: no memory, or no room in the table of open files.
-    pub(crate) fn new(name: &CStr) -> impl PinInit<Self, Error> + '_ {
+    /// `ENOMEM`.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
-            // SAFETY: `name` is a C string, which the function copies.
-            let inode = from_err_ptr(unsafe { ffi::faultline_anon_inode(name.as_char_ptr()) })?;
+            // SAFETY: The function has no preconditions.
+            let inode = from_err_ptr(unsafe { ffi::faultline_inode_new() })?;
             let inode = NonNull::new(inode).ok_or(ENOMEM)?;
 
             // INVARIANT: The function returned a reference to a new inode, which only we know.
             Ok(try_pin_init!(Self {
                 inode,
-                insertion <- new_mutex!((), "AddressSpace::insertion"),
+                insertion <- new_spinlock!((), "AddressSpace::insertion"),
             }))
         })
     }
 
-    /// Keeps others from inserting entries as long as the guard lives. May sleep.
-    pub(super) fn lock_insertion(&self) -> MutexGuard<'_, ()> {
+    /// Keeps others from inserting entries as long as the guard lives, during which nothing may
+    /// sleep.
+    pub(super) fn lock_insertion(&self) -> SpinLockGuard<'_, ()> {
         self.insertion.lock()
     }
 
@@ -103,6 +105,6 @@ impl AddressSpace {
 impl PinnedDrop for AddressSpace {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: By the type invariants `self` owns this reference, and it is not used again.
-        unsafe { bindings::iput(self.inode.as_ptr()) };
+        unsafe { ffi::faultline_inode_free(self.inode.as_ptr()) };
     }
 }

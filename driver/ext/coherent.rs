@@ -6,7 +6,7 @@
 //! [`MappableCoherent`] first takes it away from user space. The types keep the order:
 //!
 //! - pages can be mapped only by way of a [`Run`], which borrows the memory they belong to;
-//! - [`Fault::insert`](super::vm_fault::Fault::insert) accepts a run only in areas of the
+//! - [`Fault::insert`](super::vm_fault::Fault::insert) accepts a run only in VMAs of the
 //!   [`AddressSpace`] that the memory is tied to;
 //! - dropping the memory needs all borrows to have ended, and unmaps that address space first.
 //!
@@ -14,16 +14,9 @@
 
 use super::{
     address_space::AddressSpace,
-    ffi,
-    translate::{
-        self,
-        Access,
-        Translation, //
-    }, //
+    ffi, //
 };
-use crate::mutant;
 use core::{
-    marker::PhantomData,
     mem::{
         ManuallyDrop,
         MaybeUninit, //
@@ -54,10 +47,7 @@ use kernel::{
     },
     platform,
     prelude::*,
-    sync::{
-        atomic::Atomic,
-        Arc, //
-    }, //
+    sync::Arc, //
 };
 
 /// Sets a device's DMA mask, to 64 bits: where a bus reaches less, its `dma-ranges` in the device tree
@@ -75,14 +65,12 @@ pub(crate) fn set_dma_mask(pdev: &platform::Device<Core<'_>>) -> Result {
 /// Zeroed memory from `dma_alloc_coherent()`, a whole number of pages, whose pages can be mapped
 /// into user space.
 pub(crate) struct MappableCoherent {
-    #[cfg(faultline_mutant = "eager")]
-    dev: kernel::sync::aref::ARef<Device>,
     memory: ManuallyDrop<Coherent<[u8]>>,
     /// Whether a device may access the memory even when it is nobody's.
     is_abandoned: bool,
     space: Arc<AddressSpace>,
     device_is_coherent: bool,
-    /// The first frame, if the others follow it one by one.
+    /// The first PFN, if the others follow it one by one.
     contiguous_from: Option<usize>,
 }
 
@@ -105,8 +93,6 @@ impl MappableCoherent {
             Coherent::zeroed_slice_with_attrs(dev, size, GFP_KERNEL, attrs::DMA_ATTR_NO_WARN)?;
 
         let mut this = Self {
-            #[cfg(faultline_mutant = "eager")]
-            dev: dev.into(),
             memory: ManuallyDrop::new(memory),
             is_abandoned: false,
             space,
@@ -115,10 +101,10 @@ impl MappableCoherent {
             contiguous_from: None,
         };
 
-        // Behind an IOMMU the frames may be scattered. They mostly are not, and to know so saves
+        // Behind an IOMMU the PFNs may be scattered. They mostly are not, and to know so saves
         // a walk of the kernel's page table at every fault.
-        let first = this.frame_number(0);
-        if (0..pages).all(|page| this.frame_number(page) == first + page) {
+        let first = this.pfn(0);
+        if (0..pages).all(|page| this.pfn(page) == first + page) {
             this.contiguous_from = Some(first);
         }
         Ok(this)
@@ -129,24 +115,15 @@ impl MappableCoherent {
         self.memory.size()
     }
 
+    /// Returns the address of the first byte in the kernel's own mapping. User space and the device
+    /// may access what is there at any time.
+    pub(crate) fn as_ptr(&self) -> *mut u8 {
+        self.memory.as_mut_ptr().cast()
+    }
+
     /// Returns the address at which the device finds the memory.
     pub(crate) fn dma_address(&self) -> DmaAddress {
         self.memory.dma_address()
-    }
-
-    /// Returns the bytes of `range` as the device addresses them, or `None` if there are none or they
-    /// reach past the end.
-    pub(crate) fn span(&self, range: Range<usize>) -> Option<DmaSpan<'_>> {
-        if range.is_empty() || range.end > self.size() {
-            return None;
-        }
-
-        Some(DmaSpan {
-            // CAST: A DMA address is at least as wide as the size of what can be addressed.
-            address: self.dma_address() + range.start as DmaAddress,
-            length: range.len(),
-            _memory: PhantomData,
-        })
     }
 
     /// Gives the memory up: it will be taken away from user space as usual, but never freed.
@@ -162,10 +139,10 @@ impl MappableCoherent {
         self.device_is_coherent
     }
 
-    /// Returns the frames of `pages`, or `None` if one is past the end, there are none, or they do
+    /// Returns the PFNs of `pages`, or `None` if one is past the end, there are none, or they do
     /// not follow each other in physical memory; a single page always does.
     ///
-    /// The frames are those that the kernel's own page table has for the memory, so that they are
+    /// They are those that the kernel's own page table has for the memory, so that they are
     /// right whatever lies between the device and its memory: the DMA address is not looked at.
     pub(crate) fn run(&self, pages: Range<usize>) -> Option<Run<'_>> {
         if pages.is_empty() || pages.end > self.size() >> PAGE_SHIFT {
@@ -174,7 +151,7 @@ impl MappableCoherent {
 
         let first = match self.contiguous_from {
             Some(first) => first + pages.start,
-            None if pages.len() == 1 => self.frame_number(pages.start),
+            None if pages.len() == 1 => self.pfn(pages.start),
             None => return None,
         };
         Some(Run {
@@ -184,71 +161,10 @@ impl MappableCoherent {
         })
     }
 
-    /// Returns the word at `offset`, or `None` if it is not aligned or not all of it is memory.
-    ///
-    /// User space and devices may access it at the same time.
-    pub(crate) fn word(&self, offset: usize) -> Option<&Atomic<u64>> {
-        let end = offset.checked_add(size_of::<u64>())?;
-        if end > self.size() || offset % align_of::<u64>() != 0 {
-            return None;
-        }
-        let word = self.memory.as_mut_ptr().cast::<u8>().wrapping_add(offset);
-
-        // SAFETY: By the check above the word lies in the memory, which begins with a page, and is
-        // aligned; it stays as long as `self` is borrowed. Whatever else accesses it is C code or
-        // not the kernel's: for the memory model its stores are as good as atomic ones.
-        Some(unsafe { Atomic::from_ptr(word.cast()) })
-    }
-
-    /// Has the CPU translate the address of the byte at `offset` in the kernel's own mapping, or
-    /// returns `None` past the end.
-    ///
-    /// # Errors
-    ///
-    /// As [`translate::kernel`].
-    pub(crate) fn translate(&self, offset: usize, access: Access) -> Option<Result<Translation>> {
-        let address = self.memory.as_ptr().cast::<u8>().wrapping_add(offset);
-
-        (offset < self.size()).then(|| translate::kernel(address.cast(), access))
-    }
-
-    /// Maps all of an area at once with `dma_mmap_attrs()`, as its pages say.
-    ///
-    /// # Safety
-    ///
-    /// `vma` must be an area of `self.address_space()` that is being set up.
-    #[cfg(faultline_mutant = "eager")]
-    pub(super) unsafe fn map_all(&self, vma: *mut bindings::vm_area_struct) -> Result {
-        // SAFETY: By the safety requirements. The device is bound, as its memory is there; the
-        // addresses and the size are those of the allocation. That the memory is unmapped before
-        // it is freed does not hold if that happens before the area is listed: only for mutants.
-        kernel::error::to_result(unsafe {
-            bindings::dma_mmap_attrs(
-                ffi::raw_device(&self.dev),
-                vma,
-                self.memory.as_mut_ptr().cast(),
-                self.memory.dma_address(),
-                self.size(),
-                0,
-            )
-        })
-    }
-
-    /// Returns the address space whose areas the memory may be mapped in.
-    #[cfg(faultline_mutant = "eager")]
-    pub(super) fn address_space(&self) -> &AddressSpace {
-        &self.space
-    }
-
-    /// Returns the number of the frame that the kernel's page table has for `page`, which must be
+    /// Returns the PFN that the kernel's page table has for `page`, which must be
     /// a page of the memory.
-    fn frame_number(&self, page: usize) -> usize {
-        if mutant::DMA_ADDRESS {
-            // CAST: A wrong number is what is wanted.
-            return (self.dma_address() >> PAGE_SHIFT) as usize + page;
-        }
-
-        let address = self.memory.as_ptr().cast::<u8>();
+    fn pfn(&self, page: usize) -> usize {
+        let address = self.as_ptr();
 
         // SAFETY: The address is inside the allocation, which the DMA layer gave a mapping in the
         // linear map or in the vmalloc range (`dma_common_vaddr_to_page()` in
@@ -270,7 +186,7 @@ impl MappableCoherent {
         let Some(length) = self.clamp(offset, length) else {
             return 0;
         };
-        let source = self.memory.as_ptr().cast::<u8>().wrapping_add(offset);
+        let source = self.as_ptr().wrapping_add(offset);
 
         // SAFETY: `source` is valid for reads of `length` bytes, by `clamp()`. The copy is the C
         // function's, through raw pointers, so that no Rust reference claims that the memory does
@@ -295,7 +211,7 @@ impl MappableCoherent {
         let Some(length) = self.clamp(offset, length) else {
             return 0;
         };
-        let destination = self.memory.as_mut_ptr().cast::<u8>().wrapping_add(offset);
+        let destination = self.as_ptr().wrapping_add(offset);
 
         // SAFETY: `destination` is valid for writes of `length` bytes, by `clamp()`. The copy is
         // the C function's, through raw pointers, so that no Rust reference claims that the
@@ -313,7 +229,7 @@ impl MappableCoherent {
         let Some(length) = self.clamp(offset, destination.len()) else {
             return 0;
         };
-        let source = self.memory.as_ptr().cast::<u8>().wrapping_add(offset);
+        let source = self.as_ptr().wrapping_add(offset);
 
         // SAFETY: Both are valid for `length` bytes, and do not overlap, as `destination` is
         // borrowed and the memory is nobody's. The copy is the C function's, as above.
@@ -326,7 +242,7 @@ impl MappableCoherent {
         let Some(length) = self.clamp(offset, source.len()) else {
             return 0;
         };
-        let destination = self.memory.as_mut_ptr().cast::<u8>().wrapping_add(offset);
+        let destination = self.as_ptr().wrapping_add(offset);
 
         // SAFETY: As in `read()`.
         unsafe { bindings::memcpy(destination.cast(), source.as_ptr().cast(), length) };
@@ -341,51 +257,18 @@ impl MappableCoherent {
 
 impl Drop for MappableCoherent {
     fn drop(&mut self) {
-        // Nobody can insert a frame any more: that takes a borrow of `self`. What was inserted
+        // Nobody can insert a PFN any more: that takes a borrow of `self`. What was inserted
         // before goes now, and `memory`, which is dropped next, is nobody else's.
-        if !mutant::NO_REVOKE {
-            self.space.unmap_all();
-        }
+        self.space.unmap_all();
 
-        if !self.is_abandoned && !mutant::KEEPS_MEMORY {
+        if !self.is_abandoned {
             // SAFETY: This is the only place that drops it, and nothing uses it afterwards.
             unsafe { ManuallyDrop::drop(&mut self.memory) };
         }
     }
 }
 
-/// A part of memory that was allocated for DMA, as its device addresses it: at least one byte, all
-/// of them allocated as long as this value lives.
-#[derive(Clone, Copy)]
-pub(crate) struct DmaSpan<'memory> {
-    address: DmaAddress,
-    length: usize,
-    _memory: PhantomData<&'memory ()>,
-}
-
-impl<'memory> DmaSpan<'memory> {
-    /// Returns the first `length` bytes of memory that is not for user space, or `None` if there are
-    /// none or they reach past the end.
-    pub(crate) fn of(memory: &'memory Coherent<[u8]>, length: usize) -> Option<Self> {
-        (1..=memory.size()).contains(&length).then(|| Self {
-            address: memory.dma_address(),
-            length,
-            _memory: PhantomData,
-        })
-    }
-
-    /// Returns the address of the first byte, for the device that the memory was allocated for.
-    pub(crate) fn address(self) -> DmaAddress {
-        self.address
-    }
-
-    /// Returns the length in bytes.
-    pub(crate) fn length(self) -> usize {
-        self.length
-    }
-}
-
-/// Page frames of a [`MappableCoherent`] that follow each other in physical memory, and stay
+/// PFNs of a [`MappableCoherent`] that follow each other in physical memory, and stay
 /// allocated as long as this value lives.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'memory> {
@@ -395,25 +278,19 @@ pub(crate) struct Run<'memory> {
 }
 
 impl<'memory> Run<'memory> {
-    /// Returns the number of the first frame.
-    pub(super) fn first(self) -> usize {
+    /// Returns the first PFN.
+    pub(crate) fn first(self) -> usize {
         self.first
     }
 
-    /// Returns how many frames there are.
+    /// Returns how many PFNs there are.
     pub(super) fn length(self) -> usize {
         self.length
     }
 
-    /// Returns the address space whose areas the frames may be mapped in.
+    /// Returns the address space whose VMAs the PFNs may be mapped in.
     pub(super) fn address_space(self) -> &'memory AddressSpace {
         self.space
-    }
-
-    /// Returns the physical address of the first frame's first byte.
-    pub(crate) fn physical_address(self) -> u64 {
-        // CAST: A physical address can be wider than a pointer, never wider than `u64`.
-        (self.first as u64) << PAGE_SHIFT
     }
 }
 

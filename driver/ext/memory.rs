@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Facts about the machine's memory, and about who may know them.
+//! Facts about the machine's memory.
 //!
-//! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
-//! [`include/linux/capability.h`](srctree/include/linux/capability.h)
+//! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use super::ffi;
-use kernel::bindings;
 
 /// Returns how many pages of memory the kernel manages (`totalram_pages()`).
 pub(crate) fn total_pages() -> usize {
@@ -14,22 +12,9 @@ pub(crate) fn total_pages() -> usize {
     unsafe { ffi::faultline_totalram_pages() }
 }
 
-/// Returns whether the calling task may see physical addresses, by the rule of
-/// `/proc/PID/pagemap`: it needs `CAP_SYS_ADMIN`.
-pub(crate) fn may_see_physical_addresses() -> bool {
-    is_capable(bindings::CAP_SYS_ADMIN)
-}
-
-/// Returns whether the calling task may have devices do what the kernel has not looked through:
-/// `CAP_SYS_RAWIO`.
-pub(crate) fn may_do_raw_io() -> bool {
-    is_capable(bindings::CAP_SYS_RAWIO)
-}
-
-fn is_capable(capability: u32) -> bool {
-    // CAST: The constants are below 64.
-    let capability = capability as kernel::ffi::c_int;
-    // SAFETY: `capable()` may be called from any task context, and the callers of this module
-    // are system calls.
-    unsafe { bindings::capable(capability) }
+/// Returns whether the kernel encrypts memory, as it does in a confidential guest, so that what devices
+/// see is another alias of it (`cc_platform_has(CC_ATTR_MEM_ENCRYPT)`).
+pub(crate) fn is_encrypted() -> bool {
+    // SAFETY: The function has no preconditions.
+    unsafe { ffi::faultline_memory_is_encrypted() }
 }

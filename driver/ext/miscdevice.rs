@@ -12,12 +12,11 @@
 use super::{
     address_space::AddressSpace,
     ffi,
-    vm_fault::{
+    new_vma::{
         Installed,
-        NewArea, //
+        NewVma, //
     },
 };
-use crate::mutant;
 use core::{
     marker::PhantomData,
     mem::offset_of, //
@@ -35,6 +34,10 @@ use kernel::{
         c_uint,
         c_ulong, //
     },
+    fs::{
+        File,
+        LocalFile, //
+    },
     iov::{
         IovIterDest,
         IovIterSource, //
@@ -43,6 +46,7 @@ use kernel::{
     prelude::*,
     str::CString,
     sync::{
+        poll::PollTable,
         Arc,
         ArcBorrow, //
     },
@@ -74,24 +78,26 @@ pub(crate) trait Instance: Send + Sync + Sized + 'static {
     fn write(&self, position: usize, source: &mut IovIterSource<'_>) -> Result<usize>;
 
     /// Carries out the command `cmd` with its argument; `ENOTTY` if there is no such command.
-    fn ioctl(
-        this: ArcBorrow<'_, Self>,
-        opened_for: OpenedFor,
-        cmd: u32,
-        arg: usize,
-    ) -> Result<isize>;
+    ///
+    /// `read()`, `write()` and `mmap_prepare()` are not called where the mode of the file does not allow
+    /// them; this always is, and `file` has the mode.
+    fn ioctl(this: ArcBorrow<'_, Self>, file: &LocalFile, cmd: u32, arg: usize) -> Result<isize>;
 
-    /// Sets up a new area.
-    fn mmap(this: ArcBorrow<'_, Self>, area: NewArea<'_>) -> Result<Installed>;
+    /// Describes a new VMA of a file of this instance.
+    fn mmap_prepare(this: ArcBorrow<'_, Self>, vma: NewVma<'_, Self>) -> Result<Installed>;
+
+    /// Returns the events that have happened (`EPOLLIN` and its like), and registers for those to
+    /// come.
+    fn poll(&self, file: &File, table: PollTable<'_>) -> u32;
 }
 
-/// What a file may be used for. `read()`, `write()` and `mmap()` are not called where it does not
-/// allow them; `ioctl()` always is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct OpenedFor {
-    /// Whether what is behind the file may be changed.
-    pub(crate) writing: bool,
-}
+/// What [`Instance::poll`] answers where neither reading nor writing waits: `EPOLLIN`, `EPOLLOUT` and
+/// their like.
+pub(crate) const READY: u32 =
+    bindings::POLLIN | bindings::POLLOUT | bindings::POLLRDNORM | bindings::POLLWRNORM;
+
+/// What [`Instance::poll`] answers where the device is gone: `EPOLLHUP`, `EPOLLERR`.
+pub(crate) const HANGUP: u32 = bindings::POLLHUP | bindings::POLLERR;
 
 /// A registered misc device.
 ///
@@ -209,11 +215,9 @@ impl<T: Instance> Operations<T> {
             return status;
         }
 
-        if !mutant::misses_this_process() {
-            // SAFETY: The file is being opened, so that nothing has mapped it, and from the next
-            // statement on it keeps the instance, and so the address space, alive until `release()`.
-            unsafe { instance.address_space().adopt(file) };
-        }
+        // SAFETY: The file is being opened, so that nothing has mapped it, and from the next
+        // statement on it keeps the instance, and so the address space, alive until `release()`.
+        unsafe { instance.address_space().adopt(file) };
 
         // SAFETY: During `open()` the private data is ours.
         unsafe { (*file).private_data = instance.clone().into_foreign() };
@@ -287,6 +291,14 @@ impl<T: Instance> Operations<T> {
             )
         };
 
+        // SAFETY: The request is the caller's.
+        if unsafe { ffi::faultline_is_append(kiocb) } {
+            match instance.size() {
+                // CAST: No object has more than `isize::MAX` bytes.
+                Ok(end) => *position = end as bindings::loff_t,
+                Err(error) => return error.to_errno() as isize,
+            }
+        }
         transfer(position, |position| instance.write(position, iter))
     }
 
@@ -294,14 +306,11 @@ impl<T: Instance> Operations<T> {
     ///
     /// `file` must be a file of this table.
     unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
-        // SAFETY: By the safety requirements.
-        let instance = unsafe { Self::instance(file) };
-        let opened_for = OpenedFor {
-            // SAFETY: By the safety requirements this is an open file.
-            writing: unsafe { ffi::faultline_may_write(file) },
-        };
+        // SAFETY: By the safety requirements; the caller of the system call holds a reference to
+        // the file, and whatever position it shares with others is not used here.
+        let (instance, file) = unsafe { (Self::instance(file), LocalFile::from_raw_file(file)) };
 
-        match T::ioctl(instance, opened_for, cmd, arg) {
+        match T::ioctl(instance, file, cmd, arg) {
             // CAST: `isize` and `c_long` have the same width.
             Ok(value) => value as c_long,
             Err(error) => error.to_errno() as c_long,
@@ -310,18 +319,36 @@ impl<T: Instance> Operations<T> {
 
     /// # Safety
     ///
-    /// `file` must be a file of this table, and `vma` an area of it that is being set up.
-    unsafe extern "C" fn mmap(
-        file: *mut bindings::file,
-        vma: *mut bindings::vm_area_struct,
-    ) -> c_int {
-        // SAFETY: By the safety requirements.
-        let (instance, area) = unsafe { (Self::instance(file), NewArea::from_raw(vma)) };
+    /// `desc` must describe a VMA that a file of this table is to be mapped in.
+    unsafe extern "C" fn mmap_prepare(desc: *mut bindings::vm_area_desc) -> c_int {
+        // SAFETY: By the safety requirements; the file of the description is not released before the
+        // call has ended, and owns its `Arc<T>` until then.
+        let (instance, vma) = unsafe { (Self::instance((*desc).file), NewVma::from_raw(desc)) };
 
-        match T::mmap(instance, area) {
+        match vma.and_then(|vma| T::mmap_prepare(instance, vma)) {
             Ok(Installed { .. }) => 0,
             Err(error) => error.to_errno(),
         }
+    }
+
+    /// # Safety
+    ///
+    /// `file` must be a file of this table, and `table` null or a valid poll table.
+    unsafe extern "C" fn poll(
+        file: *mut bindings::file,
+        table: *mut bindings::poll_table,
+    ) -> bindings::__poll_t {
+        // SAFETY: By the safety requirements; this task, which is in `poll()`, holds no position of
+        // the file.
+        let (instance, file, table) = unsafe {
+            (
+                Self::instance(file),
+                File::from_raw_file(file),
+                PollTable::from_raw(table),
+            )
+        };
+
+        instance.poll(file, table)
     }
 
     const VTABLE: bindings::file_operations = bindings::file_operations {
@@ -334,8 +361,11 @@ impl<T: Instance> Operations<T> {
         unlocked_ioctl: Some(Self::ioctl),
         #[cfg(CONFIG_COMPAT)]
         compat_ioctl: bindings::compat_ptr_ioctl,
-        mmap: Some(Self::mmap),
-        // Areas that are large enough begin where blocks do.
+        mmap_prepare: Some(Self::mmap_prepare),
+        poll: Some(Self::poll),
+        // What is written is there: for the device, too.
+        fsync: Some(bindings::noop_fsync),
+        // VMAs that are large enough begin where PMDs do.
         #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
         get_unmapped_area: Some(bindings::thp_get_unmapped_area),
         ..pin_init::zeroed()

@@ -1,51 +1,52 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Page-fault handlers for memory areas.
+//! Page-fault handlers for VMAs.
 //!
 //! A driver that maps memory of its own into user space implements [`VmOperations`] and, in its
-//! `mmap()`, [installs](NewArea::install) the implementation on the new area. From then on the
-//! kernel calls [`VmOperations::fault`] whenever user space touches a page of the area that is
-//! not there. The handler answers with an [`Outcome`], and the only way to make the one that
-//! lets the access go on is to [insert](Fault::insert) frames.
+//! `mmap_prepare()`, [installs](super::new_vma::NewVma::install) the implementation on the new VMA.
+//! From then on the kernel calls [`VmOperations::fault`] whenever user space touches a page of the
+//! VMA that is not there. The handler answers with an [`Outcome`], and the only way to make the one
+//! that lets the access go on is to [insert](Fault::insert) PFNs.
 //!
 //! # Lifetimes
 //!
-//! Each area owns a reference to the object that serves it: `install()` gives it the first, the
-//! kernel's `open()` call takes one more when an area is split, copied by `fork()` or moved by
-//! `mremap()`, and its `close()` call drops one. `open()` is *not* called for the first mapping,
-//! as `struct vm_operations_struct` documents.
+//! A VMA is served by the object that its file owns a reference to. Every VMA owns a reference to
+//! its file, in `vm_file`: the kernel takes one when it makes the VMA, and one more when a VMA is
+//! split, copied by `fork()` or moved by `mremap()`; it drops the VMA's when it frees the VMA. So the
+//! object outlives each VMA, and there is no count of our own that could go wrong.
 //!
 //! # The kernel's conditions
 //!
-//! Areas are `VM_MIXEDMAP`: they may hold frames with and without a `struct page`, neither of
-//! which the kernel counts. None of the `BUG_ON()`s of `mm/memory.c` can be reached with that:
-//! they guard `vmf_insert_pfn*()`, which needs `VM_PFNMAP` or a frame without a page. And
-//! `/proc/PID/pagemap` shows the frames, which it does not in `VM_PFNMAP` areas. All entries are
-//! special, so that the kernel looks at no `struct page`.
+//! Where page-table entries can be special, VMAs are `VM_MIXEDMAP`: they may hold PFNs with and
+//! without a `struct page`, neither of which the kernel counts, and `/proc/PID/pagemap` shows them.
+//! Where they cannot, VMAs are `VM_PFNMAP`, which pagemap skips: there the kernel would count what it
+//! finds in a `VM_MIXEDMAP` one. docs/vm-fault.md has the argument.
 //!
-//! Areas are `VM_IO` as well. It says what is true, that nobody but the driver may look at the
-//! pages, and it is what keeps `get_user_pages()` away from blocks: it finds special entries of
-//! single pages by themselves, but not those of blocks (`follow_huge_pmd()` in mm/gup.c), and
-//! would take, and drop, references to frames that are not counted.
+//! VMAs are `VM_IO` as well. It says what is true, that nobody but the driver may look at the
+//! pages, and it is what keeps `get_user_pages()` away from PMDs: it finds special entries of
+//! single pages by themselves, but not those of PMDs (`follow_huge_pmd()` in mm/gup.c), and
+//! would take, and drop, references to pages that are not counted.
+//!
+//! # What runs beside a fault
+//!
+//! The VMA's lock, which a fault holds for reading, keeps out `munmap()`, `mremap()`, `mprotect()`
+//! and `fork()`, which take it for writing. `madvise()`, another fault and `unmap_mapping_range()`
+//! run at the same time. Both insertions look at the entry under the lock of its table, and change it
+//! only if it is empty; and with `CONFIG_PT_RECLAIM` the page table itself may have gone since the
+//! fault began, which `helpers.c` looks at, too.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
-#[cfg(faultline_mutant = "eager")]
-use super::coherent::MappableCoherent;
 use super::{
     address_space::AddressSpace,
     coherent::Run,
     ffi, //
 };
-use crate::mutant;
 use core::{
     marker::PhantomData,
     mem::MaybeUninit,
-    ops::{
-        Deref,
-        Range, //
-    },
-    slice,
+    ops::Range,
+    slice, //
 };
 use kernel::{
     bindings,
@@ -58,7 +59,6 @@ use kernel::{
     },
     mm::virt::{
         flags,
-        VmaNew,
         VmaRef, //
     },
     page::{
@@ -77,7 +77,7 @@ use kernel::{
     }, //
 };
 
-/// What a driver does when a page of one of its areas is touched.
+/// What a driver does when a page of one of its VMAs is touched.
 ///
 /// # Examples
 ///
@@ -87,7 +87,7 @@ use kernel::{
 /// #[vtable]
 /// impl VmOperations for MyBuffer {
 ///     fn fault(this: ArcBorrow<'_, Self>, fault: &Fault<'_>) -> Outcome {
-///         let page = fault.page_offset();
+///         let page = fault.pgoff();
 ///         match this.memory.run(page..page + 1) {
 ///             Some(run) => fault.insert(page, run),
 ///             None => Outcome::SIGBUS,
@@ -100,27 +100,26 @@ pub(crate) trait VmOperations: Send + Sync + Sized + 'static {
     /// Answers an access to a page that is not mapped.
     ///
     /// Runs in the context of the task that touched the page, with the lock of its `mm` or of
-    /// the area held for reading; several CPUs may be here at once, for the same page too. May
+    /// the VMA held for reading; several CPUs may be here at once, for the same page too. May
     /// sleep, and must not touch user memory.
     fn fault(this: ArcBorrow<'_, Self>, fault: &Fault<'_>) -> Outcome;
 
-    /// Answers an access to an address where nothing is mapped in a whole block, before
+    /// Answers an access to an address where nothing is mapped by a whole PMD, before
     /// [`fault`](Self::fault) is asked for the page.
     ///
-    /// A block is what one entry of a higher page-table level maps, 2 MiB on arm64 with 4 KiB
-    /// pages. With [`Outcome::FALLBACK`] the kernel goes on with single pages. The context is
+    /// A PMD is an entry of the level above page tables, and maps 2 MiB on arm64 with 4 KiB pages. With [`Outcome::FALLBACK`] the kernel goes on with single pages. The context is
     /// that of `fault`.
     ///
     /// This method is optional.
-    fn huge_fault(_this: ArcBorrow<'_, Self>, _fault: &BlockFault<'_>) -> Outcome {
+    fn huge_fault(_this: ArcBorrow<'_, Self>, _fault: &PmdFault<'_>) -> Outcome {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Reads or writes the area's memory for a debugger (`ptrace()`, `/proc/PID/mem`), from byte
+    /// Reads or writes the VMA's memory for a debugger (`ptrace()`, `/proc/PID/mem`), from byte
     /// `position` of the file on, and returns how many bytes.
     ///
     /// The kernel asks when it cannot get hold of the pages, which it cannot with those of a
-    /// [`Run`]. Runs in the debugger's context, with the lock of the area's `mm` held for
+    /// [`Run`]. Runs in the debugger's context, with the lock of the VMA's `mm` held for
     /// reading. May sleep.
     ///
     /// This method is optional.
@@ -133,7 +132,7 @@ pub(crate) trait VmOperations: Send + Sync + Sized + 'static {
     }
 }
 
-/// What a debugger wants of an area's memory.
+/// What a debugger wants of a VMA's memory.
 pub(crate) enum Transfer<'a> {
     /// Memory is to be copied here.
     Read(&'a mut [MaybeUninit<u8>]),
@@ -145,7 +144,7 @@ pub(crate) enum Transfer<'a> {
 ///
 /// # Invariants
 ///
-/// `vmf` points at a fault that the kernel is asking about, for the duration of `'a`: the area's
+/// `vmf` points at a fault that the kernel is asking about, for the duration of `'a`: the VMA's
 /// lock is held for reading.
 pub(crate) struct Fault<'a> {
     vmf: &'a Opaque<bindings::vm_fault>,
@@ -161,61 +160,62 @@ impl Fault<'_> {
         unsafe { &(*self.vmf.get()).__bindgen_anon_1 }
     }
 
-    /// Returns the area that was touched.
-    pub(crate) fn area(&self) -> &VmaRef {
-        // SAFETY: By the type invariants the area's lock is held, for longer than `self` lives.
+    /// Returns the VMA that was touched.
+    fn vma(&self) -> &VmaRef {
+        // SAFETY: By the type invariants the VMA's lock is held, for longer than `self` lives.
         unsafe { VmaRef::from_raw(self.raw().vma) }
     }
 
-    /// Returns which page of the file was touched: the area's offset in the file, plus the
-    /// distance of the address from the area's start, in pages.
-    pub(crate) fn page_offset(&self) -> usize {
+    /// Returns which page of the file was touched: the VMA's offset in the file, plus the
+    /// distance of the address from the VMA's start, in pages.
+    pub(crate) fn pgoff(&self) -> usize {
         self.raw().pgoff
     }
 
-    /// Maps `run` so that its first frame is page `first` of the file.
+    /// Maps `run` so that its first PFN is page `first` of the file.
     ///
-    /// That must include the page that was touched; others are mapped along as a favour. Frames
-    /// that would lie outside the area, or outside the page table that has the entry of the page
+    /// That must include the page that was touched; others are mapped along as a favour. PFNs
+    /// that would lie outside the VMA, or outside the page table that has the entry of the page
     /// touched, are left out, and so are pages that are mapped already: if another CPU was faster,
-    /// its entry stays. The entries have the area's page protection, and are dirty from the start
+    /// its entry stays. The entries have the VMA's page protection, and are dirty from the start
     /// if it is writable, so that a store does not fault twice.
     ///
-    /// Answers [`Outcome::SIGBUS`] if the page that was touched is not in the run, or if the area
-    /// is not one of the address space that the frames' memory is tied to: that memory, when it
+    /// Answers [`Outcome::SIGBUS`] if the page that was touched is not in the run, or if the VMA
+    /// is not one of the address space that the PFNs' memory is tied to: that memory, when it
     /// goes, could not be taken back.
     pub(crate) fn insert(&self, first: usize, run: Run<'_>) -> Outcome {
         let raw = self.raw();
-        let area = self.area();
+        let vma = self.vma();
         let space = run.address_space();
         if !self.is_of(space) {
             return Outcome::SIGBUS;
         }
 
         // How many pages there are before the one that was touched, and from it on: in the run, in
-        // the area and in the page table.
+        // the VMA and in the page table.
         let Some(before) = raw.pgoff.checked_sub(first) else {
             return Outcome::SIGBUS;
         };
         let Some(from) = run.length().checked_sub(before).filter(|&from| from > 0) else {
             return Outcome::SIGBUS;
         };
-        let in_table = (raw.address >> PAGE_SHIFT) % ENTRIES_PER_TABLE;
+        let per_table = ptes_per_table();
+        let in_table = (raw.address >> PAGE_SHIFT) % per_table;
         let back = before
-            .min((raw.address - area.start()) >> PAGE_SHIFT)
+            .min((raw.address - vma.start()) >> PAGE_SHIFT)
             .min(in_table);
         let count = back
             + from
-                .min((area.end() - raw.address) >> PAGE_SHIFT)
-                .min(ENTRIES_PER_TABLE - in_table);
+                .min((vma.end() - raw.address) >> PAGE_SHIFT)
+                .min(per_table - in_table);
 
         let _guard = space.lock_insertion();
         // SAFETY:
-        // - The area is locked for reading and is `VM_MIXEDMAP` (`NewArea::install()`, and the
-        //   flag is never cleared), and by the computation above the pages are in it and in one
-        //   table. The insertion lock keeps blocks from coming in between.
-        // - The frames are allocated, as `run` borrows their memory; before the memory is freed,
-        //   the address space that this area belongs to is unmapped (see `coherent.rs`).
+        // - The VMA is locked for reading and is of the kind that the function wants
+        //   (`NewVma::install()`, and the flags are never cleared), and by the computation above the
+        //   pages are in it and in one table. `_guard` keeps PMD entries out, as below.
+        // - The PFNs are of allocated memory, as `run` borrows it; before the memory is freed, the
+        //   address space that this VMA belongs to is unmapped (see `coherent.rs`).
         Outcome(unsafe {
             ffi::faultline_insert_pages(
                 self.vmf.get(),
@@ -226,39 +226,42 @@ impl Fault<'_> {
         })
     }
 
-    /// Returns whether the area is one of `space`.
+    /// Returns whether the VMA is one of `space`.
     fn is_of(&self, space: &AddressSpace) -> bool {
-        // SAFETY: The area is valid and locked, so that its file does not change; an area with
-        // our operations has one, as `NewArea` stands for an area of a file.
+        // SAFETY: The VMA is valid and locked, so that its file does not change; a VMA with
+        // our operations has one, as `NewVma` stands for a VMA of a file.
         let mapping = unsafe { (*(*self.raw().vma).vm_file).f_mapping };
-        mapping == space.as_ptr() || mutant::REVOKE_MISSES_ONE
+        mapping == space.as_ptr()
     }
 }
 
-/// How many entries the lowest level of page tables has at least, on any architecture: pages that
-/// are this close to each other, by multiples of it, share a table.
-const ENTRIES_PER_TABLE: usize = 256;
+/// Returns how many entries a page table has: pages that are this close to each other, by multiples of
+/// it, share one.
+pub(crate) fn ptes_per_table() -> usize {
+    // SAFETY: The function has no preconditions.
+    unsafe { ffi::faultline_ptes_per_table() }
+}
 
-/// A fault in a block of which nothing is mapped.
+/// A fault where nothing is mapped by a whole PMD.
 ///
 /// # Invariants
 ///
 /// As [`Fault`]; and the kernel has asked for an entry of `1 << order` pages.
-pub(crate) struct BlockFault<'a> {
+pub(crate) struct PmdFault<'a> {
     fault: Fault<'a>,
     order: c_uint,
 }
 
-impl BlockFault<'_> {
-    /// Returns which pages of the file the block would map, or `None` if it would reach out of
-    /// the area.
+impl PmdFault<'_> {
+    /// Returns which pages of the file the entry would map, or `None` if it would reach out of
+    /// the VMA.
     pub(crate) fn pages(&self) -> Option<Range<usize>> {
         let raw = self.fault.raw();
-        let area = self.fault.area();
+        let vma = self.fault.vma();
         let length = PAGE_SIZE << self.order;
 
         let start = raw.address & !(length - 1);
-        if start < area.start() || area.end() - start < length {
+        if start < vma.start() || vma.end() - start < length {
             return None;
         }
 
@@ -266,10 +269,10 @@ impl BlockFault<'_> {
         Some(first..first + (1 << self.order))
     }
 
-    /// Maps `run`, in one entry, at the block that was touched.
+    /// Maps `run`, in one entry, around the address that was touched.
     ///
-    /// Answers [`Outcome::FALLBACK`] if that cannot be: `run` is not of the block's length, not
-    /// aligned to it, the block reaches out of the area, or the architecture has no such entries.
+    /// Answers [`Outcome::FALLBACK`] if that cannot be: `run` is not of the entry's length, not
+    /// aligned to it, the entry would reach out of the VMA, or the architecture has none.
     pub(crate) fn insert(&self, run: Run<'_>) -> Outcome {
         let length = 1 << self.order;
         if run.length() != length || run.first() % length != 0 || self.pages().is_none() {
@@ -280,15 +283,15 @@ impl BlockFault<'_> {
             return Outcome::SIGBUS;
         }
 
+        // The function looks whether the entry is empty, and then has the kernel insert one: no page
+        // table may come in between. Only an insertion could bring one, as the entry lies in one VMA.
         let _guard = space.lock_insertion();
         // SAFETY:
-        // - The area is locked for reading, is `VM_MIXEDMAP`, and holds the whole block; the
-        //   frames are aligned as the entry is.
-        // - All frames of `run` are allocated, and unmapped before they are freed, as in
+        // - The VMA is locked for reading, is of the kind that the function wants, and holds all of
+        //   the entry; the PFNs are aligned as the entry is.
+        // - All PFNs of `run` are of allocated memory, and unmapped before it is freed, as in
         //   `Fault::insert()`.
-        Outcome(unsafe {
-            ffi::faultline_insert_block(self.fault.vmf.get(), run.first(), self.order)
-        })
+        Outcome(unsafe { ffi::faultline_insert_pmd(self.fault.vmf.get(), run.first(), self.order) })
     }
 }
 
@@ -302,195 +305,40 @@ impl Outcome {
     /// There is nothing at this address: the task gets a `SIGBUS`.
     pub(crate) const SIGBUS: Self = Self(bindings::vm_fault_reason_VM_FAULT_SIGBUS);
 
-    /// There is no block to map: the kernel shall ask for the page. Only an answer to
+    /// There is no PMD to map: the kernel shall ask for the page. Only an answer to
     /// [`VmOperations::huge_fault`]; [`VmOperations::fault`] turns it into [`Self::SIGBUS`].
     pub(crate) const FALLBACK: Self = Self(bindings::vm_fault_reason_VM_FAULT_FALLBACK);
 }
 
-/// The memory type of an area's pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MemoryType {
-    /// Ordinary memory, cached.
-    Cached,
-    /// What the architecture uses for DMA memory of devices that do not see the CPU's caches
-    /// (`pgprot_dmacoherent()`); on arm64, Normal Non-cacheable.
-    DmaCoherent,
-    /// Registers of a device (`pgprot_noncached()`).
-    #[cfg(faultline_mutant = "device-memory")]
-    Device,
-}
-
-/// An area in the `mmap()` call that creates it.
+/// The C operations of VMAs that `T` serves.
 ///
-/// # Invariants
-///
-/// The area maps a file.
-pub(crate) struct NewArea<'a>(&'a VmaNew);
-
-impl<'a> NewArea<'a> {
-    /// Wraps an area that is being set up.
-    ///
-    /// # Safety
-    ///
-    /// `vma` must be undergoing its initial set-up in a file's `mmap()` for the duration of `'a`.
-    pub(super) unsafe fn from_raw(vma: *mut bindings::vm_area_struct) -> Self {
-        // INVARIANT: By the safety requirements the area is a file's.
-        // SAFETY: By the safety requirements.
-        Self(unsafe { VmaNew::from_raw(vma) })
-    }
-
-    /// Returns which page of the file the area begins with.
-    pub(crate) fn page_offset(&self) -> usize {
-        // SAFETY: The area is being set up by this task, so that nobody changes the field.
-        unsafe { (*self.as_ptr()).vm_pgoff }
-    }
-
-    /// Returns the length of the area in pages.
-    pub(crate) fn page_count(&self) -> usize {
-        (self.end() - self.start()) >> PAGE_SHIFT
-    }
-
-    /// Returns whether the area was asked for with `MAP_SHARED`.
-    ///
-    /// This looks at `VM_MAYSHARE`: the kernel clears `VM_SHARED` if the file is open for reading
-    /// only.
-    pub(crate) fn is_shared(&self) -> bool {
-        self.flags() & flags::MAYSHARE != 0
-    }
-
-    /// Maps all of the area at once, the DMA layer's own way: no page of it ever faults.
-    ///
-    /// Only in the mutant `eager`: the area is listed in its address space after `mmap()` has
-    /// returned, so that memory that is freed in between stays mapped.
-    ///
-    /// # Errors
-    ///
-    /// - `EINVAL`: the area is not of the address space that `memory` is tied to.
-    /// - As `dma_mmap_attrs()`, such as `ENXIO` for an area that reaches past the end.
-    #[cfg(faultline_mutant = "eager")]
-    pub(crate) fn map_all(self, memory: &MappableCoherent) -> Result<Installed> {
-        let vma = self.as_ptr();
-
-        // SAFETY: The area is being set up by this task; it has a file by the type invariants.
-        let mapping = unsafe { (*(*vma).vm_file).f_mapping };
-        if mapping != memory.address_space().as_ptr() {
-            return Err(EINVAL);
-        }
-
-        // SAFETY: The area is being set up, and of this address space.
-        unsafe { memory.map_all(vma)? };
-        Ok(Installed(()))
-    }
-
-    /// Makes `data` serve the area's faults, as memory of type `memory_type`.
-    ///
-    /// The area cannot be expanded by `mremap()` and stays out of core dumps. This is the last
-    /// thing that `mmap()` does: the value it returns is what the system call needs to succeed.
-    ///
-    /// If `T` has [`VmOperations::huge_fault`] the area is marked as `madvise(MADV_HUGEPAGE)`
-    /// would, as its memory costs nothing more in blocks; the administrator's `never` and the
-    /// user's `MADV_NOHUGEPAGE` are obeyed.
-    pub(crate) fn install<T: VmOperations>(
-        self,
-        memory_type: MemoryType,
-        data: Arc<T>,
-    ) -> Installed {
-        self.set_mixedmap();
-        self.set_io();
-        self.set_dontexpand();
-        self.set_dontdump();
-
-        let vma = self.as_ptr();
-        #[cfg(faultline_mutant = "private-copy")]
-        // SAFETY: The area is being set up by this task and has no pages yet.
-        unsafe {
-            ffi::faultline_vma_set_private(vma)
-        };
-        if memory_type == MemoryType::DmaCoherent {
-            // SAFETY: The area is being set up by this task and has no pages yet.
-            unsafe { ffi::faultline_vma_set_dmacoherent(vma) };
-        }
-        #[cfg(faultline_mutant = "device-memory")]
-        if memory_type == MemoryType::Device {
-            // SAFETY: As above.
-            unsafe { ffi::faultline_vma_set_noncached(vma) };
-        }
-
-        if T::HAS_HUGE_FAULT && cfg!(CONFIG_TRANSPARENT_HUGEPAGE) {
-            // SAFETY: The area is being set up by this task, and the flag is one that user space
-            // may set on any area.
-            unsafe { (*vma).__bindgen_anon_2.vm_flags |= flags::HUGEPAGE };
-        }
-
-        // SAFETY: The area is being set up by this task. `mmap()` can no longer fail: a failure
-        // would leave the reference without a `close()` to drop it.
-        unsafe {
-            (*vma).vm_private_data = data.into_foreign();
-            (*vma).vm_ops = &VmOperationsVTable::<T>::VTABLE;
-        }
-
-        Installed(())
-    }
-}
-
-impl Deref for NewArea<'_> {
-    type Target = VmaNew;
-
-    fn deref(&self) -> &VmaNew {
-        self.0
-    }
-}
-
-/// Proof that an area has been given its operations.
-#[must_use = "mmap() has to return this"]
-pub(crate) struct Installed(());
-
-/// The C operations of areas that `T` serves.
-///
-/// The functions are called for areas that [`NewArea::install`] has set up with the same `T`, as
-/// nothing else can name this table; so their `vm_private_data` is a foreign `Arc<T>`, of which
-/// every area owns one reference.
-struct VmOperationsVTable<T: VmOperations>(PhantomData<T>);
+/// The functions are called for VMAs that `NewVma::install()` has set up with the same `T`, as nothing
+/// else names this table; so `vm_private_data` is the pointer to a `T` that the VMA's file owns a
+/// reference to, as a foreign `Arc<T>`, until it is released. A VMA keeps its file.
+pub(super) struct VmOperationsVTable<T: VmOperations>(PhantomData<T>);
 
 impl<T: VmOperations> VmOperationsVTable<T> {
-    /// A copy of an area has been made, by `fork()`, a split or a move.
+    /// A copy of a VMA has been made, by `fork()`, a split or a move.
     ///
     /// # Safety
     ///
-    /// `vma` must be an area of this table, locked for writing.
+    /// `vma` must be a VMA of this table, locked for writing.
     unsafe extern "C" fn open(vma: *mut bindings::vm_area_struct) {
-        // SAFETY: The area it was copied from, pointer and all, still owns its reference.
-        let data = unsafe { Arc::<T>::borrow((*vma).vm_private_data) };
-
-        // SAFETY: The area is locked for writing. It points at the same object as before, and
-        // from here on owns a reference.
-        unsafe { (*vma).vm_private_data = Arc::from(data).into_foreign() };
-
         // A child's copy begins without entries, and faults for itself. `copy_huge_pmd()` in
-        // mm/huge_memory.c reads the parent's entry of a block before it takes the lock, and does
-        // not look again: it would hand on a block that `AddressSpace::unmap_all()` has taken away
-        // meanwhile. `dup_mmap()` in mm/mmap.c looks at this flag right after this call, so that
-        // it is set here, where `MADV_KEEPONFORK` cannot clear it.
+        // mm/huge_memory.c reads the parent's PMD before it takes the lock, and does not look again:
+        // it would hand on an entry that `AddressSpace::unmap_all()` has taken away meanwhile
+        // (docs/upstream/). `dup_mmap()` in mm/mmap.c looks at this flag right after this call, so
+        // that it is set here, where `MADV_KEEPONFORK` cannot clear it.
         //
-        // SAFETY: The area is locked for writing.
+        // SAFETY: The VMA is locked for writing.
         unsafe { (*vma).__bindgen_anon_2.vm_flags |= flags::WIPEONFORK };
-    }
-
-    /// An area goes away.
-    ///
-    /// # Safety
-    ///
-    /// `vma` must be an area of this table, which is not used afterwards.
-    unsafe extern "C" fn close(vma: *mut bindings::vm_area_struct) {
-        // SAFETY: The area owns a reference, which is taken from it here, once.
-        drop(unsafe { Arc::<T>::from_foreign((*vma).vm_private_data) });
     }
 
     /// A page is not there.
     ///
     /// # Safety
     ///
-    /// `vmf` must describe a fault in an area of this table, which is locked for reading.
+    /// `vmf` must describe a fault in a VMA of this table, which is locked for reading.
     unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // INVARIANT: By the safety requirements.
         let fault = Fault {
@@ -500,8 +348,8 @@ impl<T: VmOperations> VmOperationsVTable<T> {
             _not_send: NotThreadSafe,
         };
 
-        // SAFETY: The area is one of this table, and locked for as long as `fault` lives.
-        let data = unsafe { Self::data(fault.area()) };
+        // SAFETY: The VMA is one of this table, and locked for as long as `fault` lives.
+        let data = unsafe { Self::data(fault.vma()) };
 
         match T::fault(data, &fault) {
             Outcome(answer) if answer == Outcome::FALLBACK.0 => Outcome::SIGBUS.0,
@@ -509,7 +357,7 @@ impl<T: VmOperations> VmOperationsVTable<T> {
         }
     }
 
-    /// Nothing is there in a whole block.
+    /// Nothing is mapped by a whole PMD.
     ///
     /// # Safety
     ///
@@ -519,7 +367,7 @@ impl<T: VmOperations> VmOperationsVTable<T> {
         order: c_uint,
     ) -> bindings::vm_fault_t {
         // INVARIANT: By the safety requirements.
-        let fault = BlockFault {
+        let fault = PmdFault {
             fault: Fault {
                 // SAFETY: As in `fault()`.
                 vmf: unsafe { &*vmf.cast() },
@@ -528,8 +376,8 @@ impl<T: VmOperations> VmOperationsVTable<T> {
             order,
         };
 
-        // SAFETY: The area is one of this table, and locked for as long as `fault` lives.
-        let data = unsafe { Self::data(fault.fault.area()) };
+        // SAFETY: The VMA is one of this table, and locked for as long as `fault` lives.
+        let data = unsafe { Self::data(fault.fault.vma()) };
 
         T::huge_fault(data, &fault).0
     }
@@ -538,7 +386,7 @@ impl<T: VmOperations> VmOperationsVTable<T> {
     ///
     /// # Safety
     ///
-    /// `vma` must be an area of this table, locked for reading; `address` must lie in it; and
+    /// `vma` must be a VMA of this table, locked for reading; `address` must lie in it; and
     /// `buffer` must be `length` bytes of kernel memory that are the caller's own.
     unsafe extern "C" fn access(
         vma: *mut bindings::vm_area_struct,
@@ -548,28 +396,28 @@ impl<T: VmOperations> VmOperationsVTable<T> {
         write: c_int,
     ) -> c_int {
         // SAFETY: By the safety requirements.
-        let (area, data) = unsafe { (VmaRef::from_raw(vma), Self::data(VmaRef::from_raw(vma))) };
+        let (locked, data) = unsafe { (VmaRef::from_raw(vma), Self::data(VmaRef::from_raw(vma))) };
         let Ok(length) = usize::try_from(length) else {
             return EINVAL.to_errno();
         };
 
-        // The kernel leaves it to this function to obey the area's protection. A debugger may look
+        // The kernel leaves it to this function to obey the VMA's protection. A debugger may look
         // at what the task could make readable, but may write only what the task may write now:
-        // the same as for shared areas whose pages the kernel gets hold of.
+        // the same as for shared VMAs whose pages the kernel gets hold of.
         let needed = if write != 0 {
             flags::WRITE
         } else {
             flags::MAYREAD
         };
-        if area.flags() & needed == 0 {
+        if locked.flags() & needed == 0 {
             return EACCES.to_errno();
         }
 
-        // A copy ends with the area: what is beyond belongs to another.
-        let length = length.min(area.end() - address);
-        // SAFETY: The area is locked for reading.
+        // A copy ends with the VMA: what is beyond belongs to another.
+        let length = length.min(locked.end() - address);
+        // SAFETY: The VMA is locked for reading.
         let first = unsafe { (*vma).vm_pgoff } << PAGE_SHIFT;
-        let position = first + (address - area.start());
+        let position = first + (address - locked.start());
 
         let transfer = if write != 0 {
             // SAFETY: By the safety requirements; initialised, as it is to be written.
@@ -586,20 +434,20 @@ impl<T: VmOperations> VmOperationsVTable<T> {
         }
     }
 
-    /// Returns what serves an area.
+    /// Returns what serves a VMA.
     ///
     /// # Safety
     ///
-    /// `area` must be one of this table.
-    unsafe fn data(area: &VmaRef) -> ArcBorrow<'_, T> {
-        // SAFETY: The area owns a reference, and cannot be closed while it is locked, which by
-        // the invariants of `VmaRef` it is.
-        unsafe { Arc::<T>::borrow((*area.as_ptr()).vm_private_data) }
+    /// `vma` must be one of this table.
+    unsafe fn data(vma: &VmaRef) -> ArcBorrow<'_, T> {
+        // SAFETY: The VMA is one of this table: the pointer is that of the `Arc<T>` which its file
+        // owns. The VMA keeps the file, and is not freed while it is locked, which by the invariants
+        // of `VmaRef` it is for as long as the borrow lives.
+        unsafe { Arc::<T>::borrow((*vma.as_ptr()).vm_private_data) }
     }
 
-    const VTABLE: bindings::vm_operations_struct = bindings::vm_operations_struct {
+    pub(super) const VTABLE: bindings::vm_operations_struct = bindings::vm_operations_struct {
         open: Some(Self::open),
-        close: Some(Self::close),
         fault: Some(Self::fault),
         huge_fault: if T::HAS_HUGE_FAULT {
             Some(Self::huge_fault)

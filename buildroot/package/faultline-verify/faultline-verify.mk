@@ -11,6 +11,7 @@ FAULTLINE_VERIFY_SITE = $(realpath $(BR2_EXTERNAL_FAULTLINE_PATH)/..)
 FAULTLINE_VERIFY_SITE_METHOD = local
 FAULTLINE_VERIFY_OVERRIDE_SRCDIR_RSYNC_EXCLUSIONS = \
 	--include=/userspace/*** --include=/driver --include=/driver/uapi.rs \
+	--include=/driver/selftest --include=/driver/selftest/uapi.rs \
 	--include=/LICENSES/*** --exclude=*
 FAULTLINE_VERIFY_LICENSE = GPL-2.0, MIT (crates and core)
 FAULTLINE_VERIFY_LICENSE_FILES = LICENSES/GPL-2.0-only.txt

@@ -46,7 +46,7 @@
 use core::ffi::CStr;
 
 use faultline_uapi::{
-    Info, Master, Translation, FLAG_COHERENT, FLAG_PRISTINE, MASTER_COPY, MASTER_FILL, VERSION,
+    Info, Master, Translation, FLAG_COHERENT, FLAG_PRISTINE, MASTER_COPY, MASTER_FILL,
 };
 
 use crate::args::Options;
@@ -624,16 +624,14 @@ impl<'s, S: System> Context<'s, S> {
         let info = self.device.info();
         let refused = "open: INFO of a faultline device";
         let info = info.map_err(|errno| self.finding.refused(refused, errno))?;
-        // A later version only adds.
-        let version = info.version.min(VERSION);
         // A power of two divides what has no bit below its own.
         let whole_pages = info.size & self.page.wrapping_neg();
         let right = whole_pages.max(self.page);
         let finding = &mut *self.finding;
-        finding.equal("open: INFO: version", NOWHERE, version, VERSION)?;
         // Whatever the driver says is but a number.
         finding.word("open: INFO: size", NOWHERE, info.size, right)?;
-        finding.word("open: INFO: reserved", NOWHERE, info.reserved, 0)?;
+        let reserved = info.reserved.into();
+        finding.word("open: INFO: reserved", NOWHERE, reserved, 0)?;
         self.info = info;
         // The device's coherency demands it.
         self.demanded = if info.flags & FLAG_COHERENT != 0 {
@@ -648,6 +646,11 @@ impl<'s, S: System> Context<'s, S> {
     /// Whether it is another driver's, which has none of the calls of ours.
     fn is_foreign(&self) -> bool {
         self.options.foreign
+    }
+
+    /// Whether the driver was built without its self-test: it answers INFO, but knows no other call.
+    fn lacks_selftest(&self) -> bool {
+        self.has_master == Err(Errno::NOTTY)
     }
 
     /// What the device said of itself before the first check.
@@ -686,6 +689,22 @@ impl<'s, S: System> Context<'s, S> {
                 NoFramePastEnd | Frames(Walk(_), Driver) => return Ok(()),
                 Pristine | Frames(_, Driver) | Attributes(Kernel) | Able(_) | Messages(true) => {
                     let what = "call of our driver's alone";
+                    self.finding.refused(what, Errno::NOTTY);
+                    return Err(Stop::Skip);
+                }
+                _ => {}
+            }
+        }
+        if self.lacks_selftest() {
+            match step {
+                NoFramePastEnd => return Ok(()),
+                KnownMemory
+                | Attributes(_)
+                | Frames(_, Driver)
+                | Frames(Walk(_), _)
+                | Able(_)
+                | Messages(true) => {
+                    let what = "call of the self-test (CONFIG_FAULTLINE_SELFTEST)";
                     self.finding.refused(what, Errno::NOTTY);
                     return Err(Stop::Skip);
                 }

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use faultline_uapi::{
     litmus_word, Copy, Fill, Info, Litmus, Master, Translation, FLAG_COHERENT, FLAG_PRISTINE,
     LITMUS_WORDS, MASTER_COPY, MASTER_FILL, TRANSLATED, TRANSLATE_KERNEL, TRANSLATE_WRITE,
-    TRANSLATION_WRITABLE, VERSION,
+    TRANSLATION_WRITABLE,
 };
 
 use crate::device::{Call, Device, Fault, KnownMemory, Mapping, Signal, System, Unmapped};
@@ -43,9 +43,10 @@ pub(crate) enum Lie {
     InfoFails(Errno),
     InfoFailsLater(Errno),
     /// INFO gives something impossible.
-    InfoVersion(u32),
     InfoSize(u64),
-    InfoReserved(u64),
+    InfoReserved(u32),
+    /// The driver has no self-test.
+    NoSelftest,
 
     /// `mmap` is refused.
     MapRefused(Errno),
@@ -321,7 +322,6 @@ impl State {
         let pristine = self.pristine || self.lies(Lie::PristineForEver);
         let coherent = if self.coherent { FLAG_COHERENT } else { 0 };
         let mut info = Info {
-            version: VERSION,
             flags: coherent | if pristine { FLAG_PRISTINE } else { 0 },
             size: self.size,
             dma_address: MEMORY,
@@ -330,7 +330,6 @@ impl State {
         match self.lie {
             Some(Lie::InfoFails(errno)) => return Err(errno),
             Some(Lie::InfoFailsLater(errno)) if self.infos > 1 => return Err(errno),
-            Some(Lie::InfoVersion(version)) => info.version = version,
             Some(Lie::InfoSize(size)) => info.size = size,
             Some(Lie::InfoReserved(reserved)) => info.reserved = reserved,
             _ => {}
@@ -930,6 +929,7 @@ impl Device for File {
                 *info = state.info()?;
                 Ok(())
             }
+            _ if state.lies(Lie::NoSelftest) => Err(Errno::NOTTY),
             Call::Frame(frame) => {
                 frame.physical_address = state.frame(frame.offset)?;
                 Ok(())

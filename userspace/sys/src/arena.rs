@@ -246,6 +246,13 @@ impl Arena {
         advised.map(drop)
     }
 
+    /// `msync(MS_SYNC)`.
+    pub fn sync(&self, at: u64, length: u64) -> Result<(), Errno> {
+        let pointer = self.pointer(at, length).cast();
+        // SAFETY: nothing is changed by it.
+        unsafe { mm::msync(pointer, length as usize, mm::MsyncFlags::SYNC) }.map_err(errno)
+    }
+
     /// `mlock()`.
     pub fn lock(&mut self, at: u64, length: u64) -> Result<(), Errno> {
         let pointer = self.pointer(at, length).cast();

@@ -20,6 +20,8 @@ mod call;
 pub mod clock;
 pub mod console;
 pub mod device;
+pub mod disturb;
+pub mod events;
 pub mod fault;
 pub mod init;
 pub mod memory;

@@ -293,7 +293,7 @@ extern "C" fn obey(order: usize) -> usize {
 /// # Errors
 ///
 /// The task could not be started.
-fn beside<W: Fn() -> usize, R>(
+pub(crate) fn beside<W: Fn() -> usize, R>(
     work: &W,
     meanwhile: impl FnOnce() -> R,
 ) -> Result<(R, Ending), Errno> {

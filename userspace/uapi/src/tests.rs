@@ -62,12 +62,11 @@ macro_rules! layout {
     };
 }
 
-layout!(info_has_the_same_layout_on_every_abi: Info, 32, {
-    version: 0,
-    flags: 4,
+layout!(info_has_the_same_layout_on_every_abi: Info, 24, {
+    flags: 0,
+    reserved: 4,
     size: 8,
     dma_address: 16,
-    reserved: 24,
 });
 
 layout!(frame_has_the_same_layout_on_every_abi: Frame, 16, {

@@ -617,15 +617,12 @@ fn what_is_no_complaint_passes() {
 fn a_device_that_describes_itself_impossibly_is_not_checked() {
     for lie in [
         Lie::InfoFails(Errno::NOTTY),
-        Lie::InfoVersion(VERSION - 1),
         Lie::InfoSize(0),
         Lie::InfoSize(PAGE + 1),
         Lie::InfoReserved(1),
     ] {
         assert!(opens(lie).is_err(), "{lie:?}");
     }
-    // A later version only adds.
-    assert!(opens(Lie::InfoVersion(VERSION + 1)).is_ok());
 }
 
 fn opens(lie: Lie) -> Result<(), Stop> {
@@ -714,6 +711,31 @@ const OURS_ALONE: [&str; 8] = [
     "master_polled",
     "litmus_kernel",
 ];
+
+/// What only the self-test can be asked for.
+const SELFTEST_ALONE: [&str; 10] = [
+    "pagemap_kernel",
+    "translate_known",
+    "attribute_user",
+    "attribute_kernel",
+    "walk_frames",
+    "master_fill",
+    "master_copy",
+    "master_refuses",
+    "master_polled",
+    "litmus_kernel",
+];
+
+#[test]
+fn without_the_self_test_what_takes_it_is_skipped_and_nothing_else() {
+    let run = Run::new(4, Some(Lie::NoSelftest));
+    assert!(run.failed().is_empty(), "{:?}", run.results);
+    assert_eq!(run.skipped(), SELFTEST_ALONE);
+    for check in SELFTEST_ALONE {
+        let want = "call of the self-test (CONFIG_FAULTLINE_SELFTEST): ENOTTY, want no error";
+        assert_eq!(run.note(check), want);
+    }
+}
 
 fn skipped_of_foreign(others: &[&'static str]) -> Vec<&'static str> {
     let all = checks().map(name);

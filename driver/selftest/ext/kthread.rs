@@ -29,6 +29,12 @@ use kernel::{
     }, //
 };
 
+/// Returns whether the calling task may run on `cpu`, by its cpuset and its affinity.
+pub(crate) fn may_run_on(cpu: CpuId) -> bool {
+    // SAFETY: The number is one of a CPU; the function looks at the calling task alone.
+    unsafe { ffi::faultline_cpu_is_allowed(cpu.as_u32()) }
+}
+
 /// What a thread does.
 pub(crate) trait Work: Send + Sync + 'static {
     /// Runs in the thread. Should return soon after [`Running::should_stop`] says so.

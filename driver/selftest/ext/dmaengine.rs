@@ -5,9 +5,10 @@
 //! C header: [`include/linux/dmaengine.h`](srctree/include/linux/dmaengine.h)
 
 use super::{
-    coherent::DmaSpan,
-    ffi, //
+    ffi,
+    memory::DmaSpan, //
 };
+use crate::ext::ffi::raw_device;
 use core::ptr::NonNull;
 use kernel::{
     device::{
@@ -37,9 +38,9 @@ const INTERVAL: Delta = Delta::from_micros(10);
 /// # Invariants
 ///
 /// `raw` is a channel that this value owns, of an engine whose driver is not unbound before the
-/// device that has requested the channel.
+/// device that has requested the channel. The engine's own device accesses memory for it.
 pub(crate) struct Channel {
-    raw: NonNull<ffi::DmaChan>,
+    raw: NonNull<ffi::dma_chan>,
 }
 
 // SAFETY: A channel belongs to no task.
@@ -56,6 +57,8 @@ impl Channel {
     ///
     /// - `EPROBE_DEFER`: the engine's driver is not there yet.
     /// - `EOPNOTSUPP`: the engine does not copy.
+    /// - `EXDEV`: the channel accesses memory by a device of its own, which has no driver, so that
+    ///   nothing can be allocated for it here.
     /// - `ENODEV`: the engine cannot be tied to the device.
     /// - Others: there is no such channel, or it is taken.
     pub(crate) fn request(pdev: &platform::Device<Core<'_>>, name: &CStr) -> Result<Self> {
@@ -63,7 +66,7 @@ impl Channel {
 
         // SAFETY: Both pointers are valid for the call, which keeps neither.
         let raw = from_err_ptr(unsafe {
-            ffi::faultline_dma_request(ffi::raw_device(dev), name.as_char_ptr())
+            ffi::faultline_dma_request(raw_device(dev), name.as_char_ptr())
         })?;
 
         // INVARIANT: The channel is ours as of now, and released when `this` is dropped. The link
@@ -76,12 +79,16 @@ impl Channel {
         //
         // SAFETY: The device is valid, and so is the channel, by the type invariant. `Core` means
         // that a bus callback is under way; the link is made for as long as the device is bound.
-        if !unsafe { ffi::faultline_dma_link(ffi::raw_device(dev), this.raw.as_ptr()) } {
+        if !unsafe { ffi::faultline_dma_link(raw_device(dev), this.raw.as_ptr()) } {
             return Err(ENODEV);
         }
         // SAFETY: By the type invariant the channel is valid.
         if !unsafe { ffi::faultline_dma_can_copy(this.raw.as_ptr()) } {
             return Err(EOPNOTSUPP);
+        }
+        // SAFETY: As above.
+        if unsafe { ffi::faultline_dma_device(this.raw.as_ptr()) }.is_null() {
+            return Err(EXDEV);
         }
         Ok(this)
     }
@@ -92,9 +99,10 @@ impl Channel {
         // SAFETY: By the type invariant the channel is valid.
         let raw = unsafe { ffi::faultline_dma_device(self.raw.as_ptr()) };
 
-        // SAFETY: The device lives as long as the channel that is of it. By the type invariant its
-        // driver is bound as long as the device is that has requested the channel, whose driver drops
-        // this value, and whatever was allocated for the engine, when it is unbound.
+        // SAFETY: By the type invariant this is the engine's device, not null. It has a driver, which
+        // registered the engine when it was bound, and by the type invariant that one is not unbound
+        // before the device that has requested the channel, whose driver drops this value, and
+        // whatever was allocated for the engine, when it is unbound.
         unsafe { Device::from_raw(raw) }
     }
 
@@ -144,11 +152,11 @@ impl Channel {
         let outcome = read_poll_timeout(
             // SAFETY: By the type invariant the channel is valid, and the cookie is of it.
             || Ok(unsafe { ffi::faultline_dma_status(channel, cookie) }),
-            |status| *status != ffi::DMA_IN_PROGRESS,
+            |status| *status != EINPROGRESS.to_errno(),
             INTERVAL,
             patience,
         );
-        if let Ok(ffi::DMA_COMPLETE) = outcome {
+        if let Ok(0) = outcome {
             // Nothing is read from memory before the engine was seen to be done.
             dma_mb(Read);
             return Ok(());

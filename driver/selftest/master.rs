@@ -4,13 +4,13 @@
 //!
 //! A buffer for DMA is right if a device finds in it what the CPU wrote, and the CPU what the device
 //! wrote. To show that takes a device. Some nodes of the device tree *are* one that can be made to
-//! read and write where it is told; the platform driver's table names the function that takes hold
-//! of it, and the rest of the driver sees a [`Master`].
+//! read and write where it is told; [`of_node`] names the function that takes hold of it, and the
+//! rest of the self-test sees a [`Master`].
 //!
 //! # Another one
 //!
-//! A bus master is one file in this folder with a function of type [`Attach`], and one line in the
-//! table of `platform.rs`. What it needs to know:
+//! A bus master is one file in this folder with a function of type [`Attach`], and one line in
+//! [`of_node`]. What it needs to know:
 //!
 //! - whose view of memory counts. [`fw_cfg`] and [`mailbox`] are the device of the node, and its
 //!   `dma-ranges` and `dma-coherent` describe them; a [channel](dmaengine) is another device's, and
@@ -23,10 +23,8 @@ pub(crate) mod dmaengine;
 pub(crate) mod fw_cfg;
 pub(crate) mod mailbox;
 
-use crate::ext::coherent::{
-    DmaSpan,
-    MappableCoherent, //
-};
+use super::ext::memory::DmaSpan;
+use crate::ext::coherent::MappableCoherent;
 use core::ops::Range;
 use kernel::{
     device::{
@@ -144,3 +142,20 @@ pub(crate) struct Description {
 /// Takes hold of the bus master that a device is or has, whose DMA mask is set. Says in the log what is
 /// wrong with it. Only one owner has it: an `Arc` is what can hold something pinned of any type.
 pub(crate) type Attach = fn(&platform::Device<Core<'_>>) -> Result<Arc<dyn Master>>;
+
+/// Returns the function for the bus master that the node of `dev` says that it is, or has, beside its
+/// buffer.
+pub(crate) fn of_node(dev: &Device) -> Option<Attach> {
+    let node = dev.fwnode()?;
+    let is = |name| node.property_match_string(c"compatible", name).is_ok();
+
+    if is(c"faultline,fw-cfg-buffer") {
+        Some(fw_cfg::attach)
+    } else if is(c"faultline,bcm2835-mbox-buffer") {
+        Some(mailbox::attach)
+    } else if is(c"faultline,dma-channel-buffer") {
+        Some(dmaengine::attach)
+    } else {
+        None
+    }
+}

@@ -56,7 +56,7 @@ pub(crate) struct Mapping {
 /// - `EOPNOTSUPP`: the architecture has no such instruction.
 pub(crate) fn user(address: u64, access: Access) -> Result<Translation> {
     let address = usize::try_from(address).map_err(|_| EFAULT)?;
-    let mut walk = ffi::Walk::default();
+    let mut walk = ffi::faultline_walk::default();
 
     // SAFETY: The function refuses addresses that are not user space's, and accesses none; `walk`
     // may be written to.
@@ -73,7 +73,7 @@ pub(crate) fn user(address: u64, access: Access) -> Result<Translation> {
 ///
 /// `EOPNOTSUPP`: the architecture has no such instruction.
 pub(super) fn kernel(address: *const c_void, access: Access) -> Result<Translation> {
-    let mut walk = ffi::Walk::default();
+    let mut walk = ffi::faultline_walk::default();
 
     // SAFETY: The function does not access the address; `walk` may be written to.
     to_result(unsafe { ffi::faultline_translate_kernel(address, &mut walk) })?;
@@ -82,7 +82,7 @@ pub(super) fn kernel(address: *const c_void, access: Access) -> Result<Translati
 
 impl Translation {
     /// Reads a walk of `address` as what it means for `access`.
-    fn new(walk: ffi::Walk, address: usize, access: Access) -> Self {
+    fn new(walk: ffi::faultline_walk, address: usize, access: Access) -> Self {
         let store = Par(walk.store);
         let par = match access {
             Access::Load => Par(walk.load),
@@ -143,7 +143,7 @@ mod tests {
     const DENIED: u64 = 0x81f;
 
     fn translate(load: u64, store: u64, access: Access) -> Translation {
-        let walk = ffi::Walk {
+        let walk = ffi::faultline_walk {
             load,
             store,
             entry_size: 0,

@@ -16,20 +16,25 @@
 //! The buffer's guard is held for one look at the flag, a few microseconds, or for one round, and
 //! never while the thread waits. An unbinding finds it let go, and the thread finds it gone.
 
-use crate::{
-    buffer::Buffer,
+use super::{
     ext::kthread::{
+        may_run_on,
         KThread,
         Running,
         Work, //
     },
-    mapping::SharedBuffer,
+    part::part,
     uapi::{
         self,
         litmus_word,
         Litmus,
         LITMUS_WORDS, //
     },
+    SelfTest, //
+};
+use crate::{
+    buffer::Buffer,
+    mapping::SharedBuffer, //
 };
 use core::ops::Range;
 use kernel::{
@@ -68,16 +73,27 @@ const ROUNDS_IN_A_ROW: u64 = 64;
 const PATIENCE: Delta = Delta::from_millis(uapi::LITMUS_PATIENCE_MS as i64);
 
 /// Carries out a test, by a thread on the CPU that `question` names; counts in its answer.
-pub(crate) fn run(shared: ArcBorrow<'_, SharedBuffer>, question: Litmus) -> Result<Litmus> {
+pub(crate) fn run(
+    shared: ArcBorrow<'_, SharedBuffer<SelfTest>>,
+    question: Litmus,
+) -> Result<Litmus> {
     if question.test != uapi::LITMUS_ECHO || question.rounds == 0 {
         return Err(EINVAL);
     }
+    // There a word of 64 bits takes an exclusive access, and what that does on memory that is not
+    // cached is left to each CPU.
+    if cfg!(all(CONFIG_ARM, not(CONFIG_ARM_LPAE))) {
+        return Err(EOPNOTSUPP);
+    }
     let cpu = CpuId::from_u32(question.cpu).ok_or(EINVAL)?;
+    // What keeps the caller off a CPU keeps its thread off, too.
+    if !may_run_on(cpu) {
+        return Err(EPERM);
+    }
     let channels = Channels::new(&shared, question).ok_or(EINVAL)?;
-    shared.buffer()?;
     // The thread is nobody's but the kernel's: what keeps the caller from taking too much of a CPU
     // does not hold for it. One for each buffer has to do.
-    let _tested = shared.begin_test()?;
+    let _tested = shared.borrow()?.extension().begin_test()?;
 
     let test = Arc::pin_init(
         pin_init!(Test {
@@ -110,17 +126,17 @@ struct Channels {
 }
 
 impl Channels {
-    fn new(shared: &SharedBuffer, question: Litmus) -> Option<Self> {
-        let part = |offset, words: usize| -> Option<Range<usize>> {
+    fn new(shared: &SharedBuffer<SelfTest>, question: Litmus) -> Option<Self> {
+        let words = |offset, words: usize| -> Option<Range<usize>> {
             // CAST: A few words.
-            let part = shared.length().part(offset, (words * WORD) as u64)?;
-            (part.start % WORD == 0).then_some(part)
+            let found = part(shared.length().bytes(), offset, (words * WORD) as u64)?;
+            (found.start % WORD == 0).then_some(found)
         };
         let parts = [
-            part(question.data, LITMUS_WORDS)?,
-            part(question.flag, 1)?,
-            part(question.answer_data, LITMUS_WORDS)?,
-            part(question.answer_flag, 1)?,
+            words(question.data, LITMUS_WORDS)?,
+            words(question.flag, 1)?,
+            words(question.answer_data, LITMUS_WORDS)?,
+            words(question.answer_flag, 1)?,
         ];
 
         let are_apart = parts.iter().enumerate().all(|(index, one)| {
@@ -150,7 +166,7 @@ struct Count {
 /// A test that is under way.
 #[pin_data]
 struct Test {
-    shared: Arc<SharedBuffer>,
+    shared: Arc<SharedBuffer<SelfTest>>,
     channels: Channels,
     rounds: u64,
     #[pin]
@@ -185,7 +201,7 @@ impl Test {
     /// Plays all rounds.
     fn play(&self, thread: &Running) -> Result<Count> {
         let mut count = Count::default();
-        self.shared.buffer()?.mark_used();
+        self.shared.borrow()?.mark_used();
 
         for round in 1..=self.rounds {
             // Whoever answers at once, round after round, must not keep the thread for ever.
@@ -198,7 +214,7 @@ impl Test {
 
             let began = Instant::<Monotonic>::now();
             loop {
-                if let Some(is_right) = self.look(&*self.shared.buffer()?, round)? {
+                if let Some(is_right) = self.look(&*self.shared.borrow()?, round)? {
                     if !is_right {
                         count.wrong += 1;
                         if count.first == 0 {
@@ -224,7 +240,7 @@ impl Test {
     /// Looks for a round for a while; plays it, if it has come, and returns whether all its words
     /// were right.
     fn look(&self, buffer: &Buffer, round: u64) -> Result<Option<bool>> {
-        let word = |offset| buffer.word(offset).ok_or(EINVAL);
+        let word = |offset| buffer.memory().word(offset).ok_or(EINVAL);
         let words = |first: usize| (0..LITMUS_WORDS).map(move |i| (i, first + i * WORD));
 
         let flag = word(self.channels.flag)?;

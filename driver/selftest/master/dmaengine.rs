@@ -14,9 +14,9 @@ use super::{
     Master,
     Target, //
 };
-use crate::ext::{
-    coherent::DmaSpan,
-    dmaengine::Channel, //
+use crate::selftest::ext::{
+    dmaengine::Channel,
+    memory::DmaSpan, //
 };
 use kernel::{
     device::{
@@ -74,6 +74,10 @@ pub(crate) fn attach(pdev: &platform::Device<Core<'_>>) -> Result<Arc<dyn Master
         EOPNOTSUPP => dev_err!(
             dev,
             "dmas: the engine does not copy from memory to memory\n"
+        ),
+        EXDEV => dev_err!(
+            dev,
+            "dmas: the channel accesses memory by a device of its own, not by the engine's\n"
         ),
         _ => dev_err!(
             dev,

@@ -20,7 +20,7 @@ use super::{
     Master,
     Target, //
 };
-use crate::ext::coherent::DmaSpan;
+use crate::selftest::ext::memory::DmaSpan;
 use kernel::{
     device::{
         Bound,

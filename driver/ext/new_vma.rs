@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! VMAs that are being made: the `mmap_prepare()` of a file.
+//!
+//! `kernel::mm::virt::VmaNew` is for `mmap()`, which is deprecated: it is given a VMA, and may leave
+//! one half made. [`NewVma`] describes a VMA that does not exist yet. Nothing that is done to it has to
+//! be undone if the kernel gives up: it takes no reference and has no state.
+//!
+//! C header: [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h)
+
+use super::{
+    ffi,
+    vm_fault::{
+        VmOperations,
+        VmOperationsVTable, //
+    },
+};
+use core::marker::PhantomData;
+use kernel::{
+    bindings,
+    page::PAGE_SHIFT,
+    prelude::*,
+    types::NotThreadSafe, //
+};
+
+/// The memory type of a VMA's pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MemoryType {
+    /// Ordinary memory, cached.
+    Cached,
+    /// What the architecture uses for DMA memory of devices that do not see the CPU's caches
+    /// (`pgprot_dmacoherent()`); on arm64, Normal Non-cacheable.
+    DmaCoherent,
+}
+
+/// A VMA in the `mmap_prepare()` call that describes it, of a file that owns a reference to a `T`.
+///
+/// # Invariants
+///
+/// `desc` is the description that the kernel asks about, for the duration of `'a`. The private data of
+/// its file is a foreign `Arc<T>`, which the file owns until it is released, and the VMA will be one of
+/// this very file.
+pub(crate) struct NewVma<'a, T> {
+    desc: *mut bindings::vm_area_desc,
+    _data: PhantomData<&'a T>,
+    /// The description is on the task's stack.
+    _not_send: NotThreadSafe,
+}
+
+impl<T> NewVma<'_, T> {
+    /// Wraps a VMA that is being described.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: the VMA would belong to another file than the one that is asked, as those of file
+    /// systems that stand on others do. Nothing would keep the object that is to serve it.
+    ///
+    /// # Safety
+    ///
+    /// - `desc` must be the argument of an `mmap_prepare()` that is under way during the lifetime of
+    ///   the result.
+    /// - The private data of its file must be a foreign `Arc<T>` that the file owns until it is
+    ///   released.
+    pub(super) unsafe fn from_raw(desc: *mut bindings::vm_area_desc) -> Result<Self> {
+        // SAFETY: By the safety requirements.
+        if unsafe { (*desc).file != (*desc).vm_file } {
+            return Err(EINVAL);
+        }
+
+        // INVARIANT: By the safety requirements and the check.
+        Ok(Self {
+            desc,
+            _data: PhantomData,
+            _not_send: NotThreadSafe,
+        })
+    }
+
+    /// Returns which page of the file the VMA begins with.
+    pub(crate) fn pgoff(&self) -> usize {
+        // SAFETY: By the type invariants.
+        unsafe { (*self.desc).pgoff }
+    }
+
+    /// Returns the length of the VMA in pages.
+    pub(crate) fn page_count(&self) -> usize {
+        // SAFETY: By the type invariants.
+        unsafe { ((*self.desc).end - (*self.desc).start) >> PAGE_SHIFT }
+    }
+
+    /// Returns whether the VMA was asked for with `MAP_SHARED`.
+    ///
+    /// This looks at `VM_MAYSHARE`: the kernel clears `VM_SHARED` if the file is open for reading
+    /// only.
+    pub(crate) fn is_shared(&self) -> bool {
+        // SAFETY: By the type invariants.
+        unsafe { ffi::faultline_desc_is_shared(self.desc) }
+    }
+
+    /// Keeps the VMA from ever being made executable.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES`: it is to be executable at once.
+    pub(crate) fn forbid_execution(&self) -> Result {
+        // SAFETY: By the type invariants.
+        if unsafe { ffi::faultline_desc_forbid_exec(self.desc) } {
+            Ok(())
+        } else {
+            Err(EACCES)
+        }
+    }
+}
+
+impl<T: VmOperations> NewVma<'_, T> {
+    /// Makes the file's own `T` serve the VMA's faults, as memory of type `memory_type`.
+    ///
+    /// The VMA cannot be expanded by `mremap()`, is not merged with others and stays out of core dumps.
+    ///
+    /// If `T` has [`VmOperations::huge_fault`] the VMA is marked as `madvise(MADV_HUGEPAGE)`
+    /// would, as its memory costs nothing more in PMDs; the administrator's `never` and the
+    /// user's `MADV_NOHUGEPAGE` are obeyed.
+    pub(crate) fn install(self, memory_type: MemoryType) -> Installed {
+        let is_uncached = memory_type == MemoryType::DmaCoherent;
+
+        // SAFETY: By the type invariants the description is valid, and its file's private data is a
+        // foreign `Arc<T>`: what the operations of `T` want in the VMA's. The VMA keeps the file, and
+        // with it the reference.
+        unsafe {
+            ffi::faultline_desc_set_up(self.desc, is_uncached, T::HAS_HUGE_FAULT);
+            (*self.desc).private_data = (*(*self.desc).file).private_data;
+            (*self.desc).vm_ops = &VmOperationsVTable::<T>::VTABLE;
+        }
+
+        Installed(())
+    }
+}
+
+/// Proof that a VMA has been given its operations.
+#[must_use = "mmap_prepare() has to return this"]
+pub(crate) struct Installed(());

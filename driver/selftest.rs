@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The self-test: what shows that a buffer is what it should be, and is no part of a driver that
+//! people use.
+//!
+//! It is built with `CONFIG_FAULTLINE_SELFTEST`, looks at the driver from outside, and is attached to
+//! it in one place, as [`Extension`]. It adds the calls of [`uapi`], which [`calls`] carries out; two
+//! witnesses stand behind them, the CPU's own [translation](ext::translate) of an address and
+//! [bus masters](master).
+
+mod calls;
+mod ext;
+mod litmus;
+mod master;
+mod part;
+pub mod uapi;
+
+use crate::{
+    buffer::Buffer,
+    mapping::{
+        Extension,
+        SharedBuffer, //
+    },
+};
+use ext::capability;
+use kernel::{
+    device::{
+        Bound,
+        Core,
+        Device, //
+    },
+    fs::LocalFile,
+    platform,
+    prelude::*,
+    sync::{
+        atomic::{
+            AtomicFlag,
+            Relaxed, //
+        },
+        Arc,
+        ArcBorrow, //
+    }, //
+};
+use master::Master;
+
+/// What the self-test attaches to a buffer.
+pub(crate) struct SelfTest {
+    /// The bus master that the node is or has, if it is or has one.
+    master: Option<Arc<dyn Master>>,
+    /// Whether a message-passing test is under way.
+    is_tested: Arc<AtomicFlag>,
+}
+
+impl SelfTest {
+    /// Returns the bus master.
+    ///
+    /// # Errors
+    ///
+    /// `ENODATA` if there is none.
+    fn master(&self) -> Result<&dyn Master> {
+        self.master.as_deref().ok_or(ENODATA)
+    }
+
+    /// Keeps others from testing the buffer as long as the guard lives.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if somebody does.
+    fn begin_test(&self) -> Result<Tested> {
+        if self.is_tested.xchg(true, Relaxed) {
+            return Err(EBUSY);
+        }
+        Ok(Tested(self.is_tested.clone()))
+    }
+}
+
+/// The only test of a buffer.
+struct Tested(Arc<AtomicFlag>);
+
+impl Drop for Tested {
+    fn drop(&mut self) {
+        self.0.store(false, Relaxed);
+    }
+}
+
+impl Extension for SelfTest {
+    fn attach(pdev: &platform::Device<Core<'_>>) -> Result<Self> {
+        let attach = master::of_node(pdev.as_ref());
+
+        Ok(Self {
+            master: attach.map(|attach| attach(pdev)).transpose()?,
+            is_tested: Arc::new(AtomicFlag::new(false), GFP_KERNEL)?,
+        })
+    }
+
+    fn dma_device(&self) -> Option<&Device<Bound>> {
+        self.master.as_deref().and_then(Master::device)
+    }
+
+    /// Says in the log what the driver itself does not, for those who read what tests have said.
+    fn prepared(&self, dev: &Device<Bound>, name: &CStr, buffer: &Buffer) {
+        if let Ok(master) = self.master().map(Master::describe) {
+            dev_info!(
+                dev,
+                "bus master {}: fills {} bytes, copies {}\n",
+                master.name,
+                master.max_fill,
+                master.max_copy
+            );
+        }
+        let coherency = if buffer.memory().device_is_coherent() {
+            "coherent"
+        } else {
+            "non-coherent"
+        };
+        dev_info!(
+            dev,
+            "/dev/{name}: {} bytes, {coherency}\n",
+            buffer.memory().size()
+        );
+    }
+
+    /// Whoever can write to a buffer in which a bus master finds its orders can give it some.
+    fn may_open(&self) -> Result {
+        let has_orders = self
+            .master()
+            .is_ok_and(|master| master.describe().orders > 0);
+
+        if has_orders && !capability::may_do_raw_io() {
+            return Err(EPERM);
+        }
+        Ok(())
+    }
+
+    fn ioctl(
+        this: ArcBorrow<'_, SharedBuffer<Self>>,
+        file: &LocalFile,
+        cmd: u32,
+        arg: usize,
+    ) -> Result<isize> {
+        calls::ioctl(this, file, cmd, arg)
+    }
+
+    fn settle(&self) -> Result {
+        self.master.as_deref().map_or(Ok(()), Master::settle)
+    }
+}
