@@ -314,6 +314,8 @@ VERDICTS = {
     "pytest": (["==== 1 failed, 393 passed in 5.0s ===="], "1 failed, 393 passed in 5.0s"),
     "first error": (["E: Packages need to be removed", "faultline: error: 'apt-get' failed"],
                     "E: Packages need to be removed"),
+    "error of two lines": (["faultline: error: missing:", "  qemu: none", "more"],
+                           "faultline: error: missing: qemu: none"),
     "nothing": (["all is well"], ""),
 }
 
@@ -327,7 +329,7 @@ def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
     """The log has whole lines, without what a terminal is told, and the last state of each."""
     log = io.StringIO()
     lines = terminal.Lines(terminal.Transcript(log))
-    lines.feed(b"one\r\ntw")
+    lines.feed(b"one\r\r\ntw")
     lines.feed(b"o \x1b[31mred\x1b[0m\r\n  1 %\r  2 %\r\x1b[K")
     lines.feed(b"done\n\xff\nInstall? [Y/n] ")
     assert lines.whole == ["one", "two red", "done", "\N{REPLACEMENT CHARACTER}"]

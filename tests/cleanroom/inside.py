@@ -303,8 +303,10 @@ def verdict(lines: list[str]) -> str:
                 line.startswith("=") and line.endswith("=")
                 and any(word in line for word in (" passed", " failed", " error"))):
             return line.strip("= ")
-    for line in lines:
-        if line.startswith("faultline: error: ") or line.startswith("E: "):
-            return line
+    for number, line in enumerate(lines):
+        if line.startswith(("faultline: error: ", "E: ")):
+            # What follows a colon is in the next lines.
+            return " ".join([line, *map(str.strip, lines[number + 1 : number + 2])] if line.endswith(":")
+                            else [line])
     return ""
 

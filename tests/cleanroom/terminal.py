@@ -78,7 +78,7 @@ class Lines:
     def feed(self, data: bytes) -> None:
         *whole, self.unfinished = (self.unfinished + data).split(b"\n")
         for line in whole:
-            self.show(line.removesuffix(b"\r"))
+            self.show(line)
         # A progress indicator writes over its own line.
         if b"\r" in self.unfinished.rstrip(b"\r"):
             before, _, after = self.unfinished.rstrip(b"\r").rpartition(b"\r")
@@ -99,7 +99,8 @@ class Lines:
 
     @staticmethod
     def text(line: bytes) -> str:
-        line = ESCAPES.sub(b"", line).rpartition(b"\r")[2]
+        # A guest's console ends a line with CR LF, to which the terminal adds another CR.
+        line = ESCAPES.sub(b"", line).rstrip(b"\r").rpartition(b"\r")[2]
         return line.decode(errors="replace").rstrip()
 
     @property
