@@ -7,7 +7,7 @@ use faultline_sys::events::{events, flush, HANGUP, READY};
 use faultline_sys::task::{fork, Ending};
 use rustix::fs::OFlags;
 
-use super::Context;
+use super::{end_within, Context, PATIENCE_MS};
 use crate::report::Stop;
 use crate::world::{open_file, sleep_ms, tagged, World as W};
 
@@ -26,7 +26,7 @@ pub(super) fn poll_hears_unbinding(c: &mut Context<'_>) -> Result<(), Stop> {
         0,
     )?;
 
-    let waiter = fork(|| match events(&file, 0, 20_000) {
+    let waiter = fork(|| match events(&file, 0, 10 * PATIENCE_MS as i64) {
         Ok(seen) if seen & HANGUP == HANGUP => 0,
         _ => 1,
     });
@@ -34,7 +34,8 @@ pub(super) fn poll_hears_unbinding(c: &mut Context<'_>) -> Result<(), Stop> {
     sleep_ms(50);
     let unbound = c.target.unbind();
     c.found.need("unbind", unbound)?;
-    let ending = waiter.wait();
+    // One that is not woken would look by itself only when its time is over.
+    let ending = end_within(waiter, PATIENCE_MS);
     let after = events(&file, READY, 0).map(u64::from);
     let bound = c.target.bind();
     c.found.need("bind", bound)?;
