@@ -143,7 +143,7 @@ export $(VARIABLES)
 # Not with what is for makes alone: rustc looks for a job server there.
 SETUP := env --unset=MAKEFLAGS --unset=MFLAGS board/common/setup
 # What set-up has unpacked for want of a package.
-export PATH := $(PATH):$(or $(filter /%,$(XDG_CACHE_HOME)),$(HOME)/.cache)/faultline/bin
+export PATH := $(PATH):$(or $(filter /%,$(value XDG_CACHE_HOME)),$(HOME)/.cache)/faultline/bin
 # The program itself names what is stuck: this is for a guest that does not run at all.
 STRESS_TIMEOUT := 86400
 # What board.env says of what is built; run.py reads the rest.

@@ -26,6 +26,8 @@ clean_environment() {
 		CARGO_* | CARGO | RUST* | PYTHON* | PIP_* | KBUILD_* | GIT_* | VIRTUAL_ENV) unset "$name" ;;
 		esac
 	done
+	# Nor what a user has installed for their own Python.
+	export PYTHONNOUSERSITE=1
 	if [[ -n ${TMPDIR:-} && ! ( $TMPDIR == /* && -d $TMPDIR && -w $TMPDIR ) ]]; then
 		say TMPDIR "$TMPDIR is not a directory that can be written to: using /tmp"
 		unset TMPDIR

@@ -154,7 +154,7 @@ LLVM is built from source first: that alone takes an hour or more."
 
 # count_packages: how many packages the configuration is made of, with those of the host.
 count_packages() {
-	buildroot --silent show-info | python3 -c \
+	buildroot --silent show-info | python3 -I -c \
 		'import json, sys; print(sum("build_dir" in package for package in json.load(sys.stdin).values()))'
 }
 

@@ -113,7 +113,7 @@ qemu_will_do() { # PROGRAM
 
 # find_python: PYTHON_VERSION of the python3 in PATH, which runs run.py.
 find_python() {
-	PYTHON_VERSION=$(python3 -c 'import platform; print(platform.python_version())' 2>/dev/null) &&
+	PYTHON_VERSION=$(python3 -I -c 'import platform; print(platform.python_version())' 2>/dev/null) &&
 		at_least "$PYTHON_MIN" "$PYTHON_VERSION"
 }
 
@@ -121,7 +121,7 @@ find_python() {
 # ask is the distribution's, because libfdt is one of its packages.
 find_test_python() {
 	for TEST_PYTHON in /usr/bin/python3 python3; do
-		! "$TEST_PYTHON" -c "import ensurepip, libfdt, sys, venv
+		! "$TEST_PYTHON" -I -c "import ensurepip, libfdt, sys, venv
 sys.exit(sys.version_info < (${PYTHON_MIN/./, }))" 2>/dev/null || return 0
 	done
 	return 1
