@@ -24,6 +24,7 @@ from . import terminal
 from .cases import CASES, NEWCOMER, PASSWORD, PRELUDE, Case
 
 LOCK_SECONDS = 60
+PREPARE_SECONDS = 1800  # for each script, of which the longest install a few packages
 LOOP_DEVICES = 32
 BUNDLE = "srv/faultline.bundle"
 CHANGES = "srv/changes.tar"
@@ -191,11 +192,15 @@ class Room:
             return
         login = "root" if as_root else self.login
         extra = {"RELEASE": self.plan.release, "MIRROR": self.plan.mirror}
-        done = subprocess.run(
-            self.enter(login, [*["--login"] * login_shell, "-c", PRELUDE + dedent(text)],
-                       cwd=cwd, extra=extra),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        )
+        try:
+            done = subprocess.run(
+                self.enter(login, [*["--login"] * login_shell, "-c", PRELUDE + dedent(text)],
+                           cwd=cwd, extra=extra),
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                check=False, timeout=PREPARE_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{what}: not at its end after {PREPARE_SECONDS} s") from None
         if done.returncode:
             for line in done.stdout.decode(errors="replace").splitlines()[-20:]:
                 self.transcript.line(f"    {line}")
