@@ -96,9 +96,11 @@ def releases() -> dict[str, Release]:
             done >"$ENTRY/sources.list"
             fetch_lists "$ENTRY"
             compgen -G "$ENTRY/state/lists/*_Packages*" >/dev/null || { tail -n 1 "$ENTRY/log"; exit 3; }
+            # The rest is apt's own cache, which it writes when it is asked.
+            ENTRY_PATHS=(state sources.list apt.conf)
         }
         for CODENAME in bookworm trixie; do
-            entry "packages-$CODENAME" "Debian's lists of $CODENAME" fetch
+            entry "packages-$CODENAME-$(key "$(declare -f apt_root fetch)")" "Debian's lists of $CODENAME" fetch
             echo "$ENTRY"
         done
     """

@@ -7,11 +7,18 @@ OS_RELEASE=${OS_RELEASE:-/etc/os-release}
 CODENAME=$(sed -n 's/^VERSION_CODENAME=//p' "$OS_RELEASE" 2>/dev/null | tr -d '"') || true
 CODENAME=${CODENAME:-unknown}
 
-# apt COMMAND ARG…: apt-get or apt-cache, on the private root APT_CONF if there is one.
+# apt COMMAND ARG…: a question to apt-get or apt-cache, on the private root APT_CONF if there is one.
+# On the machine's own root only root can keep what apt has read of the lists; without APT_MEMO each
+# question of an ordinary user would take seconds.
 apt() {
-	local command=$1
+	local command=$1 where=()
 	shift
-	"$command" ${APT_CONF:+-c "$APT_CONF"} "$@"
+	if [[ -n ${APT_CONF:-} ]]; then
+		where=(-c "$APT_CONF")
+	elif [[ -n ${APT_MEMO:-} ]]; then
+		where=(-o "Dir::Cache::pkgcache=$APT_MEMO/pkgcache.bin" -o "Dir::Cache::srcpkgcache=$APT_MEMO/srcpkgcache.bin")
+	fi
+	"$command" "${where[@]}" "$@"
 }
 
 # at_least MINIMUM VERSION
@@ -74,7 +81,9 @@ apt_reason() {
 
 # apt_root DIR ARCHITECTURE STATUS: an apt root in DIR, whose configuration is DIR/apt.conf and whose
 # sources the caller writes to DIR/sources.list. STATUS says what is installed. The configuration of
-# the machine, such as a proxy, applies, except pins, a default release, and hooks after an update.
+# the machine, such as a proxy, applies, except pins, a default release, and hooks after an update. apt
+# keeps what it has read of the lists, which a container's configuration forbids: each question would
+# take seconds.
 apt_root() {
 	mkdir -p "$1"/state/lists/partial "$1"/cache/archives/partial "$1/debs"
 	cat >"$1/apt.conf" <<-END
@@ -97,6 +106,8 @@ apt_root() {
 		Dir::State::status "$3";
 		Dir::State::extended_states "$1/state/extended_states";
 		Dir::Cache "$1/cache";
+		Dir::Cache::pkgcache "pkgcache.bin";
+		Dir::Cache::srcpkgcache "srcpkgcache.bin";
 	END
 }
 

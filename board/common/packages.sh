@@ -133,6 +133,10 @@ plan() {
 		for need in "${wanted[@]}"; do REFUSED[$need]="there is no apt-get here"; done
 		return
 	fi
+	if [[ -z ${APT_MEMO:-} ]]; then
+		APT_MEMO=$(mktemp -d)
+		cleanup "$APT_MEMO"
+	fi
 	# All in one question: most machines have nothing in the way.
 	for need in "${wanted[@]}"; do
 		read -ra packages <<<"$(need_alternatives "$need" | sed -n 1p)"
