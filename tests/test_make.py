@@ -111,7 +111,7 @@ def show(make: Make, name: str, *arguments: str, **environment: str) -> tuple[st
 
 # What is valid where not every text is; for the others what neither make nor a shell may look into.
 VALID = {"BOARD": "raspberrypi4-64", "BOARDS": "raspberrypi4-64", "DEBUG": "1", "YES": "1",
-         "FORCE_LOOP": "1", "BUILDROOT_RUST": "buildroot"}
+         "FORCE_LOOP": "1", "BUILDROOT_RUST": "buildroot", "SELFTEST": "0", "MUTANT": "cacheable"}
 ANY = "a  b$$ $(shell echo c) `echo d` 'e' #f"
 
 

@@ -17,8 +17,12 @@ pytestmark = pytest.mark.boot
 DEVICES = [f"/dev/faultline{number}" for number in range(5)]
 PROCESSES = 4
 
-# Of one page there is no middle, small buffers hold no block, and none of them would be missed.
+# Of one page there is no middle, small buffers have no PMD and not the page table and a page that the
+# cases beside faults take, and none of them would be missed.
+SMALL = (DEVICES[0], DEVICES[1], DEVICES[4])
 TOO_SMALL = {
+    *((f"cases {device}", f"{what}_beside_faults")
+      for device in SMALL for what in ("advice", "fork", "protection", "move")),
     ("cases /dev/faultline0", "split"),
     ("cases /dev/faultline0", "nothing_leaks"),
     ("cases /dev/faultline1", "nothing_leaks"),
