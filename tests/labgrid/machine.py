@@ -9,9 +9,11 @@ switched on is board/common/run.py, the only way to boot.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import threading
+import tty
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -29,6 +31,7 @@ class Machine:
         self.command = command
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
+        self.keyboard: IO[bytes] | None = None
         self.listeners: set[socket.socket] = set()
         self.lock = threading.Lock()
         self.serial = socket.create_server((LOOPBACK, 0))
@@ -70,10 +73,17 @@ class Machine:
             return
         # If we are killed, run.py is, and QEMU with it. The kernel goes by the thread that has
         # started it: the switch's, which lives until all is off.
+        # A console is a terminal: from anything else run.py would read a program's input, to its end.
+        keyboard, terminal = os.openpty()
+        tty.setraw(terminal)
+        if self.keyboard:
+            self.keyboard.close()
+        self.keyboard = open(keyboard, "wb", buffering=0)
         self.process = subprocess.Popen(
             ["setpriv", "--pdeathsig=KILL", *self.command, "--interactive"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
+            stdin=terminal, stdout=subprocess.PIPE, stderr=self.log,
         )
+        os.close(terminal)
         threading.Thread(target=self.speak, args=(self.process,), daemon=True).start()
 
     def off(self) -> None:
@@ -118,11 +128,9 @@ class Machine:
                         break
                 except TimeoutError:
                     continue
-                process = self.process
-                if process and process.stdin:
-                    with contextlib.suppress(BrokenPipeError):
-                        process.stdin.write(data)
-                        process.stdin.flush()
+                if self.is_on() and self.keyboard:
+                    with contextlib.suppress(OSError, ValueError):  # it goes off at this moment
+                        self.keyboard.write(data)
         self.drop(listener)
 
     def drop(self, listener: socket.socket) -> None:
