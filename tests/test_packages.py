@@ -179,8 +179,8 @@ MACHINES = {
     ),
     "a package that dpkg wants to be installed again": Machine(
         "bookworm", ("zlib1g",), {"zlib1g": "install reinstreq half-installed"},
-        expected=("unpack qemu from", "unpack rust from", "unpack llvm from", "lack compiler: .*zlib1g"),
-        unexpected=("install",),
+        # apt has its archive, and does so with the rest.
+        expected=("install .*qemu-system-arm .*rustc-web",), unexpected=("unpack", "lack"),
     ),
     "apt-get update was never called": Machine(
         "bookworm", lists=False, expected=("(unpack|lack) rust",), unexpected=("install",),
