@@ -125,7 +125,7 @@ def boot(places: Places, tmp_path: Path) -> Boot:
 
 @pytest.fixture
 def debug_boot(places: Places, tmp_path: Path) -> Boot:
-    """Boots the kernel that watches itself, which takes its time; skips where there is none."""
+    """Boots the debug kernel, which takes its time; skips where there is none."""
     places.need_debug_kernel()
     return Boot(places.debug, tmp_path, DEBUG_PATIENCE)
 

@@ -59,7 +59,7 @@ class Places:
 
     @property
     def debug(self) -> Places:
-        """The same with the kernel that watches itself."""
+        """The same with the debug kernel."""
         there = self.debug_build
         assert there, "a test that uses it without need_debug_kernel()"
         return replace(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Boots of the kernel that watches itself: whatever it complains of fails the run (run.py)."""
+"""Boots of the debug kernel: whatever it complains of fails the run (run.py)."""
 
 from __future__ import annotations
 
