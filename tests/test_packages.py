@@ -238,6 +238,7 @@ class Made:
         return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MACHINES)
 def test_plan(name: str, releases: dict[str, Release], tmp_path: Path) -> None:
     machine = MACHINES[name]
