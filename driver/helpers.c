@@ -102,6 +102,16 @@ static void faultline_set_ptes(struct mm_struct *mm, unsigned long addr, pte_t *
 #endif
 }
 
+static void faultline_pmd_populate(struct mm_struct *mm, pmd_t *pmd, pgtable_t table)
+{
+#if defined(CONFIG_ARM64) && defined(CONFIG_DEBUG_VM) && defined(MODULE)
+	/* There pmd_populate() compares with init_mm, which is not exported, and then does this. */
+	__pmd_populate(pmd, page_to_phys(table), PMD_TYPE_TABLE | PMD_TABLE_AF | PMD_TABLE_PXN);
+#else
+	pmd_populate(mm, pmd, table);
+#endif
+}
+
 vm_fault_t faultline_insert_pages(struct vm_fault *vmf, unsigned long addr, unsigned long pfn,
 				  unsigned long pages)
 {
@@ -126,7 +136,7 @@ vm_fault_t faultline_insert_pages(struct vm_fault *vmf, unsigned long addr, unsi
 			goto unlock_pmd;
 		mm_inc_nr_ptes(mm);
 		smp_wmb(); /* The table is empty before anybody sees it: as in pmd_install(). */
-		pmd_populate(mm, vmf->pmd, vmf->prealloc_pte);
+		faultline_pmd_populate(mm, vmf->pmd, vmf->prealloc_pte);
 		vmf->prealloc_pte = NULL;
 	} else if (pmd_leaf(pmdp_get(vmf->pmd))) {
 		goto unlock_pmd;
