@@ -52,6 +52,7 @@ MISTAKES = {
     "boards": (("test", "BOARDS=qemu-virt-arm pi"), "BOARDS=pi"),
     "boots": (("soak", "BOOTS=all"), "BOOTS=all"),
     "mutant": (("module", "MUTANT=wrong-pag"), "wrong-pag"),
+    "mutant without the self-test": (("run", "MUTANT=cacheable", "SELFTEST=0"), "SELFTEST=0 MUTANT=cacheable"),
     "kernel": (("module", "KERNEL_SRC=/no/such"), "/no/such"),
     "debug": (("run", "DEBUG=2"), "DEBUG=2"),
     "self-test": (("module", "SELFTEST=yes"), "SELFTEST=yes"),
