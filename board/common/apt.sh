@@ -121,7 +121,7 @@ apt_mirror() {
 }
 
 apt_keyring() {
-	compgen -G '/usr/share/keyrings/debian-archive-keyring.*' | head -n 1
+	compgen -G '/usr/share/keyrings/debian-archive-keyring.*' | awk '!n++'
 }
 
 # debian_mirror: DEBIAN_MIRROR and DEBIAN_KEYRING, or why there is none in DEB_WHY_NOT.

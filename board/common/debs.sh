@@ -36,6 +36,10 @@ unpack_decide() {
 				continue
 			fi
 			mapfile -t UNPACK_DEBS < <(sed -n 's/^Inst \([^ ]*\) \(\[[^]]*\] \)\?(\([^ ]*\) .*/\1=\3/p' <<<"$simulated")
+			[[ ${#UNPACK_DEBS[@]} != 0 ]] || {
+				UNPACK_WHY_NOT="${packages[0]} is installed already, but does not work"
+				continue
+			}
 			# The machine's own C library is used, which does if it is the same but for fixes.
 			if grep '^Inst libc6 ' <<<"$simulated" | grep -qvE '^Inst libc6 \[([0-9.]+)-[^]]*\] \(\1-'; then
 				UNPACK_WHY_NOT="${packages[0]} needs another libc6"
@@ -86,7 +90,7 @@ write_wrappers() {
 		[[ -f $program && -x $program && $program != "$1"/bin/* ]] || continue
 		# A library that is in a directory of its own.
 		while missing=$(LD_LIBRARY_PATH=$(path_of "${libraries[@]}") ldd "$program" 2>/dev/null |
-			sed -n 's/^\t\([^ ]*\) => not found$/\1/p;T;q') && [[ -n $missing ]]; do
+			sed -n 's/^\t\([^ ]*\) => not found$/\1/p' | awk '!n++') && [[ -n $missing ]]; do
 			found=$(find "$1" -name "$missing" -printf '%h\n' -quit)
 			[[ -n $found && " ${libraries[*]} " != *" $found "* ]] || break
 			libraries+=("$found")
@@ -173,7 +177,10 @@ deb_unpack() {
 	say DOWNLOAD "Debian's $DEB_NAME $DEB_VERSION from $suite, $(APT_CONF=$root/apt.conf apt apt-cache \
 		show "$found" | awk '$1 == "Size:" && !n++ { printf "%d MB", $2 / 1e6 + 1 }')"
 	(cd "$root/debs" && APT_CONF=$root/apt.conf apt apt-get -qq download "$found" 2>../log) ||
-		fail_with_log "$root/log" "apt-get could not download $found"
+		{
+			DEB_WHY_NOT="apt-get could not download $found: $(tail -n 1 "$root/log")"
+			return 1
+		}
 	dpkg-deb --extract "$root"/debs/*.deb "$dir" || die "$found could not be unpacked into $dir"
 	rm -rf "$root"
 }
