@@ -373,7 +373,8 @@ def test_continuous_integration_finds_no_warm_caches(tmp_path: Path, status: int
     """`.ci/run` calls `make test`, here another make, which says what it was given."""
     home, programs, seen = (tmp_path / name for name in ("home", "bin", "seen"))
     for name, text in {".cargo/config.toml": CARGO_CONFIG, ".cargo/registry/poison": "", ".rustup/x": "",
-                       ".config/pip/pip.conf": PIP_CONFIG, ".cache/pip/poison": ""}.items():
+                       ".config/pip/pip.conf": PIP_CONFIG, ".cache/pip/poison": "",
+                       ".cache/faultline/cargo/registry/poison": ""}.items():
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(text)
     programs.mkdir()
@@ -390,6 +391,7 @@ def test_continuous_integration_finds_no_warm_caches(tmp_path: Path, status: int
     env = dict(line.split("=", 1) for line in seen.read_text().splitlines())
     assert (env["CI"], env["RUSTUP_HOME"]) == ("true", str(home / ".rustup"))
     assert env["XDG_CACHE_HOME"] == str(home / ".cache"), "Faultline's own cache stays"
+    assert not Path(env["FAULTLINE_CARGO_HOME"]).is_relative_to(home), "but for cargo's in it, without a key"
     assert env["PIP_CACHE_DIR"] != str(home / ".cache/pip")
     assert Path(f"{seen}.home").read_text() == ""
     assert Path(f"{seen}.cargo").read_text() == f"{env['CARGO_HOME']}/config.toml\n"

@@ -43,15 +43,15 @@ clean_environment() {
 # use_own_cargo_home: cargo finds no configuration of the user's but what is about the network.
 # Configuration is also found in the parents of the working directory: see own_cargo.
 use_own_cargo_home() {
-	local user=${CARGO_HOME:-$HOME/.cargo} own=$CACHE/cargo name
+	local user=${CARGO_HOME:-$HOME/.cargo} own=${FAULTLINE_CARGO_HOME:-$CACHE/cargo} name
 	[[ $user != "$own" ]] || return 0
 	mkdir -p "$own"
 	python3 -I board/common/cargo_network.py "$user" "$TOP" >"$own/config.toml.$$" ||
 		die "the user's configuration of cargo cannot be read (see above)"
 	mv "$own/config.toml.$$" "$own/config.toml"
 	for name in credentials.toml credentials; do
-		rm -f "$own/$name"
-		[[ ! -e $user/$name ]] || ln -s "$user/$name" "$own/$name"
+		# Another set-up may be at the same place: a link takes the place of the old one.
+		if [[ -e $user/$name ]]; then ln -sfn "$user/$name" "$own/$name"; else rm -f "$own/$name"; fi
 	done
 	export CARGO_HOME=$own
 }
