@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -25,7 +26,7 @@ fill() {
     [[ -z ${FAIL:-} ]] || exit 3
     mkdir "$ENTRY/scripts"
     echo fixdep >"$ENTRY/scripts/fixdep"
-    ENTRY_HASHED=(scripts/fixdep)
+    ENTRY_PATHS=(Image scripts) ENTRY_HASHED=(scripts/fixdep)
 }
 entry kernel-0123 "the kernel" fill
 """
@@ -69,6 +70,7 @@ def flip(entry: Path) -> None:
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "truncated": (truncate, "Image"),
+    "directory deleted": (lambda entry: shutil.rmtree(entry / "scripts"), "scripts/fixdep"),
     "deleted": (lambda entry: (entry / "Image").unlink(), "Image"),
     "contents changed": (flip, "scripts/fixdep"),
     "a file more": (lambda entry: (entry / "scripts/more").touch(), "scripts/more"),

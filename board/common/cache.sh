@@ -31,7 +31,7 @@ entry_sizes() { # ENTRY; its paths on standard input
 		cd "$1" || exit
 		mapfile -t paths
 		find "${paths[@]}" \( -name .entry -o -name __pycache__ -o -path '*/certifi/cacert.pem' \) -prune -o \
-			\( -type f -o -type l \) -printf '%p %s\n' 2>/dev/null | LC_ALL=C sort
+			\( -type f -o -type l \) -printf '%p %s\n' 2>/dev/null | LC_ALL=C sort || true
 	)
 }
 
@@ -126,6 +126,8 @@ distclean() {
 		say CACHE "there is none in $CACHE"
 		return
 	fi
+	[[ -z $(compgen -G "$CACHE/rooms/*") ]] ||
+		die "there are clean rooms in $CACHE/rooms: delete them first. Nothing in $CACHE was deleted"
 	for item in "$CACHE"/* "$CACHE"/.[!.]*; do
 		case ${item##*/} in
 		linux-* | buildroot-* | bindgen-* | rust-* | venv-* | busybox-* | debs-* | qemu-* | room-* | rooms | packages-* | bin | cargo | apt.* | '*' | '.[!.]*') ;;
