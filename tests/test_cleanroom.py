@@ -293,19 +293,23 @@ def test_changes_are_taken_along(checkout: Path, tmp_path: Path) -> None:
 
 def test_abandoned_rooms_are_deleted(tmp_path: Path) -> None:
     """Those of somebody who was killed; not those that are kept, in use, or no rooms."""
-    for name in ("abandoned", "kept", "in use", "no room"):
-        (tmp_path / name / "root/etc").mkdir(parents=True)
-        if name != "no room":
-            (tmp_path / name / "lock").touch()
-            (tmp_path / name / "plan.json").touch()
-    with command.used(tmp_path / "kept", keep=True):
+    abandoned, kept, in_use, unlocked = (
+        tmp_path / f"trixie-sudo-{name}" for name in ("abandoned", "kept", "in-use", "unlocked"))
+    others = tmp_path / "somebody-else-s"
+    for room in (abandoned, kept, in_use, unlocked, others):
+        (room / "root/etc").mkdir(parents=True)
+        if room != unlocked:
+            (room / "lock").touch()
+            (room / "plan.json").touch()
+    with command.used(kept, keep=True):
         pass
-    with (tmp_path / "in use/lock").open() as lock:
+    with (in_use / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         command.sweep(tmp_path)
-        with pytest.raises(command.Wrong, match="is in use"), command.used(tmp_path / "in use", keep=True):
+        with pytest.raises(command.Wrong, match="is in use"), command.used(in_use, keep=True):
             pass
-    assert {path.name for path in tmp_path.iterdir()} == {"kept", "in use", "no room"}
+    assert set(tmp_path.iterdir()) == {kept, in_use, unlocked, others}
+    assert (others / "root/etc").is_dir()
 
 
 VERDICTS = {

@@ -207,7 +207,8 @@ ensure_packages() {
 	drop_damaged
 	plan "$1"
 	is_lacking "$1" || return 0
-	plan test
+	# What the tests alone need is no reason to ask for root.
+	[[ $1 == run && ${#INSTALL[@]} == 0 && -z $APT_LISTS_LACKING ]] || plan test
 	if [[ ${#INSTALL[@]} != 0 || $APT_LISTS_LACKING ]]; then
 		may_install
 		update_lists
@@ -269,7 +270,7 @@ may_install() {
 		SUDO=(sudo --non-interactive)
 		"${SUDO[@]}" true 2>/dev/null || packages_by_hand "CI=true, but sudo asks for a password"
 	elif [[ -t 0 && -t 2 ]]; then
-		read -r -p "            Install them now, with sudo apt-get? [Y/n] " answer
+		read -r -p "            Install them now, with sudo apt-get? [Y/n] " answer || answer=n
 		[[ ${answer:-y} == [yY]* ]] || packages_by_hand "not installed"
 	elif sudo --non-interactive true 2>/dev/null; then
 		packages_by_hand "there is no terminal to ask on; CI=true answers yes"

@@ -301,8 +301,10 @@ def give_to_user(path: Path) -> None:
 
 def sweep(where: Path) -> None:
     """Delete the rooms of those that were killed."""
+    ours = tuple(f"{release}-{user}-" for release in RELEASES for user in USERS)
     for room in where.iterdir():
-        if (room / "lock").exists() and not (room / "kept").exists() and not in_use(room):
+        # What else there may be in a directory that was given is none of ours.
+        if room.name.startswith(ours) and (room / "lock").exists() and not (room / "kept").exists() and not in_use(room):
             print(f"clean-room: deleting {room}, which was left behind", file=sys.stderr)
             delete(room)
 
