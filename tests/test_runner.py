@@ -146,6 +146,10 @@ def test_first_fault_is_named(runner: ModuleType) -> None:
         ("faultline: exit status 0\nfaultline: exit status 3\n", 3),
         ("a faultline: exit status 0\nfaultline: exit status 0!\nfaultline: exit status\n", None),
         ("", None),
+        ("faultline: exit sta[    1.260066] faultline: a record\r\ntus 3\r\n", 3),
+        ("faultline: exit status 3[    1.260066] faultline: a record\r\n\r\n", 3),
+        ("faultline: [    1.2600661] \nexit status 3", None),
+        ("a program's [    1.260066] record\nfaultline: exit status 3\n", 3),
     ],
 )
 def test_verdict(runner: ModuleType, text: str, verdict: int | None) -> None:

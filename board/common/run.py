@@ -268,6 +268,8 @@ class Console:
     power_off_is_late: bool = False
     powered_down: bool = False
     partial: bytes = field(default=b"", repr=False)
+    # What a program has written of a line that a record of the kernel's parts.
+    begun: str = field(default="", repr=False)
 
     def feed(self, data: bytes) -> None:
         write_all(sys.stdout.fileno(), data)
@@ -280,6 +282,8 @@ class Console:
     def close(self) -> None:
         """A last line without an end counts too; the shell's prompt gets a line of its own, but
         not from a reader that has stopped reading: no time limit holds any more."""
+        if self.begun and not self.partial:
+            self.read(b"")
         if self.partial:
             self.read(self.partial)
             self.partial = b""
@@ -287,16 +291,25 @@ class Console:
                 write_all(sys.stdout.fileno(), b"\n")
 
     def read(self, raw: bytes) -> None:
-        line = raw.decode(errors="replace").strip()
-        if match := VERDICT.fullmatch(line):
-            self.verdict = int(match[1])
-        elif not (match := KERNEL_LINE.search(line)) or self.powered_down:
+        line = raw.decode(errors="replace").rstrip("\r")
+        if not (match := KERNEL_LINE.search(line)):
+            self.read_program(line)
             return
-        elif POWER_DOWN.fullmatch(match[1]):
+        self.begun += line[: match.start()]
+        if self.powered_down:
+            return
+        record = match[1].strip()
+        if POWER_DOWN.fullmatch(record):
             self.powered_down = self.power_off_is_late
-        elif KERNEL_FAULT.match(match[1]):
-            self.fault = self.fault or match[1]
-            self.panicked = self.panicked or bool(KERNEL_PANIC.match(match[1]))
+        elif KERNEL_FAULT.match(record):
+            self.fault = self.fault or record
+            self.panicked = self.panicked or bool(KERNEL_PANIC.match(record))
+
+    def read_program(self, line: str) -> None:
+        """A line of a program's, or the rest of one that was begun before a record of the kernel's."""
+        whole, self.begun = self.begun + line, ""
+        if match := VERDICT.fullmatch(whole.strip()) or VERDICT.fullmatch(line.strip()):
+            self.verdict = int(match[1])
 
 
 @dataclass(frozen=True)
