@@ -265,11 +265,6 @@ class Room:
         os.close(holding)
 
 
-def passwd_entry(line: str) -> tuple[str | int, ...]:
-    name, password, uid, gid, gecos, home, shell = line.split(":")
-    return name, password, int(uid), int(gid), gecos, home, shell
-
-
 def sources(release: str, mirror: str, security: str) -> list[str]:
     """Lines of sources.list, as Debian's installer writes them, of what is free."""
     return [f"deb {mirror} {release} main", f"deb {mirror} {release}-updates main",
