@@ -12,6 +12,7 @@ pub(crate) mod memory;
 pub(crate) mod miscdevice;
 pub(crate) mod new_vma;
 pub(crate) mod revocable;
+mod srcu;
 #[macro_use]
 mod uapi;
 pub(crate) mod vm_fault;

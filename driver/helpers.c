@@ -18,6 +18,7 @@
 #include <linux/pgalloc.h>
 #include <linux/pgtable.h>
 #include <linux/pseudo_fs.h>
+#include <linux/srcu.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
@@ -66,10 +67,7 @@ void faultline_desc_set_up(struct vm_area_desc *desc, bool uncached, bool huge)
 		desc->page_prot = pgprot_dmacoherent(desc->page_prot);
 }
 
-unsigned long faultline_ptes_per_table(void)
-{
-	return PTRS_PER_PTE;
-}
+const unsigned long faultline_ptes_per_table = PTRS_PER_PTE;
 
 #ifdef FAULTLINE_SPECIAL
 static bool faultline_is_writable(const struct vm_area_struct *vma)
@@ -112,50 +110,49 @@ static void faultline_pmd_populate(struct mm_struct *mm, pmd_t *pmd, pgtable_t t
 #endif
 }
 
-vm_fault_t faultline_insert_pages(struct vm_fault *vmf, unsigned long addr, unsigned long pfn,
-				  unsigned long pages)
+static pte_t faultline_entry(struct vm_area_struct *vma, unsigned long pfn)
 {
-	struct vm_area_struct *vma = vmf->vma;
-	struct mm_struct *mm = vma->vm_mm;
-	spinlock_t *pml, *ptl;
-	pte_t *table, *pte;
-	pte_t entry;
-	unsigned long i, n;
+	pte_t entry = pte_mkspecial(pfn_pte(pfn, vma->vm_page_prot));
 
-	/*
-	 * A page table goes under the lock of its PMD alone (PT reclaim, mm/memory.c): as long as that
-	 * is held, what the PMD points at stays.
-	 */
-	pml = pmd_lock(mm, vmf->pmd);
-	if (pmd_none(pmdp_get(vmf->pmd))) {
-		/*
-		 * __do_fault() in mm/memory.c has allocated a table, unless there was one then, which
-		 * has gone since. Nothing is allocated here: the next fault brings a new one.
-		 */
-		if (!vmf->prealloc_pte)
-			goto unlock_pmd;
-		mm_inc_nr_ptes(mm);
-		smp_wmb(); /* The table is empty before anybody sees it: as in pmd_install(). */
-		faultline_pmd_populate(mm, vmf->pmd, vmf->prealloc_pte);
-		vmf->prealloc_pte = NULL;
-	} else if (pmd_leaf(pmdp_get(vmf->pmd))) {
-		goto unlock_pmd;
-	}
-
-	/* This lock inside of that one, as in zap_pte_table_if_empty(). */
-	ptl = pte_lockptr(mm, vmf->pmd);
-	if (ptl != pml)
-		spin_lock_nested(ptl, SINGLE_DEPTH_NESTING);
-	rcu_read_lock(); /* pte_unmap() ends it. */
-	table = __pte_map(vmf->pmd, addr);
-
-	entry = pte_mkspecial(pfn_pte(pfn, vma->vm_page_prot));
 	/*
 	 * On CPUs that do not set the dirty bit themselves the first store to a clean entry would
 	 * fault again. Nobody looks at the bit of a special entry.
 	 */
 	if (faultline_is_writable(vma))
 		entry = pte_mkwrite(pte_mkdirty(pte_mkyoung(entry)), vma);
+	return entry;
+}
+
+vm_fault_t faultline_insert_pages(struct vm_fault *vmf, unsigned long addr, unsigned long pfn,
+				  unsigned long pages)
+{
+	struct mm_struct *mm = vmf->vma->vm_mm;
+	pte_t entry = faultline_entry(vmf->vma, pfn);
+	pte_t *table, *pte;
+	unsigned long i, n;
+	spinlock_t *ptl;
+	pmd_t pmd;
+
+	/*
+	 * As pte_offset_map_lock(), which is not exported. PT reclaim (mm/pt_reclaim.c) can take the
+	 * table away until its lock is held, but RCU keeps its memory.
+	 */
+	rcu_read_lock(); /* pte_unmap() ends it. */
+	pmd = pmdp_get_lockless(vmf->pmd);
+	if (pmd_none(pmd)) {
+		rcu_read_unlock();
+		return VM_FAULT_FALLBACK;
+	}
+	if (unlikely(!pmd_present(pmd) || pmd_leaf(pmd) || pmd_bad(pmd))) {
+		rcu_read_unlock();
+		return VM_FAULT_NOPAGE;
+	}
+	table = __pte_map(&pmd, addr);
+	ptl = pte_lockptr(mm, &pmd);
+	spin_lock(ptl);
+	if (unlikely(!pmd_same(pmd, pmdp_get_lockless(vmf->pmd))))
+		goto unlock;
+
 	for (i = 0, pte = table; i < pages; i += n, pte += n, addr += n << PAGE_SHIFT) {
 		bool is_none = pte_none(ptep_get(pte));
 
@@ -167,11 +164,44 @@ vm_fault_t faultline_insert_pages(struct vm_fault *vmf, unsigned long addr, unsi
 			faultline_set_ptes(mm, addr, pte, pte_advance_pfn(entry, i), n);
 	}
 
-	pte_unmap(table);
-	if (ptl != pml)
-		spin_unlock(ptl);
-unlock_pmd:
-	spin_unlock(pml);
+unlock:
+	pte_unmap_unlock(table, ptl);
+	return VM_FAULT_NOPAGE;
+}
+
+vm_fault_t faultline_insert_table(struct vm_fault *vmf, unsigned long addr, unsigned long pfn,
+				  unsigned long pages)
+{
+	struct mm_struct *mm = vmf->vma->vm_mm;
+	spinlock_t *ptl;
+	pte_t *table;
+	pmd_t pmd;
+
+	/*
+	 * __do_fault() in mm/memory.c has allocated a table, unless there was one then, which has gone
+	 * since. Nothing is allocated here: the next fault brings a new one.
+	 */
+	if (!vmf->prealloc_pte)
+		return VM_FAULT_NOPAGE;
+
+	ptl = pmd_lock(mm, vmf->pmd);
+	if (pmd_none(pmdp_get(vmf->pmd))) {
+		/*
+		 * The table is filled before anybody sees it, and so without its lock. The functions
+		 * that map tables go by a PMD: this one is nobody else's, as in __split_huge_pmd().
+		 */
+		faultline_pmd_populate(mm, &pmd, vmf->prealloc_pte);
+		rcu_read_lock(); /* pte_unmap() ends it. */
+		table = __pte_map(&pmd, addr);
+		faultline_set_ptes(mm, addr, table, faultline_entry(vmf->vma, pfn), pages);
+		pte_unmap(table);
+
+		mm_inc_nr_ptes(mm);
+		smp_wmb(); /* The entries come before the table: as in pmd_install(). */
+		faultline_pmd_populate(mm, vmf->pmd, vmf->prealloc_pte);
+		vmf->prealloc_pte = NULL;
+	}
+	spin_unlock(ptl);
 	return VM_FAULT_NOPAGE;
 }
 
@@ -196,6 +226,12 @@ vm_fault_t faultline_insert_pages(struct vm_fault *vmf, unsigned long addr, unsi
 				  unsigned long pages)
 {
 	return vmf_insert_pfn(vmf->vma, vmf->address, pfn + PHYS_PFN(vmf->address - addr));
+}
+
+vm_fault_t faultline_insert_table(struct vm_fault *vmf, unsigned long addr, unsigned long pfn,
+				  unsigned long pages)
+{
+	return VM_FAULT_NOPAGE; /* Not called: faultline_insert_pages() never asks for it. */
 }
 
 vm_fault_t faultline_insert_pmd(struct vm_fault *vmf, unsigned long pfn, unsigned int order)
@@ -224,6 +260,21 @@ void faultline_pagefault_disable(void)
 void faultline_pagefault_enable(void)
 {
 	pagefault_enable();
+}
+
+int faultline_srcu_init(struct srcu_struct *srcu)
+{
+	return init_srcu_struct_fast(srcu);
+}
+
+void *faultline_srcu_read_lock(struct srcu_struct *srcu)
+{
+	return (__force void *)srcu_read_lock_fast(srcu);
+}
+
+void faultline_srcu_read_unlock(struct srcu_struct *srcu, void *cookie)
+{
+	srcu_read_unlock_fast(srcu, (__force struct srcu_ctr __percpu *)cookie);
 }
 
 /*

@@ -19,6 +19,7 @@ typedef unsigned int vm_fault_t;
 struct device;
 struct inode;
 struct kiocb;
+struct srcu_struct;
 struct vm_area_desc;
 struct vm_fault;
 
@@ -44,18 +45,26 @@ bool faultline_desc_forbid_exec(struct vm_area_desc *desc);
 void faultline_desc_set_up(struct vm_area_desc *desc, bool uncached, bool huge);
 
 /* PTRS_PER_PTE: pages that are this close to each other, by multiples of it, share a page table. */
-unsigned long faultline_ptes_per_table(void);
+extern const unsigned long faultline_ptes_per_table;
 
 /*
- * Maps @pages PFNs from @pfn on at @addr, where nothing is mapped yet, with entries that are dirty if
- * the VMA is writable. @addr and what follows must lie in the VMA, and in the page table that has the
- * entry of the page that was touched. Does not sleep where entries can be special; elsewhere it maps
- * the page that was touched alone.
+ * Maps @pages PFNs from @pfn on at @addr, with entries that are dirty if the VMA is writable. What is
+ * mapped there already stays. @addr and what follows must lie in the VMA, and in the page table that
+ * has the entry of the page that was touched. Does not sleep where entries can be special; elsewhere
+ * it maps the page that was touched alone.
  *
+ * VM_FAULT_FALLBACK if there is no page table: faultline_insert_table() brings one. Else
  * VM_FAULT_NOPAGE, which has the access tried again, whether something was mapped, was there already,
- * or a page table has gone in the meantime.
+ * or the page table has gone in the meantime.
  */
 vm_fault_t faultline_insert_pages(struct vm_fault *vmf, unsigned long addr, unsigned long pfn,
+				  unsigned long pages);
+
+/*
+ * The same with a page table that comes along: the one that the kernel has allocated for the fault.
+ * VM_FAULT_NOPAGE, also where another was faster or the kernel has allocated none. Does not sleep.
+ */
+vm_fault_t faultline_insert_table(struct vm_fault *vmf, unsigned long addr, unsigned long pfn,
 				  unsigned long pages);
 
 /*
@@ -73,6 +82,11 @@ unsigned long faultline_totalram_pages(void);
 /* pagefault_disable() and pagefault_enable(), include/linux/uaccess.h. */
 void faultline_pagefault_disable(void);
 void faultline_pagefault_enable(void);
+
+/* init_srcu_struct_fast(), srcu_read_lock_fast() and srcu_read_unlock_fast(), include/linux/srcu.h. */
+int faultline_srcu_init(struct srcu_struct *srcu);
+void *faultline_srcu_read_lock(struct srcu_struct *srcu);
+void faultline_srcu_read_unlock(struct srcu_struct *srcu, void *cookie);
 
 /* An inode of the module's own, for the sake of its address_space; or an error pointer. */
 struct inode *faultline_inode_new(void);

@@ -5,9 +5,9 @@
 //!
 //! # Locking
 //!
-//! There is the buffer's SRCU read side and, inside it, the address space's spinlock, which an
-//! insertion of entries holds (`AddressSpace::lock_insertion()`), and in which the locks of page
-//! tables are. A fault takes them below the lock of the `mm` or of the VMA; every other operation
+//! There is the buffer's SRCU read side and, inside it, the locks of page tables; an insertion of a
+//! page table or of a PMD entry holds the address space's spinlock around them
+//! (`AddressSpace::lock_insertion()`). A fault takes them below the lock of the `mm` or of the VMA; every other operation
 //! takes the first alone. While the read side is held nobody touches user memory (the copies of
 //! `read()` and `write()` run with page faults disabled) nor allocates (page tables are allocated by
 //! the kernel, before it asks), so that neither a slow copy nor a tight cgroup of one process
@@ -55,7 +55,6 @@ use kernel::{
     },
     fs::LocalFile,
     new_poll_condvar,
-    new_srcu,
     platform,
     prelude::*,
     sync::{
@@ -199,10 +198,7 @@ impl<X: Extension> SharedBuffer<X> {
             try_pin_init!(Self {
                 space,
                 length,
-                lent <- SleepableRevocable::new(
-                    Lent { extension, buffer },
-                    new_srcu!("faultline_buffer")
-                ),
+                lent <- SleepableRevocable::new(Lent { extension, buffer }),
                 revoked <- new_poll_condvar!("SharedBuffer::revoked"),
             }),
             GFP_KERNEL,

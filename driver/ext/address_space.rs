@@ -32,8 +32,8 @@ use kernel::{
 #[pin_data(PinnedDrop)]
 pub(crate) struct AddressSpace {
     inode: NonNull<bindings::inode>,
-    /// Held while entries are inserted, so that a page table and a PMD entry do not come to the same
-    /// place: `vmf_insert_pfn_pmd()` warns of what it finds there.
+    /// Held while a page table or a PMD entry is inserted, so that they do not come to the same place:
+    /// `vmf_insert_pfn_pmd()` warns of what it finds there.
     #[pin]
     insertion: SpinLock<()>,
 }
@@ -66,8 +66,8 @@ impl AddressSpace {
         })
     }
 
-    /// Keeps others from inserting entries as long as the guard lives, during which nothing may
-    /// sleep.
+    /// Keeps others from inserting page tables and PMD entries as long as the guard lives, during which
+    /// nothing may sleep.
     pub(super) fn lock_insertion(&self) -> SpinLockGuard<'_, ()> {
         self.insertion.lock()
     }

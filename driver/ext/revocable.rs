@@ -3,9 +3,12 @@
 //! Revocable objects whose users may sleep.
 //!
 //! `kernel::revocable::Revocable` is guarded by RCU: its users must not sleep, and a page-fault
-//! handler does (it allocates page tables). [`SleepableRevocable`] is the same thing guarded by
-//! SRCU.
+//! handler may. [`SleepableRevocable`] is the same thing guarded by SRCU.
 
+use super::srcu::{
+    self,
+    FastSrcu, //
+};
 use core::{
     ops::Deref,
     ptr::drop_in_place, //
@@ -16,9 +19,7 @@ use kernel::{
         atomic::{
             AtomicFlag,
             Relaxed, //
-        },
-        srcu,
-        Srcu, //
+        }, //
     },
     types::Opaque, //
 };
@@ -34,7 +35,7 @@ use kernel::{
 ///
 /// ```ignore
 /// let answer = KBox::pin_init(
-///     SleepableRevocable::new(42, kernel::sync::new_srcu!("answer")),
+///     SleepableRevocable::new(42),
 ///     GFP_KERNEL,
 /// )?;
 ///
@@ -46,7 +47,7 @@ use kernel::{
 pub(crate) struct SleepableRevocable<T> {
     is_available: AtomicFlag,
     #[pin]
-    srcu: Srcu,
+    srcu: FastSrcu,
     #[pin]
     data: Opaque<T>,
 }
@@ -59,12 +60,16 @@ unsafe impl<T: Send> Send for SleepableRevocable<T> {}
 unsafe impl<T: Send + Sync> Sync for SleepableRevocable<T> {}
 
 impl<T> SleepableRevocable<T> {
-    /// Creates a revocable object, guarded by `srcu`.
-    pub(crate) fn new(data: T, srcu: impl PinInit<Srcu, Error>) -> impl PinInit<Self, Error> {
+    /// Creates a revocable object.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new(data: T) -> impl PinInit<Self, Error> {
         // INVARIANT: The object is there and available.
         try_pin_init!(Self {
             is_available: AtomicFlag::new(true),
-            srcu <- srcu,
+            srcu <- FastSrcu::new(),
             data: Opaque::new(data),
         })
     }
@@ -76,7 +81,8 @@ impl<T> SleepableRevocable<T> {
     pub(crate) fn try_access(&self) -> Option<Guard<'_, T>> {
         let srcu = self.srcu.read_lock();
 
-        // `srcu_read_lock()` orders this load after the start of the critical section.
+        // A read side that begins before `revoke()` waits is waited for; one that begins later sees
+        // what was stored before.
         self.is_available.load(Relaxed).then(|| Guard {
             data: &self.data,
             _srcu: srcu,

@@ -209,21 +209,22 @@ impl Fault<'_> {
                 .min((vma.end() - raw.address) >> PAGE_SHIFT)
                 .min(per_table - in_table);
 
-        let _guard = space.lock_insertion();
+        let vmf = self.vmf.get();
+        let address = raw.address - (back << PAGE_SHIFT);
+        let pfn = run.first() + (before - back);
         // SAFETY:
         // - The VMA is locked for reading and is of the kind that the function wants
         //   (`NewVma::install()`, and the flags are never cleared), and by the computation above the
-        //   pages are in it and in one table. `_guard` keeps PMD entries out, as below.
+        //   pages are in it and in one table.
         // - The PFNs are of allocated memory, as `run` borrows it; before the memory is freed, the
         //   address space that this VMA belongs to is unmapped (see `coherent.rs`).
-        Outcome(unsafe {
-            ffi::faultline_insert_pages(
-                self.vmf.get(),
-                raw.address - (back << PAGE_SHIFT),
-                run.first() + (before - back),
-                count,
-            )
-        })
+        let mut outcome = unsafe { ffi::faultline_insert_pages(vmf, address, pfn, count) };
+        if outcome == Outcome::FALLBACK.0 {
+            let _guard = space.lock_insertion();
+            // SAFETY: As above. `_guard` keeps PMD entries out, as below.
+            outcome = unsafe { ffi::faultline_insert_table(vmf, address, pfn, count) };
+        }
+        Outcome(outcome)
     }
 
     /// Returns whether the VMA is one of `space`.
@@ -238,8 +239,8 @@ impl Fault<'_> {
 /// Returns how many entries a page table has: pages that are this close to each other, by multiples of
 /// it, share one.
 pub(crate) fn ptes_per_table() -> usize {
-    // SAFETY: The function has no preconditions.
-    unsafe { ffi::faultline_ptes_per_table() }
+    // SAFETY: It is a constant of C's.
+    unsafe { ffi::faultline_ptes_per_table }
 }
 
 /// A fault where nothing is mapped by a whole PMD.
