@@ -250,7 +250,7 @@ class Make:
         try:
             yield Terminal(ours, process)
         finally:
-            os.close(ours)  # as when its window is closed: that ends whoever is still there
+            os.close(ours)  # as when its window is closed, which ends its processes
             process.wait(PATIENCE)
 
 

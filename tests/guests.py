@@ -41,7 +41,7 @@ class Run:
 
 
 class Boot:
-    """Boots the default guest, but for what the call says otherwise."""
+    """Boots the default guest, with the options of the call."""
 
     def __init__(self, places: Places, work: Path, patience: int = PATIENCE) -> None:
         self.places = places

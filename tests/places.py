@@ -31,7 +31,7 @@ class Places:
     module: Path
     verify: Path  # the static program
     init: Path  # the one that runs another
-    stress: Path  # the one that ill-treats the driver
+    stress: Path  # the one that stresses the driver
     boards: tuple[str, ...]  # those to boot beside this one
     build: Path  # outputs for the board
     kernel_build: Path  # those that depend on the kernel
@@ -94,7 +94,7 @@ class Places:
         return tools["QEMU_BIN"]
 
     def need_debug_kernel(self) -> None:
-        """Skip what takes it, aloud, where it was not built."""
+        """Skips the test, with the reason, if the debug kernel was not built."""
         if self.debug_build is None:
             pytest.skip("DEBUG=0: not with the debug kernel")
 

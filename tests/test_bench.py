@@ -18,7 +18,7 @@ from places import TOP, Places
 BENCH = TOP / "board/common/bench.py"
 PAGE = 4096
 
-# Two buffers of what matters: one page, and two blocks of 2 MiB; one of what has no block.
+# Coherent buffers of one page, of 64 KiB and of two PMDs, and a non-coherent one of two PMDs.
 OVERLAY = """\
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /dts-v1/;
@@ -89,7 +89,7 @@ def faults(run: Run, label: str, size: int, operation: str) -> set[int]:
 @pytest.mark.parametrize(("label", "size", "expected"), [
     ("default", PAGE, 1),
     ("default", 16 * PAGE, 1),
-    ("default", 1024 * PAGE, 2),  # a fault for each block of 2 MiB
+    ("default", 1024 * PAGE, 2),  # a fault for each PMD of 2 MiB
     ("batches", PAGE, 1),
     ("batches", 16 * PAGE, 1),
     ("batches", 1024 * PAGE, 2),  # a fault for each page table

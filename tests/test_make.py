@@ -312,7 +312,7 @@ def processes(word: str) -> list[bytes]:
 
 
 def test_tree_that_cannot_be_written(make: Make, tmp_path: Path) -> None:
-    """A read-only checkout; who is root goes by the permissions, too."""
+    """A read-only checkout. Root drops the capability that overrides permissions."""
     tree = tmp_path / "tree"
     (tree / "board/qemu-virt-arm64").mkdir(parents=True)
     for name in ("Makefile", "board/qemu-virt-arm64/board.env"):
@@ -391,7 +391,7 @@ def test_continuous_integration_finds_no_warm_caches(tmp_path: Path, status: int
     env = dict(line.split("=", 1) for line in seen.read_text().splitlines())
     assert (env["CI"], env["RUSTUP_HOME"]) == ("true", str(home / ".rustup"))
     assert env["XDG_CACHE_HOME"] == str(home / ".cache"), "Faultline's own cache stays"
-    assert not Path(env["FAULTLINE_CARGO_HOME"]).is_relative_to(home), "but for cargo's in it, without a key"
+    assert not Path(env["FAULTLINE_CARGO_HOME"]).is_relative_to(home), "but not cargo's in it, which has no key"
     assert env["PIP_CACHE_DIR"] != str(home / ".cache/pip")
     assert Path(f"{seen}.home").read_text() == ""
     assert Path(f"{seen}.cargo").read_text() == f"{env['CARGO_HOME']}/config.toml\n"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What set-up decides to install, on machines that do not exist (board/common/packages.sh).
 
-apt answers for them: it gets a made-up list of what is installed, and Debian's own lists of what
-there is. Nothing is installed, and nothing is booted.
+apt itself decides: it gets a made-up list of installed packages, and Debian's own lists of
+available ones. Nothing is installed, and nothing is booted.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 class Release:
-    """Debian's lists of one release, in an apt root where nothing is installed."""
+    """Debian's package lists of one release, in an apt root where nothing is installed."""
 
     def __init__(self, suite: str, root: Path) -> None:
         self.suite = suite
@@ -70,7 +70,7 @@ class Release:
         return done.stdout
 
     def status(self, packages: tuple[str, ...], states: dict[str, str]) -> str:
-        """dpkg's status of a machine with these packages and all that they depend on."""
+        """dpkg's status file of a machine with these packages and all that they depend on."""
         simulated = self.ask("apt-get", "-s", "-y", "--no-install-recommends", "install", *BASE, *packages)
         chosen = re.findall(r"^Inst (\S+) \((\S+)", simulated, re.MULTILINE)
         assert chosen
@@ -86,7 +86,7 @@ class Release:
 
 @pytest.fixture(scope="session")
 def releases() -> dict[str, Release]:
-    """From the machine's own mirror, into the cache; fetched once."""
+    """Fetched once from the machine's own mirror, into the cache."""
     script = """
         debian_mirror || { echo "$DEB_WHY_NOT"; exit 3; }
         fetch() {
@@ -195,7 +195,7 @@ GERMAN = """#!/bin/sh
 
 
 class Made:
-    """A machine, as a directory: its programs, its apt configuration, its empty cache."""
+    """A made-up machine in a directory: its programs, its apt configuration, its empty cache."""
 
     def __init__(self, machine: Machine, release: Release, directory: Path) -> None:
         self.bin = directory / "bin"
@@ -260,7 +260,7 @@ def test_reason_names_the_package_in_the_way(releases: dict[str, Release], tmp_p
 
 
 def test_without_apt(tmp_path: Path) -> None:
-    """Another distribution: what is missing is named as a program, not as a package of Debian's."""
+    """On another distribution, the message lists missing programs, not Debian packages."""
     for name in TOOLS:
         if not name.startswith(("apt", "dpkg")) and (where := shutil.which(name)):
             (tmp_path / name).symlink_to(where)
@@ -301,7 +301,7 @@ def test_third_party_source_is_no_error(tmp_path: Path) -> None:
 
 
 def test_root_runs_in_the_foreground(tmp_path: Path) -> None:
-    """Where sudo can ask on the terminal: in the process group of the one that calls it."""
+    """sudo can ask on the terminal only in the foreground process group."""
     stub(tmp_path, "sudo", 'ps -o pgid= -p $$ >"$HOME/group"; exec "$@"')
     stub(tmp_path, "apt-get", 'echo "$@" >"$HOME/arguments"; umask >"$HOME/umask"')
     done = shell(

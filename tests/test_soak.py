@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""No false alarm: the true driver passes on every kind of machine, however often it is asked.
+"""No false alarm: the driver passes on every kind of machine, however often it runs.
 
 `make test` boots a sample, in which every value of every axis occurs; `make soak` boots them all in
 turn, as often as BOOTS says.

@@ -40,7 +40,7 @@ image_defconfig() {
 	done
 }
 
-# write_hashes: what Buildroot checks the kernel's archive by, where it downloads one itself.
+# write_hashes: the hash that Buildroot checks the kernel's archive with, if it downloads one itself.
 write_hashes() {
 	local series=v${KERNEL_RELEASE%%.*}.x file=linux-$KERNEL_RELEASE.tar.xz hashes=buildroot/patches/linux/linux.hash
 	local sum
@@ -73,7 +73,7 @@ make_buildroot() {
 	curl --proto "=https" --fail --silent --show-error --location --connect-timeout 5 \
 		--speed-limit 1000 --speed-time 60 --output "$ENTRY/$file" "$BUILDROOT_SITE/$file" 2>"$ENTRY/error" ||
 		die "$(tail -n 1 "$ENTRY/error")
-No network? Unpack $file somewhere and say: make image BUILDROOT=/that/directory …"
+No network? Unpack $file in a directory and run: make image BUILDROOT=/that/directory …"
 	sha256sum --check --quiet <<<"$BUILDROOT_SHA256  $ENTRY/$file" ||
 		die "$file is not the release that board/common/versions.env names: not used"
 	mkdir "$ENTRY/buildroot"
@@ -81,8 +81,8 @@ No network? Unpack $file somewhere and say: make image BUILDROOT=/that/directory
 	rm "$ENTRY/$file" "$ENTRY/error"
 }
 
-# check_buildroot_programs: the programs that Buildroot demands of the machine, beyond what
-# `make run` uses. Buildroot's own check names one program without its package, in a log.
+# check_buildroot_programs: the programs that Buildroot needs on the machine, in addition to those
+# of `make run`. Buildroot's own check names one program without its package, in a log.
 check_buildroot_programs() {
 	local pair packages=()
 	for pair in which:debianutils g++:g++ make:make patch:patch gzip:gzip bzip2:bzip2 tar:tar wget:wget \
@@ -105,15 +105,15 @@ make_image() {
 	image_defconfig "$BOARD" | sed '/^#$/,/^# Written/d' >"$output/defconfig.new"
 	image_local_config >>"$output/defconfig.new"
 	if ! cmp --silent "$output/defconfig.new" "$output/defconfig" || [[ ! -e $output/.config ]]; then
-		# What Buildroot has built does not follow a changed toolchain or kernel; begin anew.
+		# Buildroot does not rebuild for a changed toolchain or kernel: start from nothing.
 		[[ ! -e $output/defconfig ]] || run_logged image-clean buildroot clean
-		# Or the old one would pass for this one's, should the next step not come to its end.
+		# The old ones must not remain if the next step is interrupted.
 		rm -f "$output/.config" "$output/packages"
 		mv "$output/defconfig.new" "$output/defconfig"
 		run_logged image-config buildroot BR2_DEFCONFIG="$output/defconfig" defconfig
 	fi
 	rm -f "$output/defconfig.new"
-	# What is built from this tree, Buildroot does not look at again by itself.
+	# Buildroot by itself does not check the packages that are built from this tree for changes.
 	[[ ! -e $output/images/Image && ! -e $output/images/zImage ]] ||
 		targets=(faultline-driver-rebuild faultline-verify-rebuild)
 	[[ -s $output/packages ]] || count_packages >"$output/packages"
@@ -195,10 +195,10 @@ image_in_qemu() {
 		--work qemu "$@"
 }
 
-# image_local_config: what is not the board's: the user's KERNEL_SRC=, of which Buildroot itself takes
-# no note; where downloads are kept; the tools of `make run`, with the versions that may change at
-# the same path, unless Buildroot shall have its own; and the user's BUILDROOT_CONFIG=, which has the
-# last word.
+# image_local_config: settings that do not depend on the board: the user's KERNEL_SRC=, in a comment,
+# so that another one changes the configuration; where downloads are kept; the tools of `make run`, with
+# their versions, unless Buildroot is to use its own; and the user's BUILDROOT_CONFIG=, which overrides
+# all other lines.
 image_local_config() {
 	echo "# Buildroot $BR_VERSION of $BR"
 	[[ -z ${KERNEL_SRC:-} ]] || echo "# Linux $KERNEL_VERSION of $KERNEL_DIR"
@@ -217,9 +217,9 @@ image_local_config() {
 	[[ -z ${BUILDROOT_CONFIG:-} ]] || cat "$BUILDROOT_CONFIG"
 }
 
-# buildroot ARG…: Buildroot's make, with nothing of the user's environment that is not for it. The
-# kernel's sources are those of `make run`, wherever they are from. Its output goes to a log, where a
-# terminal's colours would only be in the way (image_progress).
+# buildroot ARG…: Buildroot's make, with only those variables of the user's environment that are for
+# it. The kernel's sources are those of `make run`. The output goes to a log, without colours, because
+# image_progress reads it.
 buildroot() {
 	env --ignore-environment PATH="$PATH" HOME="$HOME" TERM=dumb LC_ALL=C.UTF-8 \
 		${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \

@@ -10,13 +10,13 @@
 find_rust() {
 	local rustc
 	while read -r rustc; do
-		# Links to all that is unpacked are no directory to have first in PATH: the entry comes below.
+		# $CACHE/bin has links to all unpacked programs, and must not come first in PATH: see the last line.
 		[[ -x $rustc && -x ${rustc%/*}/cargo && $rustc != "$CACHE"/bin/* ]] || continue
 		RUST_VERSION=$("$rustc" --version 2>/dev/null | cut -d' ' -f2) || continue
 		at_least "$RUSTC_MIN" "$RUST_VERSION" || continue
 		RUST_SYSROOT=$("$rustc" --print sysroot)
 		RUST_BIN=${rustc%/*}
-		# Past rustup's proxy, which decides anew in each directory.
+		# The compiler itself, not rustup's proxy, which selects a toolchain in each directory.
 		[[ $RUST_SYSROOT != */toolchains/* || ! -x $RUST_SYSROOT/bin/cargo ]] || RUST_BIN=$RUST_SYSROOT/bin
 		return 0
 	done < <(
@@ -142,8 +142,7 @@ setup_tools() {
 	setup_qemu
 }
 
-# setup_qemu: QEMU_BIN. To be without one is no reason not to build: QEMU_WHY_NOT is said when it is to be
-# run.
+# setup_qemu: QEMU_BIN. Builds do not need it: QEMU_WHY_NOT is the error of a target that does.
 setup_qemu() {
 	QEMU_WHY_NOT=
 	find_qemu || QEMU_WHY_NOT="$BOARD needs $QEMU${QEMU_MIN:+ $QEMU_MIN or later}: ${REFUSED[qemu]:-none is found}. Put one into PATH"
@@ -167,8 +166,8 @@ setup_rust_src() {
 
 make_rust_src() {
 	deb_unpack "$ENTRY" amd64 "$RUST_VERSION" rust-src rust-web-src || die \
-		"the sources of Rust $RUST_VERSION are not to be had: $DEB_WHY_NOT.
-Have 'rustup component add rust-src' run where rustup can download, or use the distribution's rustc."
+		"the sources of Rust $RUST_VERSION were not found: $DEB_WHY_NOT.
+Run 'rustup component add rust-src' with a network, or use the distribution's rustc."
 	ENTRY_PATHS=("usr/src/rustc-$RUST_VERSION/library")
 }
 

@@ -75,8 +75,8 @@ fn number(text: &CStr) -> i32 {
         .unwrap_or(2)
 }
 
-/// Unbinds a device that is open and mapped: all of it ends at once, and binding it again starts
-/// anew, with nothing left of what was stored.
+/// Unbinds a device that is open and mapped: all access ends at once, and a new binding has a new
+/// buffer, without the stored data.
 fn unbind() -> Result<(), Unexpected> {
     let mut machine = Machine::new();
     let mut file = open(&mut machine)?;
