@@ -57,7 +57,7 @@ impl Buffer {
         })
     }
 
-    /// Returns the memory. Whoever changes it says so, by [`mark_used`](Self::mark_used).
+    /// Returns the memory. A caller that changes it must call [`mark_used`](Self::mark_used).
     pub(crate) fn memory(&self) -> &MappableCoherent {
         &self.memory
     }

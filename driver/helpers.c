@@ -227,7 +227,7 @@ void faultline_pagefault_enable(void)
 }
 
 /*
- * A file system that nobody mounts, for inodes of one's own, as DRM has one. It has no owner: the
+ * A file system that is never mounted, for the driver's own inodes, as in DRM. It has no owner: the
  * module would be in use as long as a device is bound. Every inode is given back by a function of the
  * module, and the last one takes the file system along (simple_release_fs()).
  */

@@ -69,8 +69,8 @@ use kernel::{
 ///
 /// It goes before the memory does: see [`settle`](Self::settle).
 pub(crate) trait Extension: Send + Sync + Sized + 'static {
-    /// Takes hold of what belongs to the node of `pdev`, whose DMA mask is set. Says in the log what
-    /// is wrong with it.
+    /// Acquires what belongs to the node of `pdev`, whose DMA mask is set. Logs what is wrong with
+    /// it.
     fn attach(pdev: &platform::Device<Core<'_>>) -> Result<Self>;
 
     /// Returns the device that the memory is to be allocated for, if it is not the one that was
@@ -283,7 +283,7 @@ impl<X: Extension> VmOperations for SharedBuffer<X> {
             return Outcome::SIGBUS;
         };
 
-        // What else the page table has entries for is mapped along: whoever touches one page mostly
+        // What else the page table has entries for is mapped along: a task that touches one page mostly
         // touches the next. PFNs that do not follow each other are mapped one by one.
         let touched = fault.pgoff();
         let around = this.length.around(touched, ptes_per_table());

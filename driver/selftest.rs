@@ -120,7 +120,7 @@ impl Extension for SelfTest {
         );
     }
 
-    /// Whoever can write to a buffer in which a bus master finds its orders can give it some.
+    /// A process that can write to a buffer in which a bus master finds its orders can give it some.
     fn may_open(&self) -> Result {
         let has_orders = self
             .master()

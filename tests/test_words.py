@@ -28,7 +28,7 @@ def test_no_word_of_the_list_is_used(sources: list[Path]) -> None:
         f"{path.relative_to(TOP)}:{line}: '{found}': say {instead}"
         for path in read
         for line, found, instead in words.find(
-            words.prose(path.read_text(errors="replace"), path.suffix == ".rs"), listed)
+            words.prose(path.read_text(errors="replace"), path.suffix), listed)
     ]
     assert not hits, "words.txt lists these words:\n" + "\n".join(hits)
 
@@ -61,13 +61,19 @@ def test_words_are_found(text: str, hits: list[tuple[int, str]]) -> None:
     ("`two\nlines`", "`two\nlines`"),
 ])
 def test_code_in_prose_is_left_out(text: str, kept: str) -> None:
-    assert words.prose(text, is_rust=False) == kept
+    assert words.prose(text, ".md") == kept
 
 
 def test_rust_is_read_for_comments_and_strings() -> None:
     source = 'fn area() {\n    // An area, `area`.\n    say("area");\n}\n'
     listed = words.entries(words.LIST.read_text())
-    assert [line for line, *_ in words.find(words.prose(source, is_rust=True), listed)] == [2, 3]
+    assert [line for line, *_ in words.find(words.prose(source, ".rs"), listed)] == [2, 3]
+
+
+def test_patches_are_read_for_what_they_say() -> None:
+    patch = "# The area.\n--- a/x.rs\n+++ b/x.rs\n@@ -1 +1 @@\n-fn area() {}\n+// An area.\n"
+    listed = words.entries(words.LIST.read_text())
+    assert [line for line, *_ in words.find(words.prose(patch, ".patch"), listed)] == [1, 6]
 
 
 def test_every_entry_of_the_list_can_be_found() -> None:

@@ -42,9 +42,13 @@ def entries(text: str) -> list[Entry]:
     return found
 
 
-def prose(text: str, is_rust: bool) -> str:
-    """What people read, the rest blanked: of Rust comments and strings, of anything no `code`."""
-    if is_rust:
+def prose(text: str, kind: str) -> str:
+    """What people read, the rest blanked: in Rust and in patches of it comments and strings, in
+    everything no `code`. The kind is the suffix of the file's name."""
+    if kind in {".rs", ".patch"}:
+        # The first lines of a patch say what it does.
+        if kind == ".patch":
+            text = re.sub(r"^#", "//", text, flags=re.MULTILINE)
         code = rust_words.code(text)
         text = "".join("\n" if here == "\n" else " " if here == there else here
                        for here, there in zip(text, code, strict=True))

@@ -2,7 +2,7 @@
 
 //! DMA-coherent memory that may be lent to user space.
 //!
-//! `kernel::dma::Coherent` frees its memory when it is dropped, whoever has it mapped. A
+//! `kernel::dma::Coherent` frees its memory when it is dropped, even if it is mapped. A
 //! [`MappableCoherent`] first takes it away from user space. The types keep the order:
 //!
 //! - pages can be mapped only by way of a [`Run`], which borrows the memory they belong to;
