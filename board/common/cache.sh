@@ -15,9 +15,12 @@
 #                        with it
 # ENTRY.lock             held by whoever makes ENTRY
 
+# shellcheck source=board/common/project.env
+. "${BASH_SOURCE[0]%/*}/project.env"
+
 # Relative, XDG_CACHE_HOME does not count, says its specification.
 [[ ${XDG_CACHE_HOME:-/} == /* ]] || unset XDG_CACHE_HOME
-CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/faultline
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/$PROJECT
 
 # key VALUE…: a short name for these inputs.
 key() {
