@@ -256,7 +256,7 @@ check: KERNEL_OF_TESTS := $(CURDIR)/build/no-kernel/in-make-check
 check: $(TOOLS) $(PROGRAM) $(INIT) ## Check what needs no kernel, within two minutes: for the edit loop
 	$(OTHER_TOOLS)
 	@$(SETUP) tests
-	@exec $(PYTEST) -m 'not kernel and not slow' $(TESTS)
+	@exec $(PYTEST) -m 'not kernel' $(TESTS)
 
 test: $(MODULE) $(PROGRAM) $(INIT) $(if $(IS_WHOLE),$(PRODUCTION) $(MODE_MODULES) $(BENCH) $(STRESS)) ## Run everything that can fail: lint, unit tests, binding, boots
 	$(if $(IS_WHOLE),$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1 SELFTEST=1))
