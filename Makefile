@@ -25,6 +25,12 @@ SHELL := /bin/bash
 $(if $(findstring e,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),$(error make -e does not work here: \
 	a variable of the environment counts without it))
 
+# The project's name, in each form that is used below.
+project = $(shell sed -n 's/^$1=//p' board/common/project.env)
+PROJECT := $(call project,PROJECT)
+KCONFIG := $(call project,KCONFIG)
+KO := $(call project,MODULE).ko
+
 # The user's variables, as the help below lists them. They are arguments, or in the environment, where
 # an empty one counts as not set. An argument overrides the environment. Each variable that is taken
 # from the environment is printed.
@@ -33,7 +39,7 @@ FROM_ENVIRONMENT := $(foreach v,$(VARIABLES),$(if $(filter environment,$(origin 
 $(foreach v,$(FROM_ENVIRONMENT),$(eval ENVIRONMENT_$v := $$(value $v)))
 ifeq ($(MAKELEVEL),0)
 $(if $(FROM_ENVIRONMENT),$(shell for v in $(FROM_ENVIRONMENT); do \
-	printf 'faultline: %s=%s (from the environment)\n' "$$v" "$${!v}" >&2; done))
+	printf '$(PROJECT): %s=%s (from the environment)\n' "$$v" "$${!v}" >&2; done))
 endif
 # A forgotten variable in the environment must not select what make flash overwrites.
 $(if $(filter flash,$(MAKECMDGOALS)),$(foreach v,$(filter DEV IMAGE_FILE YES FORCE_LOOP,$(FROM_ENVIRONMENT)),\
@@ -56,7 +62,7 @@ KERNEL_SRC :=
 ## DEBUG=1           run, stress, kernel, …: use the debug kernel (debug.fragment).
 ##                   test uses both kernels; DEBUG=0 skips the tests of the debug kernel
 DEBUG :=
-## SELFTEST=1        module: build the driver with its self-test (CONFIG_FAULTLINE_SELFTEST), as
+## SELFTEST=1        module: build the driver with its self-test (CONFIG_…_SELFTEST), as
 ##                   run, stress, … do; with SELFTEST=0 these boot the driver alone
 SELFTEST :=
 ## MUTANT=NAME       module, run, stress: a driver that is broken on purpose (tests/mutants/NAME.patch)
@@ -144,7 +150,7 @@ export $(VARIABLES)
 # Without make's own flags: rustc would look for a job server there.
 SETUP := env --unset=MAKEFLAGS --unset=MFLAGS board/common/setup
 # Programs of packages that set-up has unpacked because apt could not install them.
-export PATH := $(PATH):$(or $(filter /%,$(value XDG_CACHE_HOME)),$(HOME)/.cache)/faultline/bin
+export PATH := $(PATH):$(or $(filter /%,$(value XDG_CACHE_HOME)),$(HOME)/.cache)/$(PROJECT)/bin
 # The program itself names an operation that hangs: this is for a guest that does not run at all.
 STRESS_TIMEOUT := 86400
 # The values of board.env for builds; run.py reads the rest.
@@ -158,34 +164,36 @@ KERNEL := $(OUT)/kernel.env
 IMAGE := $(OUT)/linux/arch/$(ARCH)/boot/$(call board,IMAGE)
 # make module builds the driver alone, unless SELFTEST=1. What boots a guest uses the driver with its
 # self-test, unless SELFTEST=0. A mutant always has the self-test.
-PRODUCTION := $(OUT)/driver/faultline.ko
-TESTABLE := $(OUT)/driver-selftest/faultline.ko
-MUTATED := $(OUT)/driver-$(MUTANT)/faultline.ko
+PRODUCTION := $(OUT)/driver/$(KO)
+TESTABLE := $(OUT)/driver-selftest/$(KO)
+MUTATED := $(OUT)/driver-$(MUTANT)/$(KO)
 MODULE := $(if $(MUTANT),$(MUTATED),$(if $(filter 0,$(SELFTEST)),$(PRODUCTION),$(TESTABLE)))
-PROGRAM := $(COMMON)/faultline-verify
-INIT := $(COMMON)/faultline-init
-BENCH := $(COMMON)/faultline-bench
+PROGRAM := $(COMMON)/$(PROJECT)-verify
+INIT := $(COMMON)/$(PROJECT)-init
+BENCH := $(COMMON)/$(PROJECT)-bench
 RELEASE := $(COMMON)/userspace/$(call board,RUST_TARGET)/release
 IS_VIRT := $(filter virt,$(call board,MACHINE))
 STRESS_DTSO := $(if $(IS_VIRT),dts/qemu-virt-stress.dtso,$(call board,DTSO))
 # Its folder is an OVERLAY= of the guest's root.
-STRESS := $(COMMON)/stress/bin/faultline-stress
+STRESS := $(COMMON)/stress/bin/$(PROJECT)-stress
 # Mutants that the benchmark compares the driver with.
 MODES := batches page-by-page eager
-MODE_MODULES := $(MODES:%=$(OUT)/driver-%/faultline.ko)
+MODE_MODULES := $(MODES:%=$(OUT)/driver-%/$(KO))
 
+# Python, in a version that is new enough, without the user's configuration.
+PYTHON := board/common/python -EsB
 # $(BOOT): run.py, with an option for each variable that has a value. It needs a QEMU that has the board.
 given = $${$1:+--$2 "$$$1"}
-WITH_QEMU = . $(TOOLS); [[ -z $$QEMU_WHY_NOT ]] || { echo "faultline: error: $$QEMU_WHY_NOT" >&2; exit 1; }
-BOOT = board/common/run.py --qemu "$$QEMU_BIN" --board $(BOARD) --kernel $(IMAGE) \
+WITH_QEMU = . $(TOOLS); [[ -z $$QEMU_WHY_NOT ]] || { echo "$(PROJECT): error: $$QEMU_WHY_NOT" >&2; exit 1; }
+BOOT = $(PYTHON) board/common/run.py --qemu "$$QEMU_BIN" --board $(BOARD) --kernel $(IMAGE) \
 	--module $(MODULE) --init $(PROGRAM) --runner $(INIT) $(call given,OVERLAY,overlay) $(call given,RUN,run) \
 	$(call given,DTS,dtso) $(call given,SMP,smp) $(call given,MEM,mem) $(call given,CPU,cpu) \
 	$(call given,TIMEOUT,timeout) $${APPEND:+--append="$$APPEND"} \
 	$${QEMU_ARGS:+--qemu-args="$$QEMU_ARGS"}
 
 # $(MEASURE): bench.py in the same way; llvm-size is of the LLVM in use.
-MEASURE = $(WITH_QEMU); exec board/common/bench.py --board $(BOARD) --kernel $(IMAGE) \
-	--module $(PRODUCTION) $(foreach m,$(MODES),--mode $m=$(OUT)/driver-$m/faultline.ko) --init $(PROGRAM) --runner $(INIT) --program $(BENCH) \
+MEASURE = $(WITH_QEMU); exec $(PYTHON) board/common/bench.py --board $(BOARD) --kernel $(IMAGE) \
+	--module $(PRODUCTION) $(foreach m,$(MODES),--mode $m=$(OUT)/driver-$m/$(KO)) --init $(PROGRAM) --runner $(INIT) --program $(BENCH) \
 	--output $(OUT)/bench --size-tool "llvm-size$${LLVM\#1}" $(call given,DTS,dtso) $(call given,MEM,mem) \
 	$(call given,CPU,cpu) $(call given,TIMEOUT,timeout) $(call given,PEER_KO,peer-ko) \
 	$${PEER_DEV:+--peer-dev="$$PEER_DEV"} $${PEER_PARAMS:+--peer-params="$$PEER_PARAMS"} \
@@ -198,11 +206,11 @@ in_tests = $(1:$(OUT)/%=$(KERNEL_OF_TESTS)/%)
 # pytest loads only those of tests/requirements.in.
 PLUGINS := labgrid.pytestplugin,xdist.plugin
 IN_TESTS = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL --unset=LG_ENV \
-	FAULTLINE_BOARD=$(BOARD) FAULTLINE_BUILD=$(CURDIR)/$(COMMON) FAULTLINE_KERNEL_BUILD=$(KERNEL_OF_TESTS) \
-	FAULTLINE_KERNEL=$(call in_tests,$(IMAGE)) FAULTLINE_MODULE=$(call in_tests,$(MODULE)) \
-	FAULTLINE_VERIFY=$(CURDIR)/$(PROGRAM) FAULTLINE_INIT=$(CURDIR)/$(INIT) \
-	FAULTLINE_BOARDS="$(BOARD) $(if $(IS_WHOLE),$(BOARDS))" \
-	FAULTLINE_STRESS=$(CURDIR)/$(STRESS) FAULTLINE_DEBUG_BUILD=$(if $(WITH_DEBUG_KERNEL),$(CURDIR)/$(OUT)-debug) \
+	TEST_BOARD=$(BOARD) TEST_BUILD=$(CURDIR)/$(COMMON) TEST_KERNEL_BUILD=$(KERNEL_OF_TESTS) \
+	TEST_KERNEL=$(call in_tests,$(IMAGE)) TEST_MODULE=$(call in_tests,$(MODULE)) \
+	TEST_VERIFY=$(CURDIR)/$(PROGRAM) TEST_INIT=$(CURDIR)/$(INIT) \
+	TEST_BOARDS="$(BOARD) $(if $(IS_WHOLE),$(BOARDS))" \
+	TEST_STRESS=$(CURDIR)/$(STRESS) TEST_DEBUG_BUILD=$(if $(WITH_DEBUG_KERNEL),$(CURDIR)/$(OUT)-debug) \
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTEST_PLUGINS=$(PLUGINS) \
 	$${LG_ENV:+LG_ENV="$$(realpath "$$LG_ENV")"} $(CURDIR)/$(COMMON)/venv/bin/python
 # Configuration in directories above the tree has no effect.
@@ -227,18 +235,18 @@ debug: $(MODULE) $(PROGRAM) $(INIT) ## Start QEMU stopped, for gdb; prints how t
 	@$(WITH_QEMU); exec $(BOOT) --gdb
 
 bench: $(PRODUCTION) $(MODE_MODULES) $(PROGRAM) $(INIT) $(BENCH) ## Measure what a mapping costs: a table, and build/BOARD/bench/
-	$(if $(IS_VIRT),,@echo "faultline: error: make bench counts instructions on one CPU, and QEMU's model of $(BOARD) always has more" >&2; exit 1)
+	$(if $(IS_VIRT),,@echo "$(PROJECT): error: make bench counts instructions on one CPU, and QEMU's model of $(BOARD) always has more" >&2; exit 1)
 	@$(MEASURE)
 
 stress: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Stress the driver: misuse, races, then random operations
 	@$(WITH_QEMU); APPEND="loglevel=5 $$APPEND"; exec $(BOOT) --smp $${SMP:-4} --dtso $${DTS:-$(STRESS_DTSO)} \
 		--timeout $${TIMEOUT:-$(STRESS_TIMEOUT)} --overlay $(dir $(STRESS))/.. \
-		--run "/bin/faultline-stress $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
+		--run "/bin/$(notdir $(STRESS)) $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
 
 soak: $(MODULE) $(PROGRAM) $(INIT) ## Boot many kinds of machine, BOOTS= in all: the driver must pass on each
 	$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1 SELFTEST=1)
 	@$(SETUP) tests
-	@export FAULTLINE_BOOTS=$$BOOTS; exec $(PYTEST) -m soak
+	@export TEST_BOOTS=$$BOOTS; exec $(PYTEST) -m soak
 
 # All tests run with the default board only; with another board, those that boot it. With LG_ENV= a real
 # board is tested, and nothing else has to be built.
@@ -248,7 +256,7 @@ check: KERNEL_OF_TESTS := $(CURDIR)/build/no-kernel/in-make-check
 check: $(TOOLS) $(PROGRAM) $(INIT) ## Run the tests that need no kernel, within two minutes: after each edit
 	$(OTHER_TOOLS)
 	@$(SETUP) tests
-	@exec $(PYTEST) -m 'not kernel and not slow' $(TESTS)
+	@exec $(PYTEST) -m 'not kernel' $(TESTS)
 
 test: $(MODULE) $(PROGRAM) $(INIT) $(if $(IS_WHOLE),$(PRODUCTION) $(MODE_MODULES) $(BENCH) $(STRESS)) ## Run all tests: lint, unit tests, bindings, boots
 	$(if $(IS_WHOLE),$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1 SELFTEST=1))
@@ -258,10 +266,10 @@ test: $(MODULE) $(PROGRAM) $(INIT) $(if $(IS_WHOLE),$(PRODUCTION) $(MODE_MODULES
 
 mutants: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Build and boot every driver that is broken on purpose: each must be caught
 	@$(SETUP) tests
-	@export FAULTLINE_ALL_MUTANTS=1; exec $(PYTEST) test_mutants.py $(TESTS)
+	@export TEST_ALL_MUTANTS=1; exec $(PYTEST) test_mutants.py $(TESTS)
 
 flash: ## Write the board's image to the SD card DEV: checks it, asks, writes, reads it back
-	@exec board/common/flash.py --board $(BOARD) --device "$$DEV" $(call given,IMAGE_FILE,image) \
+	@exec $(PYTHON) board/common/flash.py --board $(BOARD) --device "$$DEV" $(call given,IMAGE_FILE,image) \
 		$(if $(filter 1,$(YES)),--yes) $(if $(filter 1,$(FORCE_LOOP)),--force-loop)
 
 farm: $(MODULE) $(PROGRAM) $(INIT) ## Start a board farm of QEMU on this machine, until Ctrl-C
@@ -278,9 +286,9 @@ lint: $(TOOLS) ## Check format, lints, words, licences, shell scripts; builds a 
 unit: $(TOOLS) ## Run the host unit tests of userspace/
 	@$(SETUP) cargo test --locked
 
-module: $(if $(MUTANT),$(MUTATED),$(if $(filter 1,$(SELFTEST)),$(TESTABLE),$(PRODUCTION))) ## Build the driver: build/BOARD/driver/faultline.ko
+module: $(if $(MUTANT),$(MUTATED),$(if $(filter 1,$(SELFTEST)),$(TESTABLE),$(PRODUCTION))) ## Build the driver's module: build/BOARD/driver/
 
-verify: $(PROGRAM) $(INIT) ## Build the guest's programs: build/BOARD/faultline-verify, faultline-init
+verify: $(PROGRAM) $(INIT) ## Build the guest's programs: build/BOARD/
 
 image: $(TOOLS) ## Build a whole system with Buildroot: build/BOARD/image/
 	@$(SETUP) image
@@ -315,7 +323,7 @@ distclean: clean ## Delete build/ and the cache: kernels, downloads, tools
 # Set-up checks each time, and rewrites these files only when something has changed.
 FORCE:
 $(TOOLS): FORCE
-	@mkdir -p $(@D) 2>/dev/null && [[ -w $(@D) ]] || { echo "faultline: error: $(CURDIR)/$(@D) cannot be \
+	@mkdir -p $(@D) 2>/dev/null && [[ -w $(@D) ]] || { echo "$(PROJECT): error: $(CURDIR)/$(@D) cannot be \
 	written to, and everything is built there. Copy the sources to a directory that you may write to" >&2; exit 1; }
 	@$(SETUP) tools
 
@@ -328,10 +336,10 @@ $(PRODUCTION): $(KERNEL) $(DRIVER)
 	@touch $@
 
 $(TESTABLE): $(KERNEL) $(DRIVER)
-	@$(SETUP) module $(@D) CONFIG_FAULTLINE_SELFTEST=y
+	@$(SETUP) module $(@D) CONFIG_$(KCONFIG)_SELFTEST=y
 	@touch $@
 
-$(OUT)/driver-%/faultline.ko: $(KERNEL) $(DRIVER) tests/mutants/%.patch
+$(OUT)/driver-%/$(KO): $(KERNEL) $(DRIVER) tests/mutants/%.patch
 	@$(SETUP) mutant $(@D) tests/mutants/$*.patch
 	@touch $@
 

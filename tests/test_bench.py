@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import pytest
 
 from guests import PATIENCE, Boot
-from places import TOP, Places
+from places import PYTHON, TOP, Places
 
 BENCH = TOP / "board/common/bench.py"
 PAGE = 4096
@@ -38,7 +37,7 @@ MODES = ("batches", "page-by-page", "eager")
 def measure(places: Places, work: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (work / "bench.dtso").write_text(OVERLAY)
     return subprocess.run(
-        [sys.executable, BENCH, f"--board={places.board}", f"--kernel={places.kernel}",
+        [*PYTHON, BENCH, f"--board={places.board}", f"--kernel={places.kernel}",
          f"--module={places.production}", f"--init={places.verify}",
          f"--runner={places.init}",
          *(f"--mode={name}={places.build / f'driver-{name}/faultline.ko'}" for name in MODES),

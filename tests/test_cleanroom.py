@@ -11,6 +11,7 @@ import fcntl
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -235,14 +236,20 @@ def test_damaged_base_is_made_again(base: Base) -> None:
     assert base.make() == (0, archive, "")
 
 
-def test_old_base_is_made_again(base: Base) -> None:
+def test_base_of_an_earlier_month_is_deleted_after_its_renewal(base: Base) -> None:
+    real = shutil.which("date")
     _, archive, _ = base.make()
-    complete = Path(archive).parent / ".entry/complete"
-    os.utime(complete, (0, 0))
-    status, again, said = base.make()
-    assert (status, again) == (0, archive)
-    assert "is older than 30 days" in said and "debootstrap trixie" in said
-    assert base.make() == (0, archive, "")
+    os.utime(Path(archive).parent / ".entry/complete", (0, 0))
+    base.program("date", f"""[[ $* != "-u +%Y-%m" ]] || {{ echo 2000-01; exit; }}; exec {real} "$@"; """)
+    working = (base.bin / "debootstrap").read_text()
+    base.program("debootstrap", "exit 1")
+    assert base.make()[0] == 1
+    assert Path(archive).is_file(), "the renewal failed: the old one stays"
+    (base.bin / "debootstrap").write_text(working)
+    status, renewed, said = base.make()
+    assert status == 0 and renewed != archive and "debootstrap trixie" in said
+    assert Path(renewed).is_file() and not Path(archive).parent.exists()
+    assert base.make() == (0, renewed, "")
 
 
 def test_base_that_cannot_be_made(base: Base) -> None:

@@ -17,7 +17,9 @@ import pytest
 
 from conftest import Make
 from guests import PATIENCE
-from places import RUNNER, SETUP, TOP, Places, environment, program
+from places import PYTHON, RUNNER, SETUP, TOP, Places, environment
+from runner.initramfs import tool
+from runner.machine import DISKS
 
 pytestmark = pytest.mark.image
 
@@ -68,7 +70,7 @@ def test_kernel_is_the_one_of_make_run(board: str) -> None:
     assert set(ours) <= set(BOARDS[board]["FRAGMENTS"].split())
     for name in names:
         assert (TOP / f"board/common/linux/{name}.fragment").is_file()
-    assert layout in program(RUNNER).DISKS
+    assert layout in DISKS
 
 
 def test_fragments_name_no_version_and_no_board() -> None:
@@ -150,7 +152,7 @@ def test_card_has_no_supply_that_waits(name: str, places: Places, tmp_path: Path
     module is loaded, when the verification may look."""
     if name not in (*places.boards, places.board):
         pytest.skip(f"{name} is not among the BOARDS of this run")
-    env, tool = BOARDS[name], program(RUNNER).tool
+    env = BOARDS[name]
     base = places.of_board(name).kernel.parent / "dts" / env["DTB"]
     blobs = []
     for source in filter(None, (env["DTSO"], env.get("CARD_DTSO"))):
@@ -322,7 +324,7 @@ def disk(tmp_path: Path) -> Path:
 
 def boot(places: Places, disk: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [RUNNER, f"--board={places.board}", f"--kernel={places.kernel}", f"--disk={disk}",
+        [*PYTHON, RUNNER, f"--board={places.board}", f"--kernel={places.kernel}", f"--disk={disk}",
          f"--work={disk.parent}", *arguments],
         capture_output=True, text=True, stdin=subprocess.DEVNULL,
     )

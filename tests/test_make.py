@@ -391,7 +391,7 @@ def test_continuous_integration_finds_no_warm_caches(tmp_path: Path, status: int
     env = dict(line.split("=", 1) for line in seen.read_text().splitlines())
     assert (env["CI"], env["RUSTUP_HOME"]) == ("true", str(home / ".rustup"))
     assert env["XDG_CACHE_HOME"] == str(home / ".cache"), "Faultline's own cache stays"
-    assert not Path(env["FAULTLINE_CARGO_HOME"]).is_relative_to(home), "but not cargo's in it, which has no key"
+    assert not Path(env["OWN_CARGO_HOME"]).is_relative_to(home), "but not cargo's in it, which has no key"
     assert env["PIP_CACHE_DIR"] != str(home / ".cache/pip")
     assert Path(f"{seen}.home").read_text() == ""
     assert Path(f"{seen}.cargo").read_text() == f"{env['CARGO_HOME']}/config.toml\n"

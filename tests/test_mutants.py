@@ -13,13 +13,15 @@ from typing import Any
 import pytest
 
 import ktap
-from conftest import CAUGHT, Make
+from conftest import SUMMARY, Make
 from guests import DEBUG_PATIENCE, Boot, Run
 from places import SETUP, TOP, Places
 
 pytestmark = pytest.mark.boot
 
 PATCHES = TOP / "tests/mutants"
+# In the summary: which checks caught which mutant.
+CAUGHT = "broken drivers, and the checks that caught them"
 
 FRAMES = {"pagemap_kernel", "store_read", "write_load", "litmus_kernel"}
 MASTER = {"master_fill", "master_copy", "master_polled"}
@@ -170,7 +172,7 @@ def test_mutant_is_caught(
 
     failed = failed_checks(run, places.kernel_source)
     assert failed == {"coherent": mutant.coherent, "non-coherent": mutant.non_coherent}, run
-    record_property(CAUGHT, (name, sorted(mutant.coherent | mutant.non_coherent)))
+    record_property(SUMMARY, (CAUGHT, name, ", ".join(sorted(mutant.coherent | mutant.non_coherent))))
 
 
 def test_mutant_is_caught_as_a_foreign_device(boot: Boot, places: Places, make: Make) -> None:
@@ -187,7 +189,7 @@ def test_mutant_is_caught_as_a_foreign_device(boot: Boot, places: Places, make: 
            "want Normal non-cacheable" in run.console, run
 
 
-ALL = "FAULTLINE_ALL_MUTANTS" in os.environ
+ALL = "TEST_ALL_MUTANTS" in os.environ
 
 
 @pytest.mark.parametrize("name", [name for name in STRESSED if ALL or STRESSED[name].is_sample])
@@ -205,11 +207,11 @@ def test_mutant_is_caught_by_stress(
     assert run.status == 1, run
     if mutant.complains:
         assert run.message.startswith("run: the kernel reported"), run
-        record_property(CAUGHT, (name, ["the kernel's own checks"]))
+        record_property(SUMMARY, (CAUGHT, name, "the kernel's own checks"))
         return
     report = ktap.parse(run.console, places.kernel_source)
     assert mutant.cases <= report.failed_checks(), run
-    record_property(CAUGHT, (name, sorted(mutant.cases)))
+    record_property(SUMMARY, (CAUGHT, name, ", ".join(sorted(mutant.cases))))
 
 
 def test_no_probe_where_memory_is_encrypted(boot: Boot, places: Places, make: Make) -> None:

@@ -11,12 +11,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from places import TOP
+from places import COMMON, TOP, environment
 
 pytestmark = pytest.mark.unit
 
@@ -43,6 +44,18 @@ SUITES = ("bookworm", "trixie")
 # What a machine has at least: something of each kind that others depend on.
 BASE = ("apt", "base-files", "bash", "coreutils", "dpkg", "libc-bin", "login", "make", "perl-base",
         "util-linux")
+# What set-up may ask apt about.
+VERSIONS = environment(COMMON / "versions.env")
+ASKED = (
+    "bc", "bindgen", "bison", "ca-certificates", "cpio", "curl", "device-tree-compiler", "flex", "gcc",
+    "libc6-dev", "patch", "perl", "python3", "python3-libfdt", "python3-venv", "qemu-system-arm",
+    "qemu-utils", "shellcheck", "xz-utils", "zlib1g",
+    "cargo", "cargo-web", "rust-clippy", "rust-src", "rust-web-clippy", "rust-web-src", "rustc",
+    "rustc-web", "rustfmt", "rustfmt-web", "rustup",
+    *(f"{name}-{version}" for version in VERSIONS["LLVM_PREFERRED"].split()
+      for name in ("clang", "lld", "llvm", "libclang1")),
+)
+THIN = Path(__file__).with_name("thin_lists.py")
 
 
 def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -86,7 +99,7 @@ class Release:
 
 @pytest.fixture(scope="session")
 def releases() -> dict[str, Release]:
-    """Fetched once from the machine's own mirror, into the cache."""
+    """Fetched once from the machine's own mirror, into the cache, and reduced to what the tests ask."""
     script = """
         debian_mirror || { echo "$DEB_WHY_NOT"; exit 3; }
         fetch() {
@@ -96,17 +109,19 @@ def releases() -> dict[str, Release]:
             done >"$ENTRY/sources.list"
             fetch_lists "$ENTRY"
             compgen -G "$ENTRY/state/lists/*_Packages*" >/dev/null || { tail -n 1 "$ENTRY/log"; exit 3; }
+            "$INTERPRETER" -I "$THIN" "$ENTRY/state/lists" $ASKED
             # The rest is apt's own cache, which it writes when it is asked.
             ENTRY_PATHS=(state sources.list apt.conf)
         }
         for CODENAME in bookworm trixie; do
-            entry "packages-$CODENAME-$(key "$(declare -f apt_root fetch)")" "Debian's lists of $CODENAME" fetch
+            entry "packages-$CODENAME-$(key "$(declare -f apt_root fetch)" "$(<"$THIN")" "$ASKED")" "Debian's lists of $CODENAME" fetch
             echo "$ENTRY"
         done
     """
     if not shutil.which("apt-get"):
         pytest.skip("there is no apt-get here to ask about other machines")
-    done = shell(script, **os.environ)
+    given = {"INTERPRETER": sys.executable, "THIN": str(THIN), "ASKED": " ".join((*BASE, *ASKED))}
+    done = shell(script, **os.environ | given)
     if done.returncode == 3:
         pytest.skip(f"no lists of Debian's packages: {done.stdout.strip()}")
     assert done.returncode == 0, done.stderr
@@ -238,7 +253,6 @@ class Made:
         return done.stdout.splitlines()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", MACHINES)
 def test_plan(name: str, releases: dict[str, Release], tmp_path: Path) -> None:
     machine = MACHINES[name]

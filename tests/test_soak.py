@@ -45,7 +45,7 @@ SAMPLE = [
     Machine(2, "cortex-a57", "noncoherent", "debug"),
     Machine(4, "cortex-a72", "coherent", "debug"),
 ]
-BOOTS = int(os.environ.get("FAULTLINE_BOOTS") or 0)
+BOOTS = int(os.environ.get("TEST_BOOTS") or 0)
 CHOSEN = list(itertools.islice(itertools.cycle(MACHINES), BOOTS)) if BOOTS else SAMPLE
 
 # What takes two CPUs.

@@ -14,9 +14,12 @@
 # ENTRY/.entry/resumable ENTRY is not complete, but its files are sound: its maker can continue
 # ENTRY.lock             held by the process that makes ENTRY
 
+# shellcheck source=board/common/project.env
+. "${BASH_SOURCE[0]%/*}/project.env"
+
 # A relative XDG_CACHE_HOME is invalid by its specification.
 [[ ${XDG_CACHE_HOME:-/} == /* ]] || unset XDG_CACHE_HOME
-CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/faultline
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/$PROJECT
 
 # key VALUE…: a short name for these inputs.
 key() {

@@ -8,7 +8,7 @@ write_defconfigs() {
 	local board name
 	for board in board/*/board.env; do
 		board=${board%/board.env} board=${board#board/}
-		name=faultline_${board//-/_}_defconfig
+		name=${PROJECT}_${board//-/_}_defconfig
 		image_defconfig "$board" >"$1/$name" || die "$name could not be made"
 	done
 }
@@ -17,8 +17,8 @@ write_defconfigs() {
 # own, with values from where `make run` has them.
 image_defconfig() {
 	local BOARD=$1 ARCH IMAGE_FRAGMENTS RUST_TARGET DTB LAYOUT DTB_NAME KERNEL_FRAGMENTS
-	# shellcheck disable=SC2016 # a variable of Buildroot's
-	local fragments=() name line top='$(BR2_EXTERNAL_FAULTLINE_PATH)/..'
+	# A variable of Buildroot's, which has it from external.desc.
+	local fragments=() name line top="\$(BR2_EXTERNAL_${KCONFIG}_PATH)/.."
 	read_board ARCH IMAGE_FRAGMENTS RUST_TARGET DTB LAYOUT
 	mapfile -t fragments < <(kernel_fragments "$IMAGE_FRAGMENTS image image-$LAYOUT")
 	fragments=("${fragments[@]/#/$top/}")
@@ -115,7 +115,7 @@ make_image() {
 	rm -f "$output/defconfig.new"
 	# Buildroot by itself does not check the packages that are built from this tree for changes.
 	[[ ! -e $output/images/Image && ! -e $output/images/zImage ]] ||
-		targets=(faultline-driver-rebuild faultline-verify-rebuild)
+		targets=("$PROJECT-driver-rebuild" "$PROJECT-verify-rebuild")
 	[[ -s $output/packages ]] || count_packages >"$output/packages"
 	total=$(<"$output/packages")
 	built=$(packages_done "$output")
@@ -154,7 +154,7 @@ LLVM is built from source first: that alone takes an hour or more."
 
 # count_packages: how many packages the configuration is made of, with those of the host.
 count_packages() {
-	buildroot --silent show-info | python3 -I -c \
+	buildroot --silent show-info | board/common/python -I -c \
 		'import json, sys; print(sum("build_dir" in package for package in json.load(sys.stdin).values()))'
 }
 
@@ -191,7 +191,7 @@ image_in_qemu() {
 		fdtoverlay -i "qemu/${DTB##*/}" -o qemu/card.dtb qemu/overlays/*.dtbo
 		files=(--kernel "qemu/$IMAGE" --dtb qemu/card.dtb)
 	fi
-	"$TOP/board/common/run.py" --board "$BOARD" --qemu "$QEMU_BIN" "${files[@]}" --disk "$disk" \
+	"$TOP/board/common/python" -EsB "$TOP/board/common/run.py" --board "$BOARD" --qemu "$QEMU_BIN" "${files[@]}" --disk "$disk" \
 		--work qemu "$@"
 }
 
@@ -206,12 +206,12 @@ image_local_config() {
 	if [[ ${BUILDROOT_RUST:-host} == host ]]; then
 		cat <<-END
 			# Rust $RUST_VERSION, bindgen $BINDGEN_FOUND, LLVM $LLVM_VERSION
-			FAULTLINE_HOST_RUST=y
-			FAULTLINE_HOST_RUSTC="$RUST_BIN/rustc"
-			FAULTLINE_HOST_RUST_SRC="$RUST_SRC"
-			FAULTLINE_HOST_BINDGEN="$BINDGEN"
-			FAULTLINE_HOST_LIBCLANG="$LIBCLANG_PATH"
-			FAULTLINE_HOST_LLD="ld.lld${LLVM#1}"
+			${KCONFIG}_HOST_RUST=y
+			${KCONFIG}_HOST_RUSTC="$RUST_BIN/rustc"
+			${KCONFIG}_HOST_RUST_SRC="$RUST_SRC"
+			${KCONFIG}_HOST_BINDGEN="$BINDGEN"
+			${KCONFIG}_HOST_LIBCLANG="$LIBCLANG_PATH"
+			${KCONFIG}_HOST_LLD="ld.lld${LLVM#1}"
 		END
 	fi
 	[[ -z ${BUILDROOT_CONFIG:-} ]] || cat "$BUILDROOT_CONFIG"

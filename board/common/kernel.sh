@@ -137,12 +137,12 @@ make_kernel() { # FRAGMENT…
 kbuild() {
 	env --ignore-environment PATH="$RUST_BIN:$PATH" HOME="$HOME" TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
 		${LIBCLANG_PATH:+LIBCLANG_PATH="$LIBCLANG_PATH"} \
-		KBUILD_BUILD_USER=faultline KBUILD_BUILD_HOST=faultline \
+		KBUILD_BUILD_USER="$PROJECT" KBUILD_BUILD_HOST="$PROJECT" \
 		make --no-print-directory --jobs="$(nproc)" -C "$KERNEL_DIR" O="$KERNEL_OUT" \
 		ARCH="$ARCH" LLVM="$LLVM" BINDGEN="$BINDGEN" RUST_LIB_SRC="$RUST_SRC" "$@"
 }
 
-# build_module DIR [ARG…]: the module, into DIR. CONFIG_FAULTLINE_SELFTEST=y adds the self-test.
+# build_module DIR [ARG…]: the module, into DIR. CONFIG_…_SELFTEST=y adds the self-test.
 build_module() {
 	local dir=$1
 	shift
@@ -155,7 +155,7 @@ build_module() {
 
 # build_sources SOURCES DIR [ARG…]: the module of these sources, into DIR.
 build_sources() {
-	kbuild M="$1" MO="$(realpath "$2")" CONFIG_FAULTLINE=m "${@:3}" modules
+	kbuild M="$1" MO="$(realpath "$2")" "CONFIG_$KCONFIG=m" "${@:3}" modules
 }
 
 # build_mutant DIR PATCH: a driver that is broken on purpose: a copy of the sources, with a patch.
@@ -173,7 +173,7 @@ build_mutant() {
 		said=$(patch --directory="$copy" --strip=1 --fuzz=0 --batch --forward <"$patch") ||
 			die "$patch does not apply to driver/ as it is now; update the patch:
 $said"
-		build_sources "$copy/driver" "$dir" CONFIG_FAULTLINE_SELFTEST=y
+		build_sources "$copy/driver" "$dir" "CONFIG_${KCONFIG}_SELFTEST=y"
 	) 9>"$dir.lock"
 }
 
@@ -182,7 +182,7 @@ $said"
 rust_analyzer() {
 	local target=${RUST_TARGET//-/_} settings=.vscode/settings.json
 	mkdir -p "$BUILD/driver" .vscode
-	kbuild M="$TOP/driver" MO="$TOP/$BUILD/driver" CONFIG_FAULTLINE=m rust-analyzer
+	kbuild M="$TOP/driver" MO="$TOP/$BUILD/driver" "CONFIG_$KCONFIG=m" rust-analyzer
 	mv "$BUILD/driver/rust-project.json" driver/
 	say EDITOR "driver/rust-project.json"
 

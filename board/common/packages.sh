@@ -26,6 +26,7 @@ need_found() {
 	# setup_rust_src.
 	rust-src) ! find_rust || find_rust_src || [[ $RUST_SYSROOT == */toolchains/* ]] ;;
 	rust-tools) ! find_rust || find_rust_tools ;;
+	python3) find_python ;;
 	test-python) find_test_python ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
@@ -42,6 +43,7 @@ need_text() {
 	rust) echo "rustc and cargo $RUSTC_MIN or later" ;;
 	rust-src) echo "the sources of Rust ${RUST_VERSION:-}" ;;
 	rust-tools) echo "rustfmt and clippy of the rustc in use (rustup component add rustfmt clippy)" ;;
+	python3) echo "python3 $PYTHON_MIN or later" ;;
 	test-python) echo "a python3 of $PYTHON_MIN or later with ensurepip, venv and libfdt" ;;
 	*) echo "$1" ;;
 	esac
@@ -60,6 +62,7 @@ need_alternatives() {
 	rust) rust_packages ;;
 	rust-src) rust_companions src ;;
 	rust-tools) rust_companions tools ;;
+	python3) python_packages ;;
 	test-python) echo python3-venv python3-libfdt ;;
 	*) echo "$1" ;;
 	esac
@@ -70,6 +73,13 @@ qemu_packages() {
 	version=$(candidate qemu-system-arm)
 	[[ -z $version || -z ${QEMU_MIN:-} ]] || at_least "$QEMU_MIN" "$version" || return 0
 	echo qemu-system-arm
+}
+
+python_packages() {
+	local version
+	version=$(candidate python3)
+	[[ -z $version ]] || at_least "$PYTHON_MIN" "$version" || return 0
+	echo python3
 }
 
 llvm_packages() {
@@ -373,7 +383,7 @@ setup_busybox() {
 	mkdir -p "$1/bin" "$1/etc"
 	cp "$busybox" "$1/bin/busybox"
 	ln -s busybox "$1/bin/sh"
-	cp board/common/profile "$1/etc/profile"
+	sed "s/@PROJECT@/$PROJECT/; s/@MODULE@/$MODULE/" board/common/profile >"$1/etc/profile"
 }
 
 make_busybox() {

@@ -111,16 +111,18 @@ qemu_will_do() { # PROGRAM
 		[[ $QEMU_VERSION ]] && at_least "${QEMU_MIN:-0}" "$QEMU_VERSION"
 }
 
-# find_python: PYTHON_VERSION of the python3 in PATH, which runs run.py.
+# find_python: PYTHON, the program that board/common/python runs, and PYTHON_VERSION.
 find_python() {
-	PYTHON_VERSION=$(python3 -I -c 'import platform; print(platform.python_version())' 2>/dev/null) &&
-		at_least "$PYTHON_MIN" "$PYTHON_VERSION"
+	local found
+	found=$(board/common/python -I -c 'import platform, sys; print(platform.python_version(), sys.executable)' 2>/dev/null) &&
+		read -r PYTHON_VERSION PYTHON <<<"$found"
 }
 
 # find_test_python: TEST_PYTHON, which can make virtual environments and has libfdt. The first to
 # ask is the distribution's, because libfdt is one of its packages.
 find_test_python() {
-	for TEST_PYTHON in /usr/bin/python3 python3; do
+	find_python || return 1
+	for TEST_PYTHON in /usr/bin/python3 "$PYTHON"; do
 		! "$TEST_PYTHON" -I -c "import ensurepip, libfdt, sys, venv
 sys.exit(sys.version_info < (${PYTHON_MIN/./, }))" 2>/dev/null || return 0
 	done
@@ -130,7 +132,6 @@ sys.exit(sys.version_info < (${PYTHON_MIN/./, }))" 2>/dev/null || return 0
 # Everything that is made or downloaded to complete the toolchain.
 setup_tools() {
 	ensure_packages run
-	find_python || die "Python ${PYTHON_VERSION:-3} is in use (PATH), $PYTHON_MIN or later is needed"
 	setup_rust_src
 	if ! find_bindgen; then
 		entry "bindgen-$BINDGEN_VERSION" bindgen make_bindgen
