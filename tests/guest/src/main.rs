@@ -15,8 +15,9 @@
 
 use core::ffi::CStr;
 
-use faultline_core::device::{Device, Fault, Mapping, Signal, System};
+use faultline_core::device::{Device, Fault, Mapping, Signal};
 use faultline_core::errno::Errno;
+use faultline_core::system::System;
 use faultline_core::text::{Out, Show};
 use faultline_sys::console::Console;
 use faultline_sys::device::{File, Machine};

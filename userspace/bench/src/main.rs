@@ -14,8 +14,9 @@ use core::ffi::CStr;
 use faultline_core::bench::{
     report, report_clock, Misunderstood, Operation, Samples, Step, Steps, Subject, USAGE,
 };
-use faultline_core::device::{Device, Fault, Mapping, System};
+use faultline_core::device::{Device, Fault, Mapping};
 use faultline_core::errno::Errno;
+use faultline_core::system::System;
 use faultline_core::text::{Out, Printable, Show};
 use faultline_sys::clock::{now, FaultCounter};
 use faultline_sys::console::Console;

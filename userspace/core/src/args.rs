@@ -4,7 +4,7 @@
 
 use core::ffi::CStr;
 
-use crate::finding::Value;
+use crate::old_finding::Value;
 use crate::text::cut;
 
 /// What `--help` prints.

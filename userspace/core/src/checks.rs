@@ -50,11 +50,12 @@ use faultline_uapi::{
 };
 
 use crate::args::Options;
-use crate::device::{Call, Device, Fault, Mapping, Signal, System, Unmapped};
+use crate::device::{Call, Device, Fault, Mapping, Signal, Unmapped};
 use crate::errno::Errno;
-use crate::finding::{Finding, Stop, Value, NOWHERE};
+use crate::old_finding::{Finding, Stop, Value, NOWHERE};
 use crate::kmsg::complaint;
 use crate::pattern::{Pattern, WORD};
+use crate::system::System;
 use crate::text::{cut, nth_line, Line, Out};
 
 use Account::{Driver, Pagemap, Walk};

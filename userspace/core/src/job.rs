@@ -16,9 +16,9 @@
 
 use faultline_uapi::{litmus_word, LITMUS_WORDS};
 
-use crate::device::{Fault, Mapping, Signal, System};
+use crate::device::{Fault, Mapping, Signal};
 use crate::errno::Errno;
-use crate::finding::{Value, NOWHERE};
+use crate::old_finding::{Value, NOWHERE};
 use crate::pattern::WORD;
 
 /// How often a job looks before others may run.
@@ -39,6 +39,19 @@ pub const MOST_BYTES: usize = 64;
 
 /// What a task that is ready stores in the buffer's last word.
 pub const READY: u64 = 0x5e74_e4d7_0b5e_77e5;
+
+/// What a task that does a job needs of the machine.
+pub trait Worker {
+    /// Milliseconds of a clock that only grows.
+    fn milliseconds(&mut self) -> u64;
+
+    /// Says that the second task has looked at the buffer, by that task.
+    fn beat(&mut self);
+
+    /// Whether the second task has been told that the first one's work is done. What the first did
+    /// before that can be seen then.
+    fn is_told(&mut self) -> bool;
+}
 
 /// How a job ended: what was seen there, and what should have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,10 +176,10 @@ impl Job {
     /// The second task goes on until it is told that the first one's work is done, however long that
     /// takes: what has not come by then, and does not come while it looks again, never comes.
     #[inline(never)]
-    pub fn run<S: System>(
+    pub fn run<M: Mapping>(
         &mut self,
-        system: &mut S,
-        mapping: &mut S::Mapping,
+        system: &mut impl Worker,
+        mapping: &mut M,
         is_second: bool,
     ) -> Tally {
         let patience = if is_second { SETTLING } else { PATIENCE };

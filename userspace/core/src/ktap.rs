@@ -2,7 +2,9 @@
 
 //! A writer of KTAP version 1, as Documentation/dev-tools/ktap.rst defines it.
 
-use crate::text::{Out, Printable, Show};
+use core::fmt::{self, Display};
+
+use crate::text::{Out, Printable};
 
 /// A group of tests: a version line, a plan, and as many results as the plan says.
 ///
@@ -79,9 +81,9 @@ impl Outcome {
     }
 }
 
-impl Show for Outcome {
-    fn show(&self, out: &mut dyn Out) {
-        out.text(self.word());
+impl Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 

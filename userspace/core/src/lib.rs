@@ -18,7 +18,7 @@
 //! - [`args`] and [`nodes`]: the command line, and the devices when it names none.
 //! - [`bench`]: what `faultline-bench` has of its own.
 //!
-//! [`System`]: device::System
+//! [`System`]: system::System
 //! [`Device`]: device::Device
 //! [`Mapping`]: device::Mapping
 
@@ -31,6 +31,7 @@ pub mod checks;
 pub mod device;
 pub mod errno;
 pub mod finding;
+pub mod old_finding;
 pub mod job;
 pub mod kmsg;
 pub mod ktap;
@@ -39,6 +40,7 @@ pub mod options;
 pub mod pattern;
 pub mod random;
 pub mod session;
+pub mod system;
 pub mod text;
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use faultline_uapi::FLAG_COHERENT;
 
 use crate::args::Options;
 use crate::checks::{checks, Context, CHECKS};
-use crate::device::System;
-use crate::finding::{Finding, Stop};
+use crate::old_finding::{Finding, Stop};
 use crate::ktap::{Group, Outcome};
+use crate::system::System;
 use crate::text::{Line, Note, Out, Printable, Show};
 
 /// A run over devices.

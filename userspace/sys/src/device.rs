@@ -9,10 +9,11 @@ use core::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 
-use faultline_core::device::{Call, Device, KnownMemory, System};
+use faultline_core::device::{Call, Device};
 use faultline_core::errno::Errno;
-use faultline_core::job::{Job, Tally};
+use faultline_core::job::{Job, Tally, Worker};
 use faultline_core::nodes::{Nodes, MAX_NODES};
+use faultline_core::system::{KnownMemory, System};
 use faultline_core::text::{Line, Out};
 use faultline_uapi as uapi;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -136,16 +137,6 @@ impl System for Machine {
         let _ = sched_setaffinity(None, &set);
     }
 
-    fn milliseconds(&mut self) -> u64 {
-        let mut time = [0_u64; 2];
-        const MONOTONIC: usize = 1;
-        let address = ptr::from_mut(&mut time).expose_provenance();
-        // SAFETY: the call writes a `struct timespec`, of two numbers.
-        let told = unsafe { call::call(call::CLOCK_GETTIME, &[MONOTONIC, address]) };
-        debug_assert!(told.is_ok(), "every kernel has this clock");
-        time[0] * 1000 + time[1] / 1_000_000
-    }
-
     fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: &mut Job) -> Result<(), Errno> {
         let shared = self.shared?;
         shared[BEATS].store(0, SeqCst);
@@ -173,19 +164,8 @@ impl System for Machine {
         Ok(())
     }
 
-    fn beat(&mut self) {
-        if let Ok(shared) = self.shared {
-            shared[BEATS].fetch_add(1, SeqCst);
-        }
-    }
-
     fn beats(&mut self) -> u64 {
         self.shared.map_or(0, |shared| shared[BEATS].load(SeqCst))
-    }
-
-    fn is_told(&mut self) -> bool {
-        self.shared
-            .is_ok_and(|shared| shared[TOLD].load(SeqCst) != 0)
     }
 
     fn finish(&mut self) -> Result<Tally, Errno> {
@@ -241,6 +221,29 @@ impl System for Machine {
     fn log_record(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
         let log = self.log.as_ref().map_err(|&error| errno(error))?;
         io::read(log, buffer).map_err(errno)
+    }
+}
+
+impl Worker for Machine {
+    fn milliseconds(&mut self) -> u64 {
+        let mut time = [0_u64; 2];
+        const MONOTONIC: usize = 1;
+        let address = ptr::from_mut(&mut time).expose_provenance();
+        // SAFETY: the call writes a `struct timespec`, of two numbers.
+        let told = unsafe { call::call(call::CLOCK_GETTIME, &[MONOTONIC, address]) };
+        debug_assert!(told.is_ok(), "every kernel has this clock");
+        time[0] * 1000 + time[1] / 1_000_000
+    }
+
+    fn beat(&mut self) {
+        if let Ok(shared) = self.shared {
+            shared[BEATS].fetch_add(1, SeqCst);
+        }
+    }
+
+    fn is_told(&mut self) -> bool {
+        self.shared
+            .is_ok_and(|shared| shared[TOLD].load(SeqCst) != 0)
     }
 }
 

@@ -14,11 +14,11 @@
 use core::ffi::CStr;
 
 use faultline_core::args::{self, Instead, Options, USAGE};
-use faultline_core::device::System;
 use faultline_core::errno::Errno;
 use faultline_core::ktap::Outcome;
 use faultline_core::nodes::Nodes;
 use faultline_core::session::{no_device, Session};
+use faultline_core::system::System;
 use faultline_core::text::Out;
 use faultline_sys::console::Console;
 use faultline_sys::device::{find, Machine, NodePath};

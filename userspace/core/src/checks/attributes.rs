@@ -11,9 +11,10 @@ use faultline_uapi::{
 };
 
 use super::{Context, Way};
-use crate::device::{Call, Device, Mapping, Signal, System};
+use crate::device::{Call, Device, Mapping, Signal};
 use crate::errno::Errno;
-use crate::finding::{Stop, Value, NOWHERE};
+use crate::old_finding::{Stop, Value, NOWHERE};
+use crate::system::System;
 
 const NOTHING: u32 = 0;
 const READABLE: u32 = TRANSLATED;

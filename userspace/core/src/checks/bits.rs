@@ -12,9 +12,9 @@
 use super::Place::All;
 use super::Way::{File, First, Second};
 use super::{word, Context};
-use crate::device::System;
-use crate::finding::Stop;
+use crate::old_finding::Stop;
 use crate::pattern::{Pattern, WORD};
+use crate::system::System;
 
 /// How many passes there are, if there is time.
 const PASSES: u64 = u64::BITS as u64;

@@ -11,10 +11,11 @@
 use faultline_uapi::{Copy, Fill, Master, MASTER_COPY, MASTER_DATA_COMMAND_LINE, MASTER_FILL};
 
 use super::{Context, Pattern, Point, Way};
-use crate::device::{Call, Device, System};
+use crate::device::{Call, Device};
 use crate::errno::Errno;
-use crate::finding::{Stop, Value, NOWHERE};
+use crate::old_finding::{Stop, Value, NOWHERE};
 use crate::job::{Job, MOST_BYTES};
+use crate::system::System;
 
 /// What the nonce is called on the kernel's command line.
 const NONCE: &[u8] = b"faultline.nonce=";

@@ -5,11 +5,12 @@
 use faultline_uapi::{Litmus, FLAG_PRISTINE, LITMUS_ECHO};
 
 use super::{Context, Way};
-use crate::device::{Call, Device, Mapping, Signal, System};
+use crate::device::{Call, Device, Mapping, Signal};
 use crate::errno::Errno;
-use crate::finding::{Stop, Value, NOWHERE};
+use crate::old_finding::{Stop, Value, NOWHERE};
 use crate::job::{Channel, Job, Tally, ENOUGH_LOOKS, READY, SETTLING};
 use crate::pattern::WORD;
+use crate::system::System;
 
 /// How many rounds of messages there are at first; each time there are twice as many, but no more
 /// once there have been enough.
