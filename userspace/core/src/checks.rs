@@ -49,11 +49,11 @@ use faultline_uapi::{
     Info, Master, Translation, FLAG_COHERENT, FLAG_PRISTINE, MASTER_COPY, MASTER_FILL,
 };
 
-use crate::args::Options;
+use crate::args::verify::Options;
 use crate::device::{Call, Device, Fault, Mapping, Signal, Unmapped};
 use crate::errno::Errno;
-use crate::old_finding::{Finding, Stop, Value, NOWHERE};
 use crate::kmsg::complaint;
+use crate::old_finding::{Finding, Stop, Value, NOWHERE};
 use crate::pattern::{Pattern, WORD};
 use crate::system::System;
 use crate::text::{cut, nth_line, Line, Out};

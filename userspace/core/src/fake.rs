@@ -343,7 +343,9 @@ impl State {
             Some(Lie::FrameFails(errno)) => Err(errno),
             Some(Lie::FrameWrong(page, by)) if offset / PAGE == page => Ok(MEMORY + offset + by),
             Some(Lie::FramePastEnd) => Ok(MEMORY + offset),
-            Some(Lie::FramePastEndLikeAnError) if offset >= self.size => Ok(Errno::INVAL.number().wrapping_neg()),
+            Some(Lie::FramePastEndLikeAnError) if offset >= self.size => {
+                Ok(Errno::INVAL.number().wrapping_neg())
+            }
             _ if offset >= self.size => Err(Errno::INVAL),
             _ => Ok(MEMORY + offset),
         }

@@ -427,10 +427,7 @@ mod tests {
         assert_ne!(Value::Count(22), Value::Errno(Errno::INVAL));
         let seen = Value::Word(u64::MAX - 21);
         assert_eq!(finding.same("word", seen, Errno::INVAL), Err(Stop::Fail));
-        assert_eq!(
-            finding.to_string(),
-            "word: 0xffffffffffffffea, want EINVAL"
-        );
+        assert_eq!(finding.to_string(), "word: 0xffffffffffffffea, want EINVAL");
     }
 
     #[test]

@@ -131,6 +131,24 @@ impl<'w> Group<'w> {
         out.fill(form, &[self.results], &[&Printable(name)])
     }
 
+    /// Writes a line for people. Those about a test come before its result.
+    pub fn comment(&mut self, line: fmt::Arguments<'_>) {
+        let indent = self.indent;
+        self.out.text(indent).text("# ").show(&line).text("\n");
+    }
+
+    /// Writes the result of the next test, and the reason if it was skipped.
+    pub fn conclude(&mut self, outcome: Outcome, name: &dyn Display, reason: &dyn Display) {
+        self.results += 1;
+        let (indent, number) = (self.indent, self.results);
+        let not = if outcome == Outcome::Fail { "not " } else { "" };
+        let line = format_args!("{indent}{not}ok {number} {name}");
+        match outcome {
+            Outcome::Skip => self.out.show(&format_args!("{line} # SKIP {reason}\n")),
+            _ => self.out.show(&format_args!("{line}\n")),
+        };
+    }
+
     /// Where the group is written to, for lines that are no part of it.
     pub fn out(&mut self) -> &mut (dyn Out + 'w) {
         self.out

@@ -6,10 +6,10 @@ use core::ffi::CStr;
 
 use faultline_uapi::FLAG_COHERENT;
 
-use crate::args::Options;
+use crate::args::verify::Options;
 use crate::checks::{checks, Context, CHECKS};
-use crate::old_finding::{Finding, Stop};
 use crate::ktap::{Group, Outcome};
+use crate::old_finding::{Finding, Stop};
 use crate::system::System;
 use crate::text::{Line, Note, Out, Printable, Show};
 

@@ -9,9 +9,9 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use faultline_core::args::stress::Options;
 use faultline_core::device::{Device, Fault, Signal};
 use faultline_core::errno::Errno;
-use faultline_core::options::Options;
 use faultline_core::random::Random;
 use faultline_core::text::{Note, Out, Printable};
 use faultline_sys::arena::{Access, Argument, Nowhere, Sharing, ADVICE};

@@ -18,6 +18,7 @@ mod arch;
 pub mod arena;
 mod call;
 pub mod clock;
+pub mod command_line;
 pub mod console;
 pub mod device;
 pub mod disturb;

@@ -13,8 +13,8 @@ use faultline_uapi::{Copy, Fill, Master, MASTER_COPY, MASTER_DATA_COMMAND_LINE, 
 use super::{Context, Pattern, Point, Way};
 use crate::device::{Call, Device};
 use crate::errno::Errno;
-use crate::old_finding::{Stop, Value, NOWHERE};
 use crate::job::{Job, MOST_BYTES};
+use crate::old_finding::{Stop, Value, NOWHERE};
 use crate::system::System;
 
 /// What the nonce is called on the kernel's command line.

@@ -7,8 +7,8 @@ use faultline_uapi::{Litmus, FLAG_PRISTINE, LITMUS_ECHO};
 use super::{Context, Way};
 use crate::device::{Call, Device, Mapping, Signal};
 use crate::errno::Errno;
-use crate::old_finding::{Stop, Value, NOWHERE};
 use crate::job::{Channel, Job, Tally, ENOUGH_LOOKS, READY, SETTLING};
+use crate::old_finding::{Stop, Value, NOWHERE};
 use crate::pattern::WORD;
 use crate::system::System;
 
