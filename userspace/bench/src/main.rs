@@ -17,11 +17,14 @@ use faultline_core::device::{Device, Fault, Mapping};
 use faultline_core::errno::Errno;
 use faultline_core::system::System;
 use faultline_core::text::{Out, Printable, Show};
-use faultline_sys::clock::{now, FaultCounter};
+use faultline_sys::clock::{now_ns, FaultCounter};
 use faultline_sys::console::Console;
-use faultline_sys::device::{find, File, Machine, NodePath};
-use faultline_sys::memory::{Access, Scratch};
+use faultline_sys::device::File;
+use faultline_sys::machine::Machine;
+use faultline_sys::mapping::Access;
+use faultline_sys::nodes::{find, NodePath};
 use faultline_sys::process::Args;
+use faultline_sys::scratch::Scratch;
 use faultline_sys::{command_line, fault, module, program};
 use faultline_uapi::FLAG_COHERENT;
 
@@ -167,8 +170,8 @@ impl Bench {
             let mut unseen = Operation::ALL.map(|_| Samples::default());
             // The first round brings in the code and what the kernel has to allocate once.
             let seen = if round == 0 { &mut unseen } else { &mut seen };
-            let start = now();
-            clock.add(now() - start, 0);
+            let start = now_ns();
+            clock.add(now_ns() - start, 0);
             self.mapping(&mut file, size, Access::Load, seen)?;
             self.mapping(&mut file, size, Access::Store, seen)?;
             self.copies(&mut file, transfer, seen)?;
@@ -202,14 +205,14 @@ impl Bench {
     ) -> Result<(), Problem> {
         let page = self.machine.page_size() as usize;
 
-        let start = now();
+        let start = now_ns();
         let mut area = file.map(0, size).map_err(Problem::call("mmap"))?;
-        let mapped = now() - start;
+        let mapped = now_ns() - start;
 
         let before = self.faults()?;
-        let start = now();
+        let start = now_ns();
         area.touch(page, access).map_err(Problem::Access)?;
-        let touched = now() - start;
+        let touched = now_ns() - start;
         let faulted = self.faults()? - before;
 
         if access == Access::Load {
@@ -220,14 +223,14 @@ impl Bench {
         seen[Operation::FirstWrite as usize].add(touched, faulted);
 
         let before = self.faults()?;
-        let start = now();
+        let start = now_ns();
         area.touch(page, access).map_err(Problem::Access)?;
-        let touched = now() - start;
+        let touched = now_ns() - start;
         seen[Operation::NextWrite as usize].add(touched, self.faults()? - before);
 
-        let start = now();
+        let start = now_ns();
         area.unmap().map_err(Problem::call("munmap"))?;
-        seen[Operation::Munmap as usize].add(now() - start, 0);
+        seen[Operation::Munmap as usize].add(now_ns() - start, 0);
         Ok(())
     }
 
@@ -240,19 +243,19 @@ impl Bench {
     ) -> Result<(), Problem> {
         let buffer = &mut self.scratch[..length];
 
-        let start = now();
+        let start = now_ns();
         read(file, buffer)?;
-        seen[Operation::Read as usize].add(now() - start, 0);
+        seen[Operation::Read as usize].add(now_ns() - start, 0);
 
-        let start = now();
+        let start = now_ns();
         write(file, buffer)?;
-        seen[Operation::Write as usize].add(now() - start, 0);
+        seen[Operation::Write as usize].add(now_ns() - start, 0);
 
         let mut untouched = Scratch::new(length).map_err(Problem::call("mmap"))?;
         let before = self.faults()?;
-        let start = now();
+        let start = now_ns();
         read(file, &mut untouched)?;
-        let time = now() - start;
+        let time = now_ns() - start;
         seen[Operation::ReadNew as usize].add(time, self.faults()? - before);
         Ok(())
     }

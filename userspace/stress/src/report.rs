@@ -6,7 +6,7 @@ use faultline_core::device::{Fault, Signal};
 use faultline_core::errno::Errno;
 use faultline_core::ktap::{Group, Outcome};
 use faultline_core::text::{Out, Show};
-use faultline_sys::task::Ending;
+use faultline_sys::child::Ending;
 
 use crate::outcome;
 

@@ -37,7 +37,6 @@ impl Console {
         Self::new(unsafe { rustix::stdio::stderr() })
     }
 
-    #[inline(never)]
     fn new(file: BorrowedFd<'static>) -> Self {
         Self {
             file,

@@ -21,8 +21,9 @@ use faultline_core::session::{no_device, Session};
 use faultline_core::system::System;
 use faultline_core::text::Out;
 use faultline_sys::console::Console;
-use faultline_sys::device::{find, Machine, NodePath};
 use faultline_sys::init::{self, MODULE};
+use faultline_sys::machine::Machine;
+use faultline_sys::nodes::{find, NodePath};
 use faultline_sys::process::{is_init, Args};
 use faultline_sys::{command_line, fault, program};
 
