@@ -120,7 +120,7 @@ impl<'a, S: System> Session<'a, S> {
                 }
                 let mut group = self.report.group(&device, CHECKS.len() as u64);
                 for check in CHECKS {
-                    let result = context.run(check);
+                    let result = context.run(check.steps);
                     match result {
                         Err(Stop::Fail) => blame(&mut self.failures, &device, check.name),
                         Err(Stop::Undecided(_)) => blame(&mut self.undecided, &device, check.name),

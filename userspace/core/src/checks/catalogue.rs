@@ -321,7 +321,8 @@ pub const CHECKS: &[Check] = &[
         name: "munmap",
         proves: "After munmap() the addresses are gone, and nothing else is: another mapping, the \
             data, and that the device can be mapped again.",
-        failure: "Unmapping leaves pages behind, or takes others along. Check the reference counts \
+        failure:
+            "Unmapping leaves pages behind, or takes others along. Check the reference counts \
             in the driver's vm_operations_struct first.",
         steps: &[
             Maps,

@@ -42,7 +42,7 @@ impl Run {
         let results = CHECKS
             .iter()
             .map(|check| {
-                let result = context.run(check);
+                let result = context.run(check.steps);
                 let said = match result {
                     Ok(()) | Err(Stop::Fail) => context.finding().to_string(),
                     Err(stop) => stop.to_string(),
