@@ -321,12 +321,26 @@ impl Finding {
         seen: impl Into<Value>,
         want: impl Into<Value>,
     ) -> Result<(), Stop> {
-        *self = Self::new(subject.into(), seen.into(), want.into());
-        if self.seen == self.want {
+        self.compare(subject.into(), seen.into(), want.into())
+    }
+
+    // Not inlined: a hundred callers would each have a copy, a tenth of the program.
+    #[inline(never)]
+    fn compare(&mut self, subject: Subject, seen: Value, want: Value) -> Result<(), Stop> {
+        *self = Self::new(subject, seen, want);
+        if seen == want {
             Ok(())
         } else {
             Err(Stop::Fail)
         }
+    }
+
+    // As above.
+    #[inline(never)]
+    fn refuse(&mut self, call: Subject, seen: Value) -> Stop {
+        *self = Self::new(call, seen, Value::Success);
+        self.matter = Matter::Call;
+        Stop::Fail
     }
 
     /// Takes note of a call without which the check cannot go on, and gives its result.
@@ -338,11 +352,7 @@ impl Finding {
     where
         Value: From<Result<(), E>>,
     {
-        result.map_err(|error| {
-            *self = Self::new(call.into(), Err(error).into(), Value::Success);
-            self.matter = Matter::Call;
-            Stop::Fail
-        })
+        result.map_err(|error| self.refuse(call.into(), Err(error).into()))
     }
 
     /// Takes note of an access to a mapping, inside the buffer, and gives its result.

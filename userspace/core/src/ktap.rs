@@ -2,7 +2,7 @@
 
 //! A writer of KTAP version 1, as Documentation/dev-tools/ktap.rst defines it.
 
-use core::fmt::{self, Display};
+use core::fmt::{self, Display, Write};
 
 use crate::text::{Out, Printable};
 
@@ -10,25 +10,16 @@ use crate::text::{Out, Printable};
 ///
 /// ```
 /// use faultline_core::ktap::{Group, Outcome};
-/// use faultline_core::text::Out;
 ///
-/// struct Screen(String);
-///
-/// impl Out for Screen {
-///     fn write(&mut self, bytes: &[u8]) {
-///         self.0.push_str(&String::from_utf8_lossy(bytes));
-///     }
-/// }
-///
-/// let mut screen = Screen(String::new());
-/// let name = b"/dev/faultline0";
+/// let name = "/dev/faultline0";
+/// let mut screen = String::new();
 /// let mut devices = Group::new(&mut screen, 1);
-/// let mut checks = devices.group(name, 2);
-/// checks.diagnostic().text("zeroed: 4096 bytes are zero\n");
-/// checks.result(Outcome::Pass, b"zeroed").text("\n");
-/// checks.result(Outcome::Skip, b"pagemap_same").text("needs CAP_SYS_ADMIN\n");
-/// devices.result(Outcome::Pass, name).text("\n");
-/// let lines: Vec<_> = screen.0.lines().collect();
+/// let mut checks = devices.group(&name, 2);
+/// checks.comment(format_args!("zeroed: 4096 bytes are zero"));
+/// checks.conclude(Outcome::Pass, &"zeroed", &"");
+/// checks.conclude(Outcome::Skip, &"pagemap_same", &"needs CAP_SYS_ADMIN");
+/// devices.conclude(Outcome::Pass, &name, &"");
+/// let lines: Vec<_> = screen.lines().collect();
 /// assert_eq!(
 ///     lines,
 ///     [
@@ -45,7 +36,7 @@ use crate::text::{Out, Printable};
 /// );
 /// ```
 pub struct Group<'w> {
-    out: &'w mut dyn Out,
+    out: &'w mut dyn Write,
     indent: &'static str,
     results: u64,
 }
@@ -87,23 +78,25 @@ impl Display for Outcome {
     }
 }
 
+// That a line could not be written, whoever owns `out` knows: a lost line does not cost the rest.
 impl<'w> Group<'w> {
     /// Starts the outermost group, of `plan` tests.
-    pub fn new(out: &'w mut dyn Out, plan: u64) -> Self {
-        let group = Self {
+    pub fn new(out: &'w mut dyn Write, plan: u64) -> Self {
+        let _ = write!(out, "KTAP version 1\n1..{plan}\n");
+        Self {
             out,
             indent: "",
             results: 0,
-        };
-        group.out.form("KTAP version 1\n1..%\n", &[plan]);
-        group
+        }
     }
 
     /// Starts a group of `plan` tests within the outermost one, for which this one is to have a
     /// result of the same name.
-    pub fn group(&mut self, name: &[u8], plan: u64) -> Group<'_> {
-        let form = "  KTAP version 1\n  # Subtest: $\n  1..%\n";
-        self.out.fill(form, &[plan], &[&Printable(name)]);
+    pub fn group(&mut self, name: &dyn Display, plan: u64) -> Group<'_> {
+        let _ = write!(
+            self.out,
+            "  KTAP version 1\n  # Subtest: {name}\n  1..{plan}\n"
+        );
         Group {
             out: self.out,
             indent: "  ",
@@ -114,43 +107,46 @@ impl<'w> Group<'w> {
     /// Begins a line for people, which is to end with a line break. Those about a test come
     /// before its result.
     pub fn diagnostic(&mut self) -> &mut (dyn Out + 'w) {
-        self.out.text(self.indent).text("# ")
+        let _ = write!(self.out, "{}# ", self.indent);
+        &mut self.out
     }
 
     /// Begins the line with the result of the next test, which is to end with the reason if it was
     /// skipped, and a line break.
-    #[inline(never)]
     pub fn result(&mut self, outcome: Outcome, name: &[u8]) -> &mut (dyn Out + 'w) {
+        self.begin_result(outcome, &Printable(name));
+        &mut self.out
+    }
+
+    fn begin_result(&mut self, outcome: Outcome, name: &dyn Display) {
         self.results += 1;
-        let form = match outcome {
-            Outcome::Pass => "ok % $",
-            Outcome::Fail => "not ok % $",
-            Outcome::Skip => "ok % $ # SKIP ",
+        let (ok, directive) = match outcome {
+            Outcome::Pass => ("ok", ""),
+            Outcome::Fail => ("not ok", ""),
+            Outcome::Skip => ("ok", " # SKIP "),
         };
-        let out = self.out.text(self.indent);
-        out.fill(form, &[self.results], &[&Printable(name)])
+        let Self {
+            indent, results, ..
+        } = self;
+        let _ = write!(self.out, "{indent}{ok} {results} {name}{directive}");
     }
 
     /// Writes a line for people. Those about a test come before its result.
     pub fn comment(&mut self, line: fmt::Arguments<'_>) {
-        let indent = self.indent;
-        self.out.text(indent).text("# ").show(&line).text("\n");
+        let _ = writeln!(self.out, "{}# {line}", self.indent);
+    }
+
+    /// Writes text that is no part of the group, such as the program's verdict.
+    pub fn line(&mut self, text: fmt::Arguments<'_>) {
+        let _ = self.out.write_fmt(text);
     }
 
     /// Writes the result of the next test, and the reason if it was skipped.
     pub fn conclude(&mut self, outcome: Outcome, name: &dyn Display, reason: &dyn Display) {
-        self.results += 1;
-        let (indent, number) = (self.indent, self.results);
-        let not = if outcome == Outcome::Fail { "not " } else { "" };
-        let line = format_args!("{indent}{not}ok {number} {name}");
-        match outcome {
-            Outcome::Skip => self.out.show(&format_args!("{line} # SKIP {reason}\n")),
-            _ => self.out.show(&format_args!("{line}\n")),
+        self.begin_result(outcome, name);
+        let _ = match outcome {
+            Outcome::Skip => writeln!(self.out, "{reason}"),
+            Outcome::Pass | Outcome::Fail => writeln!(self.out),
         };
-    }
-
-    /// Where the group is written to, for lines that are no part of it.
-    pub fn out(&mut self) -> &mut (dyn Out + 'w) {
-        self.out
     }
 }

@@ -38,7 +38,6 @@ pub mod job;
 pub mod kmsg;
 pub mod ktap;
 pub mod nodes;
-pub mod old_finding;
 pub mod pattern;
 pub mod random;
 pub mod session;

@@ -71,7 +71,7 @@ fn run(options: &Options, world: &mut World, console: &mut Console) -> i32 {
     let plan = u64::from(options.parts.cases) * (devices + 1)
         + u64::from(options.parts.inject) * devices
         + u64::from(options.parts.fuzz);
-    let mut group = Group::new(console.out(), plan);
+    let mut group = Group::new(console, plan);
     let out = group.diagnostic().text("seed ").number(seed);
     out.text(", ")
         .number(options.operations)

@@ -11,7 +11,7 @@ use core::sync::atomic::{
 
 use faultline_core::device::Device;
 use faultline_core::errno::Errno;
-use faultline_core::job::{Job, Tally, Worker};
+use faultline_core::job::{Job, Tally, Worker, TALLY_NUMBERS};
 use faultline_core::system::{KnownMemory, System};
 use faultline_core::text::{Line, Out};
 use rustix::fd::{AsFd, OwnedFd};
@@ -43,11 +43,11 @@ pub struct Machine {
     unbound: Line,
 }
 
-/// What two tasks share: the outcome of a job in three numbers, how often the second task has looked,
+/// What two tasks share: the outcome of a job as numbers, how often the second task has looked,
 /// and whether it has been told that the first one's work is done.
-const BEATS: usize = 3;
-const TOLD: usize = 4;
-const NUMBERS: usize = 5;
+const BEATS: usize = TALLY_NUMBERS;
+const TOLD: usize = BEATS + 1;
+const NUMBERS: usize = TOLD + 1;
 
 /// The directory of the driver's devices, and of what all drivers' are called.
 const DRIVER: &str = "/sys/bus/platform/drivers/faultline/";
@@ -152,8 +152,7 @@ impl System for Machine {
                 .map(|mut mapping| job.run(self, &mut mapping, true));
             let status = match tally {
                 Ok(tally) => {
-                    let numbers = [tally.at, tally.seen.bits(), tally.want.bits()];
-                    for (to, number) in shared.iter().zip(numbers) {
+                    for (to, number) in shared.iter().zip(tally.to_numbers()) {
                         to.store(number, Relaxed);
                     }
                     0
@@ -176,14 +175,17 @@ impl System for Machine {
         let child = self.helper.take().ok_or(Errno::NOENT)?;
         let shared = self.shared?;
         shared[TOLD].store(1, SeqCst);
-        match (child.wait(), shared) {
-            (Ending::Exit(0), [at, seen, want, ..]) => Ok(Tally {
-                at: at.load(Relaxed),
-                seen: seen.load(Relaxed).into(),
-                want: want.load(Relaxed).into(),
-            }),
-            (Ending::Exit(errno), _) => Err(Errno::new(errno.unsigned_abs().into())),
-            _ => Err(Errno::INTR),
+        match child.wait() {
+            Ending::Exit(0) => {
+                let mut numbers = [0; TALLY_NUMBERS];
+                for (number, from) in numbers.iter_mut().zip(shared) {
+                    *number = from.load(Relaxed);
+                }
+                // Numbers that no task has written: it did not come so far.
+                Tally::from_numbers(numbers).ok_or(Errno::IO)
+            }
+            Ending::Exit(errno) => Err(Errno::new(errno.unsigned_abs().into())),
+            Ending::Killed(_) => Err(Errno::INTR),
         }
     }
 

@@ -12,6 +12,7 @@
 #![no_main]
 
 use core::ffi::CStr;
+use core::fmt::Write;
 
 use faultline_core::args::verify::{devices, parse, Options, COMMAND};
 use faultline_core::errno::Errno;
@@ -19,7 +20,6 @@ use faultline_core::ktap::Outcome;
 use faultline_core::nodes::Nodes;
 use faultline_core::session::{no_device, Session};
 use faultline_core::system::System;
-use faultline_core::text::Out;
 use faultline_sys::console::Console;
 use faultline_sys::init::{self, MODULE};
 use faultline_sys::machine::Machine;
@@ -70,9 +70,12 @@ fn first_process(console: &mut Console) -> i32 {
     };
     let status = verify(&mut machine, console, options, Args::default());
     if status == Outcome::Skip.status() {
-        console
-            .out()
-            .text("faultline: no node \"faultline,coherent-buffer\", or see above\n");
+        // The console remembers that something could not be written.
+        let _ = writeln!(
+            console,
+            "faultline: the device tree has no node that is compatible with \
+             \"faultline,coherent-buffer\", or the driver refused it: see above"
+        );
     }
     status
 }
@@ -98,7 +101,7 @@ fn verify(machine: &mut Machine, console: &mut Console, options: Options<'_>, ar
         nodes = Nodes::default();
     }
     let mut stderr = Console::stderr();
-    let (out, json): (&mut dyn Out, Option<&mut dyn Out>) = if options.json {
+    let (out, json): (&mut dyn Write, Option<&mut dyn Write>) = if options.json {
         (&mut stderr, Some(console))
     } else {
         (console, None)

@@ -8,7 +8,7 @@ use crate::args::{
     choice, Arg, Command, Expected, Flag, Meaning, Operand, Parsed, Parser, Request, Wrong,
 };
 use crate::decimal;
-use crate::old_finding::Value;
+use crate::finding::{DeviceMemory, MemoryType};
 
 /// What is to be verified, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +19,14 @@ pub struct Options<'a> {
     pub json: bool,
     /// What is tried again and again is tried as often as is worth anything.
     pub long: bool,
+    /// Of each buffer only the start and the last page are looked at.
+    pub quick: bool,
     /// The devices are another driver's,
     pub foreign: bool,
     /// of so many bytes each,
     pub size: u64,
     /// and this is the memory type of the kernel's mapping, if that was told.
-    pub kernel: Value,
+    pub kernel: Option<MemoryType>,
     /// A device of ours, which asks the CPU about the foreign one.
     pub witness: &'a CStr,
     /// Whether devices may be unbound.
@@ -37,9 +39,10 @@ impl Options<'_> {
         request: None,
         json: false,
         long: false,
+        quick: false,
         foreign: false,
         size: 0,
-        kernel: Value::UNKNOWN,
+        kernel: None,
         witness: c"",
         may_unbind: false,
     };
@@ -69,6 +72,11 @@ a verdict. Zeroes the buffers.
             meaning: Meaning::Switch(|options| options.long = true),
         },
         Flag {
+            name: "--quick",
+            help: "look at the first MiB and the last page of each buffer",
+            meaning: Meaning::Switch(|options| options.quick = true),
+        },
+        Flag {
             name: "--foreign",
             help: "the DEVICEs are another driver's; takes --size",
             meaning: Meaning::Switch(|options| options.foreign = true),
@@ -86,15 +94,16 @@ a verdict. Zeroes the buffers.
             name: "--kernel-attr",
             help: "how the kernel maps foreign devices: write-back,\nnon-cacheable or device",
             meaning: Meaning::Value("TYPE", |options, value| {
-                options.kernel = choice(
+                let kernel = choice(
                     &[
-                        ("write-back", Value::WRITE_BACK),
-                        ("non-cacheable", Value::NON_CACHEABLE),
-                        ("device", Value::DEVICE),
+                        ("write-back", MemoryType::WriteBack),
+                        ("non-cacheable", MemoryType::NonCacheable),
+                        ("device", MemoryType::Device(DeviceMemory::NGnRnE)),
                     ],
                     value,
                     "write-back, non-cacheable or device",
                 )?;
+                options.kernel = Some(kernel);
                 Ok(())
             }),
         },
@@ -145,7 +154,7 @@ pub fn parse(args: impl Iterator<Item = Arg>, page: u64) -> Result<Options<'stat
             "--foreign takes at least one DEVICE, but none is given.",
         ));
     }
-    if !options.foreign && options.kernel != Value::UNKNOWN {
+    if !options.foreign && options.kernel.is_some() {
         return Err(Wrong::Combination(
             "--kernel-attr can be given with --foreign alone.",
         ));
@@ -217,9 +226,12 @@ mod tests {
     fn a_foreign_device() {
         for (size, kernel) in [
             (c"65536", None),
-            (c"65536", Some((c"write-back", Value::WRITE_BACK))),
-            (c"65536", Some((c"non-cacheable", Value::NON_CACHEABLE))),
-            (c"65536", Some((c"device", Value::DEVICE))),
+            (c"65536", Some((c"write-back", MemoryType::WriteBack))),
+            (c"65536", Some((c"non-cacheable", MemoryType::NonCacheable))),
+            (
+                c"65536",
+                Some((c"device", MemoryType::Device(DeviceMemory::NGnRnE))),
+            ),
         ] {
             let mut args = vec![c"--foreign", c"/dev/x", c"--size", size];
             if let Some((name, _)) = kernel {
@@ -228,7 +240,7 @@ mod tests {
             let options = Options {
                 foreign: true,
                 size: 65536,
-                kernel: kernel.map_or(Value::UNKNOWN, |kernel| kernel.1),
+                kernel: kernel.map(|kernel| kernel.1),
                 ..Options::NONE
             };
             assert_eq!(parsed(&args), Ok(options));
