@@ -15,11 +15,13 @@
 
 use core::ffi::CStr;
 
-use faultline_core::device::{Device, Fault, Mapping, Signal, System};
+use faultline_core::device::{Device, Fault, Mapping, Signal};
 use faultline_core::errno::Errno;
+use faultline_core::system::System;
 use faultline_core::text::{Out, Show};
 use faultline_sys::console::Console;
-use faultline_sys::device::{File, Machine};
+use faultline_sys::device::File;
+use faultline_sys::machine::Machine;
 use faultline_sys::process::Args;
 use faultline_sys::{fault, init, program};
 use faultline_uapi::FLAG_PRISTINE;

@@ -13,9 +13,10 @@ use faultline_uapi::{
     TRANSLATION_WRITABLE,
 };
 
-use crate::device::{Call, Device, Fault, KnownMemory, Mapping, Signal, System, Unmapped};
+use crate::device::{Call, Device, Fault, Mapping, Signal, Unmapped};
 use crate::errno::Errno;
-use crate::job::{Job, Tally};
+use crate::job::{Job, Tally, Worker};
+use crate::system::{KnownMemory, System};
 
 /// The number that the fake bus master has, and how much it copies at once.
 const NONCE: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -342,7 +343,9 @@ impl State {
             Some(Lie::FrameFails(errno)) => Err(errno),
             Some(Lie::FrameWrong(page, by)) if offset / PAGE == page => Ok(MEMORY + offset + by),
             Some(Lie::FramePastEnd) => Ok(MEMORY + offset),
-            Some(Lie::FramePastEndLikeAnError) if offset >= self.size => Ok(Errno::INVAL.answer()),
+            Some(Lie::FramePastEndLikeAnError) if offset >= self.size => {
+                Ok(Errno::INVAL.number().wrapping_neg())
+            }
             _ if offset >= self.size => Err(Errno::INVAL),
             _ => Ok(MEMORY + offset),
         }
@@ -702,13 +705,6 @@ impl System for Machine {
     fn stay_on(&mut self, _: Option<u32>) {}
 
     /// Time passes only while it is looked at, and then the other task is at work, too.
-    fn milliseconds(&mut self) -> u64 {
-        step_task(&self.state);
-        let mut state = self.state.borrow_mut();
-        state.time += 1;
-        state.time
-    }
-
     fn start(&mut self, path: &CStr, size: u64, _: u32, job: &mut Job) -> Result<(), Errno> {
         if let Some(Lie::NoTask(errno)) = self.state.borrow().lie {
             return Err(errno);
@@ -725,16 +721,8 @@ impl System for Machine {
         Ok(())
     }
 
-    fn beat(&mut self) {
-        self.state.borrow_mut().beats += 1;
-    }
-
     fn beats(&mut self) -> u64 {
         self.state.borrow().beats
-    }
-
-    fn is_told(&mut self) -> bool {
-        self.state.borrow().told
     }
 
     fn finish(&mut self) -> Result<Tally, Errno> {
@@ -794,6 +782,23 @@ impl System for Machine {
         let record = state.log.pop_front().unwrap_or(Err(Errno::AGAIN))?;
         buffer[..record.len()].copy_from_slice(&record);
         Ok(record.len())
+    }
+}
+
+impl Worker for Machine {
+    fn milliseconds(&mut self) -> u64 {
+        step_task(&self.state);
+        let mut state = self.state.borrow_mut();
+        state.time += 1;
+        state.time
+    }
+
+    fn beat(&mut self) {
+        self.state.borrow_mut().beats += 1;
+    }
+
+    fn is_told(&mut self) -> bool {
+        self.state.borrow().told
     }
 }
 

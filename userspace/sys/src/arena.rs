@@ -2,7 +2,7 @@
 
 //! A range of addresses set aside, in which a program may do to its mappings whatever it likes.
 //!
-//! What [`crate::memory::Area`] is to one well-behaved mapping, an [`Arena`] is to any number of
+//! What [`crate::mapping::FileMapping`] is to one well-behaved mapping, an [`Arena`] is to any number of
 //! ill-treated ones: they are put at places of the caller's choice, over one another, cut into
 //! pieces, moved, and accessed where nothing is.
 
@@ -14,10 +14,11 @@ use faultline_core::errno::Errno;
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::mm::{self, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 
+use crate::arch;
 use crate::call::{self, call};
+use crate::error::errno;
 use crate::fault::Watch;
-use crate::memory::map_file;
-use crate::{arch, errno};
+use crate::mapping::map_file;
 
 /// What an area may be used for: any of these, joined by `|`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,8 +14,9 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::system::{reboot, RebootCommand};
 
 use crate::console::{stdout, Console};
-use crate::device::open;
-use crate::{errno, module};
+use crate::error::errno;
+use crate::file::open;
+use crate::module;
 
 /// The driver's module.
 pub const MODULE: &CStr = c"/lib/modules/faultline.ko";
@@ -68,7 +69,6 @@ pub fn load_module() -> Result<(), Errno> {
 }
 
 /// Says of a file, or of a call that has none, what came of it.
-#[inline(never)]
 pub fn complain(console: &mut Console, what: &CStr, errno: Errno) {
     let out = console.out().text("faultline: ");
     out.printable(what.to_bytes()).text(": ");
@@ -95,7 +95,7 @@ impl Program {
     /// - `EINVAL`: it is empty, its last argument has no end, or it is not shorter than
     ///   [`Program::MAX_BYTES`].
     pub fn read(path: &CStr) -> Result<Self, Errno> {
-        let file = open(path, OFlags::RDONLY).map_err(errno)?;
+        let file = open(path, OFlags::RDONLY)?;
         let mut program = Self {
             text: [0; Self::MAX_BYTES],
             length: 0,

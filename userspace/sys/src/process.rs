@@ -32,16 +32,6 @@ macro_rules! program {
     };
 }
 
-/// What the program begins with.
-///
-/// # Safety
-///
-/// Nothing has happened yet, and `stack` is what the kernel made of it.
-pub(crate) unsafe extern "C" fn begin(stack: *mut usize) -> ! {
-    // SAFETY: as the caller vouches.
-    unsafe { origin::program::start(stack) }
-}
-
 /// The arguments that follow the program's name.
 #[derive(Clone, Default)]
 pub struct Args {

@@ -8,7 +8,7 @@ use rustix::ioctl::{self, opcode, Updater};
 use rustix::mm::{userfaultfd, UserfaultfdFlags};
 
 use crate::arena::{Access, Arena};
-use crate::errno;
+use crate::error::errno;
 
 /// `struct uffdio_api` (include/uapi/linux/userfaultfd.h).
 #[repr(C)]

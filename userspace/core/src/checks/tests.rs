@@ -2,9 +2,15 @@
 
 //! Each lie is caught by exactly the checks that look at what it is about.
 
-use super::*;
+use core::ffi::CStr;
+
+use super::catalogue::{Check, CHECKS};
+use super::context::Context;
+use crate::args::verify::Options;
+use crate::errno::Errno;
 use crate::fake::{Lie, Machine, FOREIGN, PAGE};
-use crate::text::shown;
+use crate::finding::{DeviceMemory, Finding, MemoryType, Stop};
+use crate::pattern::Pattern;
 
 /// What the checks of one device came to, by name.
 struct Run {
@@ -18,7 +24,7 @@ impl Run {
     }
 
     /// Another driver's device, whose kernel's mapping was told to be of this type.
-    fn foreign(kernel: Value, lie: Option<Lie>) -> Self {
+    fn foreign(kernel: Option<MemoryType>, lie: Option<Lie>) -> Self {
         let options = Options {
             foreign: true,
             size: 4 * PAGE,
@@ -31,31 +37,41 @@ impl Run {
 
     fn of(path: &CStr, options: &Options<'_>, pages: u64, lie: Option<Lie>) -> Self {
         let mut machine = Machine::new(pages, lie);
-        let mut finding = Finding::new();
+        let mut finding = Finding::NONE;
         let mut context = Context::open(&mut machine, path, options, &mut finding).unwrap();
-        let results = checks()
+        let results = CHECKS
+            .iter()
             .map(|check| {
-                let result = context.run(check);
-                (name(check), result, shown(context.finding()))
+                let result = context.run(check.steps);
+                let said = match result {
+                    Ok(()) | Err(Stop::Fail) => context.finding().to_string(),
+                    Err(stop) => stop.to_string(),
+                };
+                (check.name, result, said)
             })
             .collect();
         Self { results, machine }
     }
 
-    fn that(&self, result: Result<(), Stop>) -> Vec<&'static str> {
-        self.results
-            .iter()
-            .filter(|run| run.1 == result)
-            .map(|run| run.0)
-            .collect()
+    fn that(&self, is_so: impl Fn(Result<(), Stop>) -> bool) -> Vec<&'static str> {
+        let runs = self.results.iter().filter(|run| is_so(run.1));
+        runs.map(|run| run.0).collect()
+    }
+
+    fn passed(&self) -> Vec<&'static str> {
+        self.that(|result| result.is_ok())
     }
 
     fn failed(&self) -> Vec<&'static str> {
-        self.that(Err(Stop::Fail))
+        self.that(|result| result == Err(Stop::Fail))
     }
 
     fn skipped(&self) -> Vec<&'static str> {
-        self.that(Err(Stop::Skip))
+        self.that(|result| matches!(result, Err(Stop::Skip(_) | Stop::Refused { .. })))
+    }
+
+    fn undecided(&self) -> Vec<&'static str> {
+        self.that(|result| matches!(result, Err(Stop::Undecided(_))))
     }
 
     fn note(&self, check: &str) -> &str {
@@ -63,14 +79,12 @@ impl Run {
     }
 }
 
+const DEVICE: MemoryType = MemoryType::Device(DeviceMemory::NGnRnE);
+
 const OURS: Options<'static> = Options {
     may_unbind: true,
     ..Options::NONE
 };
-
-fn name(check: Check) -> &'static str {
-    std::str::from_utf8(check.name()).unwrap()
-}
 
 /// Of four pages: with fewer some lies are none.
 fn failed(lie: Lie) -> Vec<&'static str> {
@@ -83,7 +97,7 @@ fn failed(lie: Lie) -> Vec<&'static str> {
 fn an_honest_device_passes_every_check() {
     for pages in [1, 2, 3, 16, 513] {
         let run = Run::new(pages, None);
-        assert_eq!(run.that(Ok(())).len(), CHECKS, "{pages} pages");
+        assert_eq!(run.passed().len(), CHECKS.len(), "{pages} pages");
         assert!(
             run.machine.buffer().iter().all(|&byte| byte == 0),
             "the buffer is left zeroed"
@@ -98,9 +112,8 @@ fn every_check_can_fail_alone() {
         .filter(|lie| lie.1.len() == 1)
         .map(|lie| lie.1[0])
         .collect();
-    for check in checks() {
-        let name = name(check);
-        assert!(alone.contains(&name), "no lie makes {name} fail alone");
+    for Check { name, .. } in CHECKS {
+        assert!(alone.contains(name), "no lie makes {name} fail alone");
     }
 }
 
@@ -436,12 +449,12 @@ fn every_lie_is_caught_where_it_should_be() {
 fn a_refused_mmap_fails_all_but_the_log() {
     let run = Run::new(4, Some(Lie::MapRefused(Errno::AGAIN)));
     assert_eq!(
-        run.that(Ok(())),
+        run.passed(),
         ["translate_known", "attribute_kernel", "kernel_log"]
     );
     assert_eq!(
         run.note("zeroed"),
-        "mmap of the buffer: EAGAIN, want no error"
+        "mmap() of the buffer: EAGAIN, want success"
     );
 }
 
@@ -460,7 +473,7 @@ fn a_missing_page_is_survived() {
             assert!(run.failed().contains(&check), "{check}, page {page}");
         }
         let want = format!(
-            "access to a mapping at offset {:#x}: SIGBUS, want no signal",
+            "access to the first mapping at offset {:#x}: SIGBUS, want success",
             page * PAGE
         );
         assert!(
@@ -538,8 +551,8 @@ fn what_cannot_be_looked_at_is_skipped() {
 
 #[test]
 fn a_machine_without_time_is_no_failure() {
-    let late = "could not tell: rounds, none of which takes seconds: 0, want 100";
-    let starved = "could not tell: looks of another task: 0, want 1";
+    let late = "could not tell: each time a round of messages took longer than seconds";
+    let starved = "could not tell: another task did not run within a minute";
     for (lie, want) in [
         // The task has not looked when the kernel gives up, but its message has arrived.
         (
@@ -559,13 +572,13 @@ fn a_machine_without_time_is_no_failure() {
         ),
     ] {
         let run = Run::new(4, Some(lie));
-        let unknown = run.that(Err(Stop::Unknown));
+        let unknown = run.undecided();
         let notes: Vec<_> = unknown
             .iter()
             .map(|check| (*check, run.note(check)))
             .collect();
         assert_eq!(notes, want, "{lie:?}");
-        assert_eq!(run.that(Ok(())).len(), CHECKS - want.len(), "{lie:?}");
+        assert_eq!(run.passed().len(), CHECKS.len() - want.len(), "{lie:?}");
     }
 }
 
@@ -627,7 +640,8 @@ fn a_device_that_describes_itself_impossibly_is_not_checked() {
 
 fn opens(lie: Lie) -> Result<(), Stop> {
     let mut machine = Machine::new(4, Some(lie));
-    Context::open(&mut machine, c"/dev/faultline0", &OURS, &mut Finding::new()).map(drop)
+    let mut finding = Finding::NONE;
+    Context::open(&mut machine, c"/dev/faultline0", &OURS, &mut finding).map(drop)
 }
 
 #[test]
@@ -642,20 +656,20 @@ fn notes_name_the_place_and_what_was_wanted() {
             Lie::WrongPage,
             "store_read",
             format!(
-                "load by read() at offset 0x0: {:#x} (that of offset 0x1000), want {:#x}; \
+                "load by read() at offset 0x0: {:#x} (which belongs at offset 0x1000), want {:#x}; \
                  pages wrong: 4 of 4",
-                STORE_READ.word(PAGE),
-                STORE_READ.word(0)
+                Pattern::new(3).word(PAGE),
+                Pattern::new(3).word(0)
             ),
         ),
         (
             Lie::WrongPage,
             "write_load",
             format!(
-                "load by the first mapping at offset 0x0: {:#x} (that of offset 0x1000), \
+                "load by the first mapping at offset 0x0: {:#x} (which belongs at offset 0x1000), \
                  want {:#x}; pages wrong: 4 of 4",
-                WRITE_LOAD.word(PAGE),
-                WRITE_LOAD.word(0)
+                Pattern::new(4).word(PAGE),
+                Pattern::new(4).word(0)
             ),
         ),
         (
@@ -676,13 +690,13 @@ fn notes_name_the_place_and_what_was_wanted() {
             "munmap",
             format!(
                 "load by the first mapping at offset 0x0: 0x0, want {:#x}",
-                MUNMAP.word(0)
+                Pattern::new(8).word(0)
             ),
         ),
         (
             Lie::MapPastEnd,
             "past_end",
-            "load past the end, mmap not refused, at offset 0x400000: no signal, want SIGBUS"
+            "load past the end, where mmap() was not refused, at offset 0x400000: success, want SIGBUS"
                 .into(),
         ),
         (
@@ -693,7 +707,7 @@ fn notes_name_the_place_and_what_was_wanted() {
         (
             Lie::UsedBefore,
             "zeroed",
-            "INFO: PRISTINE: 0, want 1".into(),
+            "the buffer was used before".into(),
         ),
     ] {
         assert_eq!(Run::new(4, Some(lie)).note(check), want, "{lie:?}");
@@ -732,13 +746,13 @@ fn without_the_self_test_what_takes_it_is_skipped_and_nothing_else() {
     assert!(run.failed().is_empty(), "{:?}", run.results);
     assert_eq!(run.skipped(), SELFTEST_ALONE);
     for check in SELFTEST_ALONE {
-        let want = "call of the self-test (CONFIG_FAULTLINE_SELFTEST): ENOTTY, want no error";
+        let want = "the driver was built without its self-test (CONFIG_FAULTLINE_SELFTEST)";
         assert_eq!(run.note(check), want);
     }
 }
 
 fn skipped_of_foreign(others: &[&'static str]) -> Vec<&'static str> {
-    let all = checks().map(name);
+    let all = CHECKS.iter().map(|check| check.name);
     let is_skipped =
         |check: &&str| OURS_ALONE.contains(check) || *check == "revoked" || others.contains(check);
     all.filter(is_skipped).collect()
@@ -746,42 +760,40 @@ fn skipped_of_foreign(others: &[&'static str]) -> Vec<&'static str> {
 
 #[test]
 fn a_foreign_device_is_judged_as_far_as_that_goes() {
-    let run = Run::foreign(Value::WRITE_BACK, None);
+    let run = Run::foreign(Some(MemoryType::WriteBack), None);
     assert!(run.failed().is_empty(), "{:?}", run.results);
     assert_eq!(run.skipped(), skipped_of_foreign(&[]));
     for check in OURS_ALONE {
-        let want = "call of our driver's alone: ENOTTY, want no error";
+        let want = "a foreign device: this takes a call that only the faultline driver has";
         assert_eq!(run.note(check), want);
     }
 }
 
 #[test]
 fn a_foreign_mapping_of_another_type_than_the_kernels_fails() {
-    for kernel in [Value::NON_CACHEABLE, Value::DEVICE] {
-        let run = Run::foreign(kernel, None);
+    for kernel in [MemoryType::NonCacheable, DEVICE] {
+        let run = Run::foreign(Some(kernel), None);
         assert_eq!(run.failed(), ["attribute_user"]);
-        let want = format!(
-            "type of the first mapping at offset 0x0: Normal write-back, want {}",
-            shown(&kernel)
-        );
+        let want =
+            format!("type of the first mapping at offset 0x0: Normal write-back, want {kernel}");
         assert_eq!(run.note("attribute_user"), want);
     }
     // Whichever of those that are for registers.
-    let run = Run::foreign(Value::DEVICE, Some(Lie::TypeOfAll(0x0c)));
+    let run = Run::foreign(Some(DEVICE), Some(Lie::TypeOfAll(0x0c)));
     assert!(run.failed().is_empty(), "{:?}", run.results);
 }
 
 #[test]
 fn a_foreign_mapping_is_not_right_because_both_are_alike() {
-    let run = Run::foreign(Value::UNKNOWN, None);
+    let run = Run::foreign(None, None);
     assert!(run.failed().is_empty());
     assert_eq!(run.skipped(), skipped_of_foreign(&["attribute_user"]));
     assert_eq!(
         run.note("attribute_user"),
-        "type that --kernel-attr tells: unknown, want Normal write-back"
+        "both mappings are alike, which does not make them right: --kernel-attr says what they must be"
     );
     for lie in [Lie::TypeOfSecond(0x44), Lie::TypeOfPage(3, 0x44)] {
-        let run = Run::foreign(Value::UNKNOWN, Some(lie));
+        let run = Run::foreign(None, Some(lie));
         assert_eq!(run.failed(), ["attribute_user"], "{lie:?}");
     }
 }
@@ -807,7 +819,7 @@ fn a_foreign_device_may_do_without() {
             ],
         ),
     ] {
-        let run = Run::foreign(Value::WRITE_BACK, Some(lie));
+        let run = Run::foreign(Some(MemoryType::WriteBack), Some(lie));
         assert!(run.failed().is_empty(), "{lie:?}: {:?}", run.results);
         assert_eq!(run.skipped(), skipped_of_foreign(skipped), "{lie:?}");
     }
@@ -830,7 +842,7 @@ fn what_is_wrong_with_a_foreign_device_is_seen() {
         (Lie::UnmapLeaves, "munmap"),
         (Lie::Log("4,3,3,-;odd"), "kernel_log"),
     ] {
-        let run = Run::foreign(Value::WRITE_BACK, Some(lie));
+        let run = Run::foreign(Some(MemoryType::WriteBack), Some(lie));
         assert!(run.failed().contains(&check), "{lie:?}: {:?}", run.results);
     }
 }

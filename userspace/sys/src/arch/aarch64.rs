@@ -12,9 +12,6 @@ use core::ffi::c_void;
 
 use linux_raw_sys::general as linux;
 
-/// The clock with 64-bit seconds.
-pub(crate) const CLOCK_GETTIME: u32 = linux::__NR_clock_gettime;
-
 // The program's entry. The kernel leaves the arguments on an aligned stack.
 global_asm!(
     ".globl _start",
@@ -24,7 +21,7 @@ global_asm!(
     "mov x30, xzr",
     "b {begin}",
     ".size _start, . - _start",
-    begin = sym crate::process::begin,
+    begin = sym crate::start::begin,
 );
 
 /// Loads a word in one access.

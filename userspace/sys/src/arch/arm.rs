@@ -16,9 +16,6 @@ use core::ffi::c_void;
 
 use linux_raw_sys::general as linux;
 
-/// The clock with 64-bit seconds; a kernel need not have the other (`COMPAT_32BIT_TIME`).
-pub(crate) const CLOCK_GETTIME: u32 = linux::__NR_clock_gettime64;
-
 // The program's entry. The kernel leaves the arguments on an aligned stack.
 global_asm!(
     ".globl _start",
@@ -28,7 +25,7 @@ global_asm!(
     "mov lr, #0",
     "b {begin}",
     ".size _start, . - _start",
-    begin = sym crate::process::begin,
+    begin = sym crate::start::begin,
 );
 
 /// Loads a word in one access.
