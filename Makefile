@@ -50,6 +50,10 @@ export LC_ALL := C.UTF-8
 DEFAULT_BOARD := qemu-virt-arm64
 ALL_BOARDS := $(patsubst board/%/board.env,%,$(wildcard board/*/board.env))
 BOARD := $(DEFAULT_BOARD)
+## KERNEL=NAME       run, stress, shell, module, …: a distribution's own kernel instead of one built here:
+##                   debian, debian-16k (pages of 16 KiB) or debian-rt (docs/on-your-kernel.md)
+KERNEL :=
+KERNELS := debian debian-16k debian-rt
 ## KERNEL_SRC=DIR    Linux 7.3.y sources to build, instead of downloaded ones
 KERNEL_SRC :=
 ## DEBUG=1           run, stress, kernel, …: the debug kernel (debug.fragment);
@@ -132,6 +136,15 @@ $(if $(MUTANT),$(if $(filter 0,$(SELFTEST)),$(error SELFTEST=0 MUTANT=$(MUTANT):
 $(foreach b,$(filter-out $(ALL_BOARDS),$(BOARDS)),$(error BOARDS=$b: there is $(ALL_BOARDS)))
 $(foreach v,DEBUG SELFTEST YES FORCE_LOOP,$(if $(filter-out 0 1,$($v)),$(error $v=$($v): it is 0 or 1, or not set)))
 $(if $(filter host buildroot,$(BUILDROOT_RUST)),,$(error BUILDROOT_RUST=$(BUILDROOT_RUST): it is host or buildroot))
+ifneq ($(strip $(KERNEL)),)
+$(if $(filter 1ok,$(words $(KERNEL))$(if $(filter $(KERNEL),$(KERNELS)),ok)),,$(error KERNEL=$(KERNEL): there is $(KERNELS); \
+	without KERNEL= a kernel is built from its sources))
+$(if $(filter $(DEFAULT_BOARD),$(BOARD)),,$(error KERNEL=$(KERNEL) BOARD=$(BOARD): KERNEL= is for $(DEFAULT_BOARD)))
+$(foreach v,DEBUG KERNEL_SRC,$(if $(filter-out 0,$($v)),$(error KERNEL=$(KERNEL) $v=$($v): give one of the two, \
+	because a distribution's kernel is taken as it is)))
+$(foreach t,$(filter debug soak check test mutants farm lint unit image run-image flash rust-analyzer,$(MAKECMDGOALS)),\
+	$(error KERNEL=$(KERNEL): make $t does not take KERNEL=))
+endif
 WITH_DEBUG_KERNEL := $(if $(filter 0,$(DEBUG)),,1)
 override DEBUG := $(filter 1,$(DEBUG))
 $(if $(DEBUG),$(if $(filter test mutants soak lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests boot both kernels)))
@@ -152,9 +165,9 @@ board = $(shell sed -n 's/^$1=//p' board/$(BOARD)/board.env)
 ARCH := $(call board,ARCH)
 # Of a kernel, and what is built against it, there are two; the rest is common to them.
 COMMON := build/$(BOARD)
-OUT := $(COMMON)$(if $(DEBUG),-debug)
+OUT := $(COMMON)$(if $(KERNEL),-$(KERNEL))$(if $(DEBUG),-debug)
 TOOLS := $(COMMON)/tools.env
-KERNEL := $(OUT)/kernel.env
+KERNEL_ENV := $(OUT)/kernel.env
 IMAGE := $(OUT)/linux/arch/$(ARCH)/boot/$(call board,IMAGE)
 # A build of one's own is the driver alone, unless asked otherwise; what boots a guest is the other way
 # round. A mutant has the self-test, which is what it is for.
@@ -291,16 +304,16 @@ run-image: $(TOOLS) ## Boot that image in QEMU; its verdict is make's status
 defconfigs: ## Write buildroot/configs/ anew, from its fragments and board.env
 	@$(SETUP) defconfigs buildroot/configs
 
-kernel: $(KERNEL) ## Build the kernel, unless it is in the cache
+kernel: $(KERNEL_ENV) ## Build the kernel, unless it is in the cache
 
-setup: $(KERNEL) ## Get everything that the other targets need, without running them
+setup: $(KERNEL_ENV) ## Get everything that the other targets need, without running them
 	@$(SETUP) sysroot
 	@$(SETUP) tests
 
 doctor: ## Say what is found, which version, and what is missing; change nothing
 	@$(SETUP) doctor
 
-rust-analyzer: $(KERNEL) ## Write what editors need for the driver and for userspace/
+rust-analyzer: $(KERNEL_ENV) ## Write what editors need for the driver and for userspace/
 	@$(SETUP) rust-analyzer
 
 clean-room: ## Run make on a bare Debian machine, with empty caches, as root or by sudo; see ROOM=
@@ -319,19 +332,19 @@ $(TOOLS): FORCE
 	written, and everything is built there. Copy the tree to where you may write" >&2; exit 1; }
 	@$(SETUP) tools
 
-$(KERNEL): $(TOOLS) FORCE
+$(KERNEL_ENV): $(TOOLS) FORCE
 	@$(SETUP) kernel
 
 DRIVER := $(wildcard driver/Kbuild $(foreach d,driver driver/* driver/*/*,$d/*.rs $d/*.[ch]))
-$(PRODUCTION): $(KERNEL) $(DRIVER)
+$(PRODUCTION): $(KERNEL_ENV) $(DRIVER)
 	@$(SETUP) module $(@D)
 	@touch $@
 
-$(TESTABLE): $(KERNEL) $(DRIVER)
+$(TESTABLE): $(KERNEL_ENV) $(DRIVER)
 	@$(SETUP) module $(@D) CONFIG_FAULTLINE_SELFTEST=y
 	@touch $@
 
-$(OUT)/driver-%/faultline.ko: $(KERNEL) $(DRIVER) tests/mutants/%.patch
+$(OUT)/driver-%/faultline.ko: $(KERNEL_ENV) $(DRIVER) tests/mutants/%.patch
 	@$(SETUP) mutant $(@D) tests/mutants/$*.patch
 	@touch $@
 

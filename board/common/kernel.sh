@@ -135,6 +135,7 @@ make_kernel() { # FRAGMENT…
 # kbuild [ARG…]: the kernel's own make, with its variables given and no others: nothing in the
 # user's environment (ARCH, CROSS_COMPILE, MAKEFLAGS, …) has a say.
 kbuild() {
+	if [[ -n ${KERNEL:-} ]]; then debian_kbuild "$@"; return; fi
 	env --ignore-environment PATH="$RUST_BIN:$PATH" HOME="$HOME" TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
 		${LIBCLANG_PATH:+LIBCLANG_PATH="$LIBCLANG_PATH"} \
 		KBUILD_BUILD_USER=faultline KBUILD_BUILD_HOST=faultline \
