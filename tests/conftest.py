@@ -57,6 +57,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 # in the order of the file. The tests of other files run anywhere.
 GROUPS = {
     "test_make.py": "make",  # writes in build/, as its user does
+    "test_debian.py": "make",
     "test_farm.py": "coordinator",  # of labgrid: its ports, and its boards take two CPUs
     "test_bench.py": "bench",  # one long boot, which most tests read
     "test_dts.py": "binding",  # one long call of dt-validate

@@ -24,7 +24,7 @@ TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "soak", "check", 
            "module", "verify", "image", "run-image", "flash", "defconfigs", "kernel", "setup", "doctor",
            "rust-analyzer", "clean-room", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
-             "TIMEOUT", "TESTS", "BUSYBOX", "KERNEL_SRC", "SELFTEST", "MUTANT", "PEER_KO",
+             "TIMEOUT", "TESTS", "BUSYBOX", "KERNEL", "KERNEL_SRC", "SELFTEST", "MUTANT", "PEER_KO",
              "PEER_DEV", "PEER_PARAMS",
              "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "BOOTS", "LG_ENV", "DEV", "IMAGE_FILE",
              "YES", "FORCE_LOOP", "BUILDROOT", "BUILDROOT_CONFIG", "BUILDROOT_RUST",
