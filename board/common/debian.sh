@@ -26,6 +26,7 @@ setup_debian_kernel() {
 	local flavour=${DEBIAN_FLAVOURS[$KERNEL]} base name inputs
 	inputs=$(key "$DEBIAN_KERNEL_VERSION" "$DEBIAN_KERNEL_SUITES" "$(dpkg --print-architecture 2>/dev/null)" \
 		"$DEBIAN_RECIPE")
+	# shellcheck disable=SC2034 # for kernel.env
 	KERNEL_VERSION=${DEBIAN_KERNEL%%+*}
 	KERNEL_FROM="Debian's linux-image-$(debian_release) $DEBIAN_KERNEL_VERSION"
 	entry "debian-$inputs" "Debian's compilers for its kernel" make_debian_tools
@@ -78,7 +79,8 @@ debian_compilers() { # DIR
 	APT_CONF=$1/apt.conf apt apt-get --simulate --no-install-recommends install \
 		"rustc=$DEBIAN_KERNEL_RUSTC*" rust-src bindgen gcc-14-aarch64-linux-gnu pahole 2>"$1/log" |
 		sed -n 's/^Inst \([^ ]*\) (\([^ ]*\) .*/\1=\2/p' |
-		grep -vE '^(gcc|cpp|gcc-14|cpp-14|binutils|rpcsvc-proto|libc-dev-bin|libclang-dev|libclang-19-dev)=|x86-64-linux-gnu|-cross(-base)?=|^lib(asan|tsan|lsan|hwasan|ubsan|quadmath|gomp|itm|atomic|objc|gprofng|cc1|gc1)|^lib(c6|gcc|stdc|crypt)[^=]*-dev='
+		grep -vE -e '^(gcc|cpp|gcc-14|cpp-14|binutils|rpcsvc-proto|libc-dev-bin|libclang-dev|libclang-19-dev)=' \
+			-e 'x86-64-linux-gnu|-cross(-base)?=' -e '^lib(c6|gcc|stdc|crypt)[^=]*-dev=' -e '^lib(asan|tsan|lsan|hwasan|ubsan|quadmath|gomp|itm|atomic|objc|gprofng|cc1|gc1)'
 }
 
 make_debian_tools() {
@@ -103,7 +105,7 @@ make_debian_tools() {
 	done
 	debian_source "$root"/debs/linux-source-*.deb
 	debian_wrappers
-	rm -rf "$root" "$ENTRY/usr/share"
+	rm -rf "$root" "${ENTRY:?}/usr/share"
 	ENTRY_PATHS=(bin gcc source usr)
 	ENTRY_HASHED=(source/Makefile source/rust/Makefile bin/rustc bin/bindgen)
 }
@@ -150,7 +152,7 @@ debian_wrappers() {
 	debian_wrapper "$ENTRY/gcc/as" "$ENTRY/usr/bin/aarch64-linux-gnu-as"
 	debian_wrapper "$ENTRY/gcc/cc1" "$(compgen -G "$ENTRY/usr/lib*/gcc*/aarch64-linux-gnu/14/cc1")"
 	# Of the programs that choose among several, the one for arm64 takes its place.
-	cd "$ENTRY/source"
+	cd "$ENTRY/source" || exit
 	mv scripts/mod/modpost.real-lsb-64 scripts/mod/modpost
 	mapfile -t programs < <(find scripts tools -type f -perm -u+x -exec \
 		sh -c '[ "$(head -c 4 "$1" | tail -c 3)" = ELF ]' sh {} \; -print)
@@ -158,12 +160,12 @@ debian_wrappers() {
 		mv "$program" "$program.elf"
 		debian_wrapper "$program" "$PWD/$program.elf"
 	done
-	cd "$TOP"
+	cd "$TOP" || exit
 }
 
 # debian_wrapper SCRIPT PROGRAM ARG…: with `loader` and `libraries` of debian_wrappers.
 debian_wrapper() {
-	# shellcheck disable=SC2154
+	# shellcheck disable=SC2016,SC2154 # the script's own; of debian_wrappers
 	printf '#!/bin/sh\nexec %s --argv0 "$0" --library-path %s %s "$@"\n' "$loader" "$libraries" "${*:2}" >"$1"
 	chmod +x "$1"
 }
@@ -195,7 +197,9 @@ make_debian_kernel() { # FLAVOUR
 	[[ $(debian_configuration) == "$before" ]] ||
 		die "KERNEL=$KERNEL: the configuration is no longer the package's: what is built would not fit the kernel"
 	debian_check_exports "$ENTRY"
+	# shellcheck disable=SC2034 # for entry_seal
 	ENTRY_PATHS=(.config Module.symvers vmlinux arch include rust)
+	# shellcheck disable=SC2034
 	ENTRY_HASHED=(.config Module.symvers vmlinux arch/arm64/boot/Image rust/libkernel.rmeta)
 }
 
