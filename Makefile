@@ -57,6 +57,10 @@ export LC_ALL := C.UTF-8
 DEFAULT_BOARD := qemu-virt-arm64
 ALL_BOARDS := $(patsubst board/%/board.env,%,$(wildcard board/*/board.env))
 BOARD := $(DEFAULT_BOARD)
+## KERNEL=NAME       run, stress, shell, module, …: a distribution's own kernel instead of one built here:
+##                   debian, debian-16k (pages of 16 KiB) or debian-rt (docs/on-your-kernel.md)
+KERNEL :=
+KERNELS := debian debian-16k debian-rt
 ## KERNEL_SRC=DIR    Linux 7.3.y sources to build, instead of downloaded ones
 KERNEL_SRC :=
 ## DEBUG=1           run, stress, kernel, …: use the debug kernel (debug.fragment).
@@ -139,6 +143,19 @@ $(if $(MUTANT),$(if $(filter 0,$(SELFTEST)),$(error SELFTEST=0 MUTANT=$(MUTANT):
 $(foreach b,$(filter-out $(ALL_BOARDS),$(BOARDS)),$(error BOARDS=$b: there is $(ALL_BOARDS)))
 $(foreach v,DEBUG SELFTEST YES FORCE_LOOP,$(if $(filter-out 0 1,$($v)),$(error $v=$($v): it is 0 or 1, or not set)))
 $(if $(filter host buildroot,$(BUILDROOT_RUST)),,$(error BUILDROOT_RUST=$(BUILDROOT_RUST): it is host or buildroot))
+ifneq ($(strip $(KERNEL)),)
+# The board's cortex-a72 has no pages of 16 KiB.
+ifeq ($(KERNEL)$(CPU),debian-16k)
+CPU := cortex-a76
+endif
+$(if $(filter 1ok,$(words $(KERNEL))$(if $(filter $(KERNEL),$(KERNELS)),ok)),,$(error KERNEL=$(KERNEL): there is $(KERNELS); \
+	without KERNEL= a kernel is built from its sources))
+$(if $(filter $(DEFAULT_BOARD),$(BOARD)),,$(error KERNEL=$(KERNEL) BOARD=$(BOARD): KERNEL= is for $(DEFAULT_BOARD)))
+$(foreach v,DEBUG KERNEL_SRC,$(if $(filter-out 0,$($v)),$(error KERNEL=$(KERNEL) $v=$($v): give one of the two, \
+	because a distribution's kernel is taken as it is)))
+$(foreach t,$(filter debug soak check test mutants farm lint unit image run-image flash rust-analyzer,$(MAKECMDGOALS)),\
+	$(error KERNEL=$(KERNEL): make $t does not take KERNEL=))
+endif
 WITH_DEBUG_KERNEL := $(if $(filter 0,$(DEBUG)),,1)
 override DEBUG := $(filter 1,$(DEBUG))
 $(if $(DEBUG),$(if $(filter test mutants soak lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests boot both kernels)))
@@ -158,9 +175,9 @@ board = $(shell sed -n 's/^$1=//p' board/$(BOARD)/board.env)
 ARCH := $(call board,ARCH)
 # There are two kernels, each with its own output of what is built against it; the rest is common.
 COMMON := build/$(BOARD)
-OUT := $(COMMON)$(if $(DEBUG),-debug)
+OUT := $(COMMON)$(if $(KERNEL),-$(KERNEL))$(if $(DEBUG),-debug)
 TOOLS := $(COMMON)/tools.env
-KERNEL := $(OUT)/kernel.env
+KERNEL_ENV := $(OUT)/kernel.env
 IMAGE := $(OUT)/linux/arch/$(ARCH)/boot/$(call board,IMAGE)
 # make module builds the driver alone, unless SELFTEST=1. What boots a guest uses the driver with its
 # self-test, unless SELFTEST=0. A mutant always has the self-test.
@@ -299,16 +316,16 @@ run-image: $(TOOLS) ## Boot that image in QEMU; fails if the verdict is not PASS
 defconfigs: ## Generate buildroot/configs/ from its fragments and board.env
 	@$(SETUP) defconfigs buildroot/configs
 
-kernel: $(KERNEL) ## Build the kernel, unless it is in the cache
+kernel: $(KERNEL_ENV) ## Build the kernel, unless it is in the cache
 
-setup: $(KERNEL) ## Get the tools, build the kernel, prepare the tests; run nothing
+setup: $(KERNEL_ENV) ## Get the tools, build the kernel, prepare the tests; run nothing
 	@$(SETUP) sysroot
 	@$(SETUP) tests
 
 doctor: ## Show which tools are found, their versions, and what is missing; changes nothing
 	@$(SETUP) doctor
 
-rust-analyzer: $(KERNEL) ## Write the files that editors need for driver/ and userspace/
+rust-analyzer: $(KERNEL_ENV) ## Write the files that editors need for driver/ and userspace/
 	@$(SETUP) rust-analyzer
 
 clean-room: ## Run make on a bare Debian machine with empty caches, as root or with sudo; see ROOM=
@@ -327,19 +344,19 @@ $(TOOLS): FORCE
 	written to, and everything is built there. Copy the sources to a directory that you may write to" >&2; exit 1; }
 	@$(SETUP) tools
 
-$(KERNEL): $(TOOLS) FORCE
+$(KERNEL_ENV): $(TOOLS) FORCE
 	@$(SETUP) kernel
 
 DRIVER := $(wildcard driver/Kbuild $(foreach d,driver driver/* driver/*/*,$d/*.rs $d/*.[ch]))
-$(PRODUCTION): $(KERNEL) $(DRIVER)
+$(PRODUCTION): $(KERNEL_ENV) $(DRIVER)
 	@$(SETUP) module $(@D)
 	@touch $@
 
-$(TESTABLE): $(KERNEL) $(DRIVER)
+$(TESTABLE): $(KERNEL_ENV) $(DRIVER)
 	@$(SETUP) module $(@D) CONFIG_$(KCONFIG)_SELFTEST=y
 	@touch $@
 
-$(OUT)/driver-%/$(KO): $(KERNEL) $(DRIVER) tests/mutants/%.patch
+$(OUT)/driver-%/$(KO): $(KERNEL_ENV) $(DRIVER) tests/mutants/%.patch
 	@$(SETUP) mutant $(@D) tests/mutants/$*.patch
 	@touch $@
 

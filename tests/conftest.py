@@ -58,6 +58,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 GROUPS = {
     "test_make.py": "make",  # writes in build/, as its user does
     "test_programs.py": "make",
+    "test_debian.py": "make",
     "test_farm.py": "coordinator",  # of labgrid: its ports, and its boards take two CPUs
     "test_bench.py": "bench",  # one long boot, which most tests read
     "test_dts.py": "binding",  # one long call of dt-validate

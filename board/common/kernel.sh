@@ -135,6 +135,7 @@ make_kernel() { # FRAGMENT…
 # kbuild [ARG…]: the kernel's own make, with these variables and no others: nothing in the user's
 # environment (ARCH, CROSS_COMPILE, MAKEFLAGS, …) affects it.
 kbuild() {
+	if [[ -n ${KERNEL:-} ]]; then debian_kbuild "$@"; return; fi
 	env --ignore-environment PATH="$RUST_BIN:$PATH" HOME="$HOME" TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
 		${LIBCLANG_PATH:+LIBCLANG_PATH="$LIBCLANG_PATH"} \
 		KBUILD_BUILD_USER="$PROJECT" KBUILD_BUILD_HOST="$PROJECT" \
