@@ -22,13 +22,12 @@
 
 use crate::{
     buffer::Buffer,
+    dma_mask,
     ext::{
         address_space::AddressSpace,
-        coherent::set_dma_mask,
         memory,
         new_vma::{
             Installed,
-            MemoryType,
             NewVma, //
         },
         revocable::{
@@ -44,7 +43,9 @@ use crate::{
             VmOperations, //
         }, //
     },
-    length::Length, //
+    length::Length,
+    memory_region,
+    refused, //
 };
 use core::ops::Deref;
 use kernel::{
@@ -170,7 +171,7 @@ impl<X: Extension> SharedBuffer<X> {
     /// The log has the reason.
     ///
     /// - `EOPNOTSUPP`: the kernel encrypts memory.
-    /// - As [`set_dma_mask`], [`Extension::attach`], [`Buffer::allocate`] and [`AddressSpace::new`].
+    /// - As [`dma_mask::set`], [`memory_region::assign`], [`Extension::attach`], [`Buffer::allocate`] and [`AddressSpace::new`].
     pub(crate) fn new(pdev: &platform::Device<Core<'_>>, length: Length) -> Result<Arc<Self>> {
         // There `dma_pgprot()` adds `pgprot_decrypted()`, which `mprotect()` would take away again:
         // user space would see another alias of the memory than the device does.
@@ -181,19 +182,20 @@ impl<X: Extension> SharedBuffer<X> {
             );
             return Err(EOPNOTSUPP);
         }
-        set_dma_mask(pdev)?;
+        dma_mask::set(pdev)?;
         let extension = X::attach(pdev)?;
         let this: &Device<Bound> = pdev.as_ref();
         let dev = extension.dma_device().unwrap_or(this);
 
+        if extension.dma_device().is_some() {
+            refused::for_another_device(this)?;
+        }
+        let region = memory_region::assign(pdev)?;
+        let explain = memory_region::explain(region.as_ref())?;
+
         let space = Arc::pin_init(AddressSpace::new(), GFP_KERNEL)?;
-        let buffer = Buffer::allocate(dev, length, space.clone()).inspect_err(|_| {
-            dev_err!(
-                this,
-                "size: cannot allocate {} bytes of DMA memory\n",
-                length.bytes()
-            );
-        })?;
+        let buffer = Buffer::allocate(dev, length, space.clone(), region)
+            .inspect_err(|&error| explain.failure(this, length, error))?;
 
         Arc::pin_init(
             try_pin_init!(Self {
@@ -261,18 +263,8 @@ impl<X: Extension> SharedBuffer<X> {
         }
         vma.forbid_execution()?;
 
-        // The user's mapping must have the memory type of the kernel's, which is the DMA layer's
-        // choice by the same rule: `dma_pgprot()` in kernel/dma/mapping.c, without what it does where
-        // memory is encrypted, as this driver does not probe there. Two types for one page are a
-        // mismatched alias, and reads through one may miss writes through the other.
-        let memory_type = if buffer.memory().device_is_coherent() {
-            MemoryType::Cached
-        } else {
-            MemoryType::DmaCoherent
-        };
-
         buffer.mark_used();
-        Ok(vma.install(memory_type))
+        Ok(vma.install(buffer.memory().memory_type()))
     }
 }
 

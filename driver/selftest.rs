@@ -17,6 +17,7 @@ pub mod uapi;
 
 use crate::{
     buffer::Buffer,
+    ext::new_vma::MemoryType,
     mapping::{
         Extension,
         SharedBuffer, //
@@ -108,7 +109,7 @@ impl Extension for SelfTest {
                 master.max_copy
             );
         }
-        let coherency = if buffer.memory().device_is_coherent() {
+        let coherency = if buffer.memory().memory_type() == MemoryType::Cached {
             "coherent"
         } else {
             "non-coherent"

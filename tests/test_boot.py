@@ -143,7 +143,7 @@ BAD_SIZES = {
         "size = <0x100 0>;",
         r"size: 1099511627776 bytes are more than this machine's memory \(\d{9,10} bytes\)"),
     "less than memory, but more than can be allocated": (
-        f"size = <{800 * MIB:#x}>;", rf"size: cannot allocate {800 * MIB} bytes of DMA memory"),
+        f"size = <{800 * MIB:#x}>;", rf"size: cannot allocate {800 * MIB} bytes of DMA memory: of CMA.s .*"),
     "three cells": ("size = <0 0 4096>;", r"size: 3 cells, want 1 or 2"),
     "no cell": ("size;", r"size: 0 cells, want 1 or 2"),
 }

@@ -116,6 +116,9 @@ GOOD = {
     "part of a page": "size = <16000000>;",
     "two cells": "size = /bits/ 64 <0x10000000000>;",
     "coherent": "dma-coherent;",
+    "a region": "memory-region = <&engine>;",
+    "a narrow device": "dma-mask-bits = <32>;",
+    "a narrow bus master in a region": f"{FW_CFG} {REG} dma-mask-bits = <32>; memory-region = <&engine>;",
     "non-coherent": "dma-noncoherent;",
     "a bus master": f"{FW_CFG} {REG}",
     "the mailbox": f"{MAILBOX} {REG}",
@@ -139,6 +142,12 @@ BAD = {
     "a channel without a name": (f"{CHANNEL} dmas = <&engine>;", "'dma-names' is a required property"),
     "a bus master with a channel": (
         f"{FW_CFG} {REG} {DMAS.removeprefix(CHANNEL)}", "False schema does not allow"),
+    "two regions": ("memory-region = <&engine>, <&engine>;", "memory-region: [[1], [1]] is too long"),
+    "no bits": ("dma-mask-bits = <0>;", "dma-mask-bits:0: 0 is less than the minimum"),
+    "too many bits": ("dma-mask-bits = <65>;", "dma-mask-bits:0: 65 is greater than the maximum"),
+    "a region of a channel": (f"{DMAS} memory-region = <&engine>;", "False schema does not allow"),
+    "a narrow channel": (f"{DMAS} dma-mask-bits = <32>;", "False schema does not allow"),
+    "u-dma-buf's mask": ("dma-mask = <32>;", "'dma-mask' does not match"),
     "a property of no meaning": ("sise = <4096>;", "'sise' does not match"),
 }
 
