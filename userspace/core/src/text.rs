@@ -294,26 +294,6 @@ impl<const N: usize> Display for Note<N> {
     }
 }
 
-/// What is before the first of these bytes, and what is after it.
-#[inline(never)]
-pub fn cut(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
-    let index = bytes.iter().position(|byte| *byte == at)?;
-    Some((&bytes[..index], &bytes[index + 1..]))
-}
-
-/// A line of a text of which each line ends with a line break; beyond the last one, nothing.
-#[inline(never)]
-pub fn nth_line(mut text: &'static [u8], mut number: usize) -> &'static [u8] {
-    while let Some((line, rest)) = cut(text, b'\n') {
-        if number == 0 {
-            return line;
-        }
-        number -= 1;
-        text = rest;
-    }
-    b""
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

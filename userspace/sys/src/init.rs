@@ -3,9 +3,11 @@
 //! The duties of the first process of a machine that has no other.
 
 use core::ffi::CStr;
+use core::fmt::Write;
 use core::ptr::null;
 
 use faultline_core::errno::Errno;
+use faultline_core::text::Printable;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{mount, MountFlags};
 use rustix::process::{chdir, ioctl_tiocsctty, setsid, wait, WaitOptions};
@@ -70,9 +72,9 @@ pub fn load_module() -> Result<(), Errno> {
 
 /// Says of a file, or of a call that has none, what came of it.
 pub fn complain(console: &mut Console, what: &CStr, errno: Errno) {
-    let out = console.out().text("faultline: ");
-    out.printable(what.to_bytes()).text(": ");
-    out.show(&errno).text("\n");
+    let what = Printable(what.to_bytes());
+    // There is nowhere else to say it.
+    let _ = writeln!(console, "faultline: {what}: {errno}");
 }
 
 /// A program to run, and its arguments.
@@ -192,12 +194,8 @@ impl Program {
 
 /// Says the status, writes back what is to be kept, and switches the machine off.
 pub fn power_off(console: &mut Console, status: i32) -> ! {
-    let shown = status.unsigned_abs().into();
-    console
-        .out()
-        .text("faultline: exit status ")
-        .number(shown)
-        .text("\n");
+    // As above.
+    let _ = writeln!(console, "faultline: exit status {}", status.unsigned_abs());
     rustix::fs::sync();
     let error = match reboot(RebootCommand::PowerOff) {
         Ok(()) => Errno::NOSYS,

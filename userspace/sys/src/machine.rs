@@ -3,6 +3,7 @@
 //! The real machine.
 
 use core::ffi::CStr;
+use core::fmt::Write;
 use core::ptr;
 use core::sync::atomic::{
     AtomicU64,
@@ -13,7 +14,7 @@ use faultline_core::device::Device;
 use faultline_core::errno::Errno;
 use faultline_core::job::{Job, Tally, Worker, TALLY_NUMBERS};
 use faultline_core::system::{KnownMemory, System};
-use faultline_core::text::{Line, Out};
+use faultline_core::text::{Line, Printable};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{readlinkat_raw, seek, OFlags, SeekFrom, CWD};
 use rustix::io;
@@ -191,15 +192,17 @@ impl System for Machine {
 
     fn unbind(&mut self, device: &CStr) -> Result<(), Errno> {
         let mut link = Line::new();
-        let out: &mut dyn Out = &mut link;
         let name = |path| <[u8]>::rsplit(path, |byte| *byte == b'/').next();
         let device_name = name(device.to_bytes()).unwrap_or_default();
-        out.text(CLASS).printable(device_name).text("/device\0");
+        let _ = write!(link, "{CLASS}{}/device\0", Printable(device_name));
         let mut target = [0; 256];
         let length = readlinkat_raw(CWD, path(&link), &mut target[..]).map_err(errno)?;
         self.unbound = Line::new();
-        self.unbound
-            .write(name(&target[..length]).unwrap_or_default());
+        let _ = write!(
+            self.unbound,
+            "{}",
+            Printable(name(&target[..length]).unwrap_or_default())
+        );
         // What the driver says when it is bound again could come in the middle of a line of the
         // report: from here on the console shows warnings alone. Only the first process does this.
         // SAFETY: this action of `syslog()` sets a number of the kernel's, and neither reads nor writes
@@ -252,8 +255,8 @@ impl Machine {
     /// Writes the name of the device to a file of the driver's directory.
     fn say_to_driver(&mut self, file: &str) -> Result<(), Errno> {
         let mut line = Line::new();
-        let out: &mut dyn Out = &mut line;
-        out.text(DRIVER).text(file).text("\0");
+        // A path that does not fit is none: see `path`.
+        let _ = write!(line, "{DRIVER}{file}\0");
         let file = open(path(&line), OFlags::WRONLY)?;
         io::write(file, self.unbound.bytes())
             .map(drop)

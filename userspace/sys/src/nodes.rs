@@ -3,10 +3,11 @@
 //! The driver's device nodes, as they are in `/dev`.
 
 use core::ffi::CStr;
+use core::fmt::Write;
 
 use faultline_core::errno::Errno;
 use faultline_core::nodes::{Nodes, MAX_NODES};
-use faultline_core::text::{Line, Out};
+use faultline_core::text::Line;
 use rustix::fs::{access, Access};
 
 use crate::error::errno;
@@ -35,8 +36,8 @@ impl NodePath {
     /// The path of `/dev/faultlineN`.
     pub fn new(number: u32) -> Self {
         let mut path = Line::new();
-        let out: &mut dyn Out = &mut path;
-        out.text("/dev/faultline").number(number.into()).text("\0");
+        // A line has room for it.
+        let _ = write!(path, "/dev/faultline{number}\0");
         Self(path)
     }
 
