@@ -128,12 +128,3 @@ def test_driver_passes_on_the_distribution_s_kernel(make: Make, flavour: str) ->
     counts = re.findall(r"Totals: pass:(\d+) fail:(\d+) .* skip:(\d+)", done.stdout)
     assert len(counts) == 1 and counts[0][1] == "0" and int(counts[0][0]) > 40, done.stdout
     assert re.search(r"fw_cfg \| \d+ \| 0 \| 0$", done.stdout, re.MULTILINE), done.stdout
-
-
-# The other two flavours are not stressed here: move_beside_faults has failed on them (docs/on-your-kernel.md).
-@pytest.mark.kernel
-def test_short_stress_on_the_distribution_s_kernel(make: Make) -> None:
-    needs(make, "debian")
-    done = make("stress", "KERNEL=debian", "SEED=15", "OPS=2000", "CYCLES=2")
-    assert done.returncode == 0, done.stdout
-    assert "faultline: exit status 0" in done.stdout
