@@ -41,8 +41,7 @@ def tree(directory: Path, *nodes: str) -> str:
     boot with it."""
     body = "".join(
         f'dma-buffer-{number} {{ compatible = "faultline,coherent-buffer"; {properties} }};\n'
-        for number, properties in enumerate(nodes)
-    )
+        for number, properties in enumerate(nodes))
     # An overlay that adds nothing has nothing to apply: a property keeps it from being empty.
     overlay = directory / "test.dtso"
     overlay.write_text(f"/dts-v1/;\n/plugin/;\n&{{/}} {{ faultline-test; {body} }};\n")

@@ -16,7 +16,7 @@ from places import TOP
 FLAVOURS = {"debian": "7.3.4+deb13-arm64", "debian-16k": "7.3.4+deb13-arm64-16k",
             "debian-rt": "7.3.4+deb13-rt-arm64"}
 # What set-up says where nobody can help, and no other fault.
-UNREACHABLE = "Debian's packages are not to be had"
+UNREACHABLE = "Debian's packages are not available"
 
 # Set-up's functions with compilers and a kernel that the test makes up.
 FUNCTIONS = """

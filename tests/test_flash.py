@@ -126,7 +126,7 @@ def test_card_is_written(loop: Callable[..., Loop], make: Make) -> None:
 
 
 def test_card_with_large_blocks(loop: Callable[..., Loop]) -> None:
-    """The image's last block is filled up with zeros."""
+    """The image's last block is padded with zeros."""
     card = loop(16 * MIB, "--sector-size=4096")
     assert card.flash("--yes").returncode == 0
     content = card.content()
@@ -267,7 +267,7 @@ def with_put(card: Loop, body: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_card_that_lies(loop: Callable[..., Loop]) -> None:
-    """It takes everything, and keeps it but for one byte."""
+    """It takes everything, and keeps all of it except one byte."""
     card = loop()
     at = 4 * MIB + 1234
     done = with_put(card, f"whole(target, buffer, count, offset); "

@@ -51,7 +51,7 @@ def tree(directory: Path, regions: dict[str, tuple[int, int, str]], nodes: list[
     return f"--dtso={overlay}"
 
 
-def frames(run: Run) -> list[int]:
+def pages(run: Run) -> list[int]:
     """The physical addresses that the verifier reads from the page tables, device by device."""
     return [int(address, 16) & ~0xFFF
             for address in re.findall(r"# pagemap_kernel: .*offset 0x\w+: (0x\w+),", run.console)]
@@ -92,8 +92,8 @@ def test_memory_is_of_the_region(boot: Boot, places: Places, tmp_path: Path, cas
     report = ktap.parse(run.console, places.kernel_source)
     passed = {path[-1] for path in report.ok}
     assert {"pagemap_kernel", "attribute_user", "attribute_kernel", "walk_frames"} <= passed, run
-    found = frames(run)
-    assert found and all(base <= frame < base + size for frame in found), run
+    found = pages(run)
+    assert found and all(base <= page < base + size for page in found), run
 
 
 def mutant(make: Make, places: Places, name: str) -> Path:
@@ -116,8 +116,8 @@ def test_memory_of_elsewhere_is_seen(boot: Boot, places: Places, make: Make, tmp
     base, size = 0x6000_0000, 2 * MIB
     run = boot(tree(tmp_path, {"pool": (base, size, NO_MAP)}, ["memory-region = <&pool>;"]),
                module=mutant(make, places, "region-ignored"))
-    found = frames(run)
-    assert found and not any(base <= frame < base + size for frame in found), run
+    found = pages(run)
+    assert found and not any(base <= page < base + size for page in found), run
 
 
 def test_wide_device_is_seen(boot: Boot, places: Places, make: Make, tmp_path: Path) -> None:

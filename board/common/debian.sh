@@ -54,7 +54,7 @@ debian_packages() {
 }
 
 debian_lacks() { # REASON
-	die "KERNEL=$KERNEL: Debian's packages are not to be had: $1"
+	die "KERNEL=$KERNEL: Debian's packages are not available: $1"
 }
 
 # debian_download DIR PACKAGE=VERSION…: into DIR/debs.
@@ -188,7 +188,7 @@ make_debian_kernel() { # FLAVOUR
 	ln -s "$KERNEL_DIR/scripts" "$KERNEL_DIR/tools" "$ENTRY/"
 	rm -rf "$root"
 	debian_check_compilers "$ENTRY/.config"
-	# Without this file, or if it is older than .config, kbuild would ask Kconfig anew.
+	# Without this file, or if it is older than .config, kbuild would ask Kconfig again.
 	files=(include/config/auto.conf include/config/auto.conf.cmd include/generated/autoconf.h include/generated/rustc_cfg)
 	touch "${files[@]/#/$ENTRY/}"
 	before=$(debian_configuration)

@@ -3,7 +3,7 @@
 //! What a second task does with the buffer, on a CPU of its own and by a mapping of its own, while
 //! the program itself has the buffer changed.
 //!
-//! A [`Job`] is done a look at a time, so that whoever does it decides how long to go on, and the
+//! A [`Job`] is done a look at a time, so that its caller decides how long to go on, and the
 //! tests do two of them by turns.
 //!
 //! # Ordering

@@ -78,7 +78,7 @@ impl Display for Outcome {
     }
 }
 
-// That a line could not be written, whoever owns `out` knows: a lost line does not cost the rest.
+// The owner of `out` knows if a line could not be written: a lost line does not cost the rest.
 impl<'w> Group<'w> {
     /// Starts the outermost group, of `plan` tests.
     pub fn new(out: &'w mut dyn Write, plan: u64) -> Self {

@@ -140,7 +140,7 @@ impl<'a, S: System> Session<'a, S> {
                     .conclude(outcome, &device, &"no check could be made");
             }
             Err(stop) => {
-                // It cannot be opened, or is none: one check, which failed.
+                // It cannot be opened, or is no such device: one check, which failed.
                 counts.add(Outcome::Fail);
                 blame(&mut self.failures, &device, "open");
                 let said = Said::of(&OPEN, Err(stop), &finding);
@@ -226,7 +226,7 @@ fn blame(failures: &mut Line, device: &dyn Display, check: &str) {
 /// Writes a line for machines.
 fn tell(json: &mut Machines<'_>, line: fmt::Arguments<'_>) {
     if let Some(json) = json {
-        // Whoever owns it knows if something was lost.
+        // Its owner knows if something was lost.
         let _ = writeln!(json, "{line}");
     }
 }
@@ -367,7 +367,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The name of the bus master, which is filled up with zeroes.
+    /// The name of the bus master, which is padded with zeroes.
     fn master(&self) -> Known<Printable<'_>> {
         let name = self.master.split(|byte| *byte == 0).next();
         Known {
@@ -457,7 +457,7 @@ impl Counts {
 
 /// Reports that there is no device to verify.
 pub fn no_device(out: &mut dyn Write, mut json: Machines<'_>) -> Outcome {
-    // Whoever owns it knows if something was lost.
+    // Its owner knows if something was lost.
     let _ = out.write_str(
         "KTAP version 1\n1..0 # SKIP no /dev/faultline* device\n\
          faultline-verify: SKIP: no /dev/faultline* device\n",

@@ -28,7 +28,7 @@ const NOWHERE: u64 = u64::MAX;
 
 /// Takes text.
 pub trait Out {
-    /// Takes bytes. It does not fail: whoever owns it knows if some were lost.
+    /// Takes bytes. It does not fail: its owner knows if some were lost.
     fn write(&mut self, bytes: &[u8]);
 }
 
@@ -40,7 +40,7 @@ pub trait Show {
 
 impl<W: Write> Out for W {
     fn write(&mut self, bytes: &[u8]) {
-        // Whoever owns it knows if something was lost.
+        // Its owner knows if something was lost.
         let _ = match core::str::from_utf8(bytes) {
             Ok(text) => self.write_str(text),
             Err(_) => write!(self, "{}", Printable(bytes)),
@@ -195,7 +195,7 @@ impl Display for Printable<'_> {
 }
 
 /// A value as a string of JSON, quotes included: a backslash stands before what would end the
-/// string, and before itself. What else such a string may not have, no value of ours shows.
+/// string, and before itself. What else such a string may not have, no value here contains.
 pub struct Json<T>(pub T);
 
 impl<T: Display> Display for Json<T> {

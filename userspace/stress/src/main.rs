@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `faultline-stress`: ill-treats the buffers of the faultline driver.
+//! `faultline-stress`: stresses the buffers of the faultline driver.
 //!
 //! - [`cases`]: one hostile thing each, and what the driver must answer.
 //! - [`inject`]: every allocation of every operation fails once.

@@ -33,7 +33,7 @@ pub(crate) struct World {
     pub(crate) page: u64,
     pub(crate) cpus: usize,
     /// What the processes of one case share, and then those of the next: were it mapped for each,
-    /// there would be more areas than fit into what is read of `/proc/self/smaps`.
+    /// there would be more VMAs than fit into what is read of `/proc/self/smaps`.
     pub(crate) shared: &'static [AtomicU64],
     nonce: Nonce,
 }

@@ -125,7 +125,7 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut Siginfo, context: *mut c
         reason = "one field, through its unions"
     )]
     // SAFETY: the kernel passes a `siginfo_t`, and with these two signals it is `_sigfault` that
-    // it fills in. If another process has sent the signal by `kill()`, these bytes are those of other
+    // it writes. If another process has sent the signal by `kill()`, these bytes are those of other
     // fields: they are still some number, which is compared and no more.
     let address = unsafe {
         let info = &(*info).__bindgen_anon_1.__bindgen_anon_1;

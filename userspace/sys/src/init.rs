@@ -57,7 +57,7 @@ pub fn set_up() -> Console {
         }
         match mounted {
             // EBUSY: the kernel has mounted it already. ENODEV: the kernel does not have it, and
-            // whoever configured it so knows.
+            // its configuration says so.
             Ok(()) | Err(Errno::BUSY | Errno::NODEV) => {}
             Err(errno) => complain(&mut console, target, errno),
         }
@@ -138,7 +138,7 @@ impl Program {
             }
         };
         loop {
-            // Whoever loses its parent becomes a child of this process: it is reaped, and that is
+            // A process that loses its parent becomes a child of this process: it is reaped, and that is
             // all.
             match wait(WaitOptions::empty()) {
                 Ok(Some((pid, status))) if pid == child => {
@@ -203,7 +203,7 @@ pub fn power_off(console: &mut Console, status: i32) -> ! {
     };
     complain(console, c"power off", error);
     loop {
-        // The first process must not end; whoever watches the console knows all there is to know.
+        // The first process must not end; the console shows all there is to know.
         let _ = wait(WaitOptions::empty());
         let _ = rustix::runtime::kernel_sigsuspend(&rustix::runtime::KernelSigSet::empty());
     }

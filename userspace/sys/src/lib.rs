@@ -14,7 +14,7 @@
 //!   device and its calls, the device nodes, kernel modules, time and page faults, CPUs, processes.
 //! - [`machine`]: all of this as the checks of `faultline-core` need it.
 //! - [`arena`], [`disturb`], [`race`], [`stall`], [`together`], `thread`: what `faultline-stress` has
-//!   beside that, to ill-treat mappings by several tasks at a time.
+//!   beside that, to stress mappings by several tasks at a time.
 //! - [`console`], [`command_line`], [`init`], [`process`]: what makes a program.
 //!
 //! The programs have one thread each.

@@ -255,7 +255,7 @@ impl Machine {
     /// Writes the name of the device to a file of the driver's directory.
     fn say_to_driver(&mut self, file: &str) -> Result<(), Errno> {
         let mut line = Line::new();
-        // A path that does not fit is none: see `path`.
+        // A path that does not fit is no path: see `path`.
         let _ = write!(line, "{DRIVER}{file}\0");
         let file = open(path(&line), OFlags::WRONLY)?;
         io::write(file, self.unbound.bytes())

@@ -20,6 +20,6 @@ pub fn shared_numbers(count: usize) -> Result<&'static [AtomicU64], Errno> {
     let start = unsafe { mmap_anonymous(null_mut(), length, access, MapFlags::SHARED) };
     let start = start.map_err(errno)?.cast::<AtomicU64>();
     // SAFETY: the mapping has room for `count` numbers, begins at a page, is zeroed, and is never
-    // unmapped. Whoever shares it has it by this very slice, and so accesses it by atomics alone.
+    // unmapped. Every process that shares it has it by this very slice, and so accesses it by atomics alone.
     Ok(unsafe { core::slice::from_raw_parts(start, count) })
 }

@@ -60,7 +60,7 @@ pub static COMMAND: Command<Options> = Command {
     name: "faultline-stress",
     synopsis: "[OPTION...]",
     about: "\
-Ill-treats the buffers of the faultline driver, as root, and writes a KTAP
+Stresses the buffers of the faultline driver, as root, and writes a KTAP
 report to standard output. The contents of the buffers are lost, and devices
 come and go.
 ",

@@ -27,7 +27,7 @@ pub struct Options<'a> {
     pub size: u64,
     /// and this is the memory type of the kernel's mapping, if that was told.
     pub kernel: Option<MemoryType>,
-    /// A device of ours, which asks the CPU about the foreign one.
+    /// A device of this driver, which asks the CPU about the foreign one.
     pub witness: &'a CStr,
     /// Whether devices may be unbound.
     pub may_unbind: bool,

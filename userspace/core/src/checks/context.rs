@@ -20,7 +20,7 @@ pub struct Context<'s, S: System> {
     pub(super) path: &'s CStr,
     pub(super) options: &'s Options<'s>,
     pub(super) device: S::Device,
-    /// Of a foreign device: one of ours, or why there is none.
+    /// Of a foreign device: one of this driver, or why there is none.
     pub(super) witness: Result<S::Device, Errno>,
     pub(super) mappings: [Option<S::Mapping>; 3],
     pub(super) info: Info,
@@ -124,7 +124,7 @@ impl<'s, S: System> Context<'s, S> {
         Ok(())
     }
 
-    /// Whether it is another driver's, which has none of the calls of ours.
+    /// Whether it is another driver's, which has none of this driver's calls.
     pub(super) fn is_foreign(&self) -> bool {
         self.options.foreign
     }

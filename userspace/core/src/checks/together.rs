@@ -203,7 +203,7 @@ impl<S: System> Context<'_, S> {
         answer.map(|()| question.wrong).into()
     }
 
-    /// Both sides have waited in vain for each other, and have ended. The task that led has announced
+    /// Both sides have waited for each other without success, and have ended. The task that led has announced
     /// this round at one flag and has, up to now, not seen it answered at the other one. By what this
     /// side itself sees there, a message did not arrive; or all have, too late.
     fn late(&mut self, partner: Partner, flag: u64, answer: u64, round: u64) -> Result<bool, Stop> {
@@ -235,7 +235,7 @@ impl<S: System> Context<'_, S> {
         Ok(u64::from_ne_bytes(bytes))
     }
 
-    /// Unbinds the device, and binds it again: no mapping of it outlives that, by whomever it was
+    /// Unbinds the device, and binds it again: no mapping of it outlives that, by whichever process it was
     /// made, and no open file; the new buffer has nothing of the old one.
     pub(super) fn revoked(&mut self) -> Result<(), Stop> {
         if !self.options.may_unbind {

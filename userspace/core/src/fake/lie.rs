@@ -131,7 +131,7 @@ pub(crate) enum Lie {
     WriteGoesAside,
     /// `write()` fails.
     WriteFails(Errno),
-    /// `write()` fills up the last word it touches with zeroes.
+    /// `write()` pads the last word it touches with zeroes.
     WriteRoundsUp,
     /// `write()` clears the byte before its first.
     WriteClobbersBefore,
@@ -154,7 +154,7 @@ pub(crate) enum Lie {
     NoReadWrite,
     /// It refuses a write at the end in its own way.
     RefusesByFault,
-    /// There is none of ours beside it.
+    /// This driver has no device beside it.
     NoWitness,
 
     /// A store of a byte to the buffer's last byte is lost.

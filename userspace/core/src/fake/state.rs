@@ -26,7 +26,7 @@ pub(crate) const PAGE: u64 = 4096;
 /// Where page 0 of the fake machine's memory lies.
 pub(super) const MEMORY: u64 = 0x4000_0000;
 
-/// Frames behind the buffer that belong to somebody else.
+/// Pages behind the buffer that belong to somebody else.
 pub(super) const FOREIGN_PAGES: usize = 2;
 
 pub(super) struct State {

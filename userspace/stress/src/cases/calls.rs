@@ -207,7 +207,7 @@ pub(super) fn put(c: &mut Context<'_>, at: u64, kind: &Kind) -> Result<(), Stop>
     Ok(())
 }
 
-/// Who may only read has nobody write for him; and who has no capability gets what is documented.
+/// A read-only file descriptor causes no writes; a process without the capability gets the documented error.
 pub(super) fn rights(c: &mut Context<'_>) -> Result<(), Stop> {
     takes_any_bytes(c.target.master)?;
     let mut file = c.open()?;

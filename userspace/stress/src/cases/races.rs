@@ -3,8 +3,8 @@
 //! An unbinding that meets a mapping half-way: an `mmap()` that makes it, a first touch that fills
 //! it, a `fork()` that copies it; or a test of the buffer; and blocks that meet pages.
 //!
-//! The kernel lists a new area in its address space after the driver's `mmap()` has returned, and
-//! `fork()` copies page tables that are being emptied. Whoever frees memory has to reckon with
+//! The kernel lists a new VMA in its address space after the driver's `mmap()` has returned, and
+//! `fork()` copies page tables that are being emptied. Code that frees memory has to reckon with
 //! both. The windows are a few instructions wide, so three processes go for them. The victim does
 //! its work when nobody else wants its CPU. The freezer takes that CPU away at a random moment,
 //! wherever in the kernel the victim then is, and keeps it until the case itself has unbound the

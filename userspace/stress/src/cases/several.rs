@@ -10,7 +10,7 @@ pub(super) fn fork_shares(c: &mut Context<'_>) -> Result<(), Stop> {
     let mut file = c.open()?;
     c.map(W::A, &file)?;
     let (size, page) = (c.size(), c.page());
-    // Of the first page the children get the entry, if they get any; the last they touch anew.
+    // Of the first page the children get the entry, if they get any; the last they touch again.
     c.store(W::A, tagged(60))?;
     let place = |child: u64| W::A + (size - page) + 8 * (child + 1);
     for child in 0..CHILDREN {
@@ -43,7 +43,7 @@ pub(super) fn dont_fork(c: &mut Context<'_>) -> Result<(), Stop> {
         _ => 1,
     });
     let process = c.found.need("fork()", process)?;
-    c.ending("end of a child without the area", process)?;
+    c.ending("end of a child without the VMA", process)?;
     c.load("word after fork()", W::A, tagged(80))
 }
 
@@ -152,7 +152,7 @@ pub(super) fn first_touch_of_processes(c: &mut Context<'_>) -> Result<(), Stop> 
     Ok(())
 }
 
-/// Many processes with the area at once, each of which does something else to it.
+/// Many processes with the VMA at once, each of which does something else to it.
 pub(super) fn fork_storm(c: &mut Context<'_>) -> Result<(), Stop> {
     const WIDE: u64 = 8;
     const DEEP: u64 = 3;

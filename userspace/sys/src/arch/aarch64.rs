@@ -101,7 +101,7 @@ pub(crate) unsafe fn store_release(address: *mut u64, value: u64) {
 ///
 /// # Safety
 ///
-/// As for [`load`], but for the alignment.
+/// As for [`load`], except for the alignment.
 pub(crate) unsafe fn load_byte(address: *const u8) -> u8 {
     let mut value = 0u32;
     // SAFETY: the caller vouches for the address; the load itself changes nothing but `value`.
@@ -120,7 +120,7 @@ pub(crate) unsafe fn load_byte(address: *const u8) -> u8 {
 ///
 /// # Safety
 ///
-/// As for [`store`], but for the alignment.
+/// As for [`store`], except for the alignment.
 pub(crate) unsafe fn store_byte(address: *mut u8, value: u8) {
     // SAFETY: the caller vouches for the address.
     unsafe {
