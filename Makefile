@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Faultline's front door. `make` lists what there is to do; board/common/setup does the work.
+# The commands of Faultline. `make` lists them; board/common/setup does the work.
 #
-# A comment with two hashes beside a target, or before a variable's line, is what help prints.
+# `make help` prints the comments with two hashes: beside a target, and before a variable.
 
 ifeq ($(filter grouped-target,$(.FEATURES)),)
 $(error GNU make 4.3 or later is needed, this is $(MAKE_VERSION))
@@ -12,8 +12,8 @@ endif
 .DELETE_ON_ERROR:
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
-# Two jobs: the programs for the guest are built while the kernel is, whose build at times keeps one CPU
-# busy. The kernel's own make, and cargo, have their own number of jobs.
+# Two jobs: the programs for the guest are built at the same time as the kernel, whose build sometimes
+# uses one CPU only. The kernel's own make, and cargo, have their own number of jobs.
 ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += --jobs=2
 endif
@@ -21,24 +21,31 @@ SHELL := /bin/bash
 # -p: no BASH_ENV, no functions from the environment.
 .SHELLFLAGS := -peuo pipefail -c
 
-# With it the environment would replace this file's own variables, such as ARCH.
+# With -e the environment would replace this file's own variables, such as ARCH.
 $(if $(findstring e,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),$(error make -e does not work here: \
 	a variable of the environment counts without it))
 
-# The variables of the user, by the help below. They count as arguments and in the environment, where
-# an empty one is not set; an argument wins. What comes from the environment is said.
+# The project's name, in each form that is used below.
+project = $(shell sed -n 's/^$1=//p' board/common/project.env)
+PROJECT := $(call project,PROJECT)
+KCONFIG := $(call project,KCONFIG)
+KO := $(call project,MODULE).ko
+
+# The user's variables, as the help below lists them. They are arguments, or in the environment, where
+# an empty one counts as not set. An argument overrides the environment. Each variable that is taken
+# from the environment is printed.
 VARIABLES := $(shell sed -n 's/^\#\# \([A-Z_]*\)=.*/\1/p' Makefile)
 FROM_ENVIRONMENT := $(foreach v,$(VARIABLES),$(if $(filter environment,$(origin $v)),$(if $(value $v),$v)))
 $(foreach v,$(FROM_ENVIRONMENT),$(eval ENVIRONMENT_$v := $$(value $v)))
 ifeq ($(MAKELEVEL),0)
 $(if $(FROM_ENVIRONMENT),$(shell for v in $(FROM_ENVIRONMENT); do \
-	printf 'faultline: %s=%s (from the environment)\n' "$$v" "$${!v}" >&2; done))
+	printf '$(PROJECT): %s=%s (from the environment)\n' "$$v" "$${!v}" >&2; done))
 endif
-# What is overwritten without a question is named by the user who calls, not by a forgotten variable.
+# A forgotten variable in the environment must not select what make flash overwrites.
 $(if $(filter flash,$(MAKECMDGOALS)),$(foreach v,$(filter DEV IMAGE_FILE YES FORCE_LOOP,$(FROM_ENVIRONMENT)),\
 	$(error $v is set in the environment: make flash takes it as an argument alone, $v=…)))
 
-# Of the user's environment, what makes the shell, Python, pytest, git or QEMU do something else.
+# Variables of the user that change what the shell, Python, pytest, git or QEMU do.
 unexport $(filter PYTHON% PYTEST% BASH_FUNC_%,$(.VARIABLES))
 unexport BASH_ENV ENV SHELLOPTS BASHOPTS CDPATH GLOBIGNORE POSIXLY_CORRECT LANGUAGE
 unexport GREP_OPTIONS GREP_COLOR TAR_OPTIONS XZ_OPT XZ_DEFAULTS QEMU_AUDIO_DRV QEMU_MODULE_DIR
@@ -46,82 +53,86 @@ unexport GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE GIT_PREFIX GIT_OBJECT_DIRECTORY GI
 export PYTHONNOUSERSITE := 1
 export LC_ALL := C.UTF-8
 
-## BOARD=NAME        a folder of board/ (qemu-virt-arm64)
+## BOARD=NAME        the board: a folder of board/ (default: qemu-virt-arm64)
 DEFAULT_BOARD := qemu-virt-arm64
 ALL_BOARDS := $(patsubst board/%/board.env,%,$(wildcard board/*/board.env))
 BOARD := $(DEFAULT_BOARD)
+## KERNEL=NAME       run, stress, shell, module, …: a distribution's own kernel instead of one built here:
+##                   debian, debian-16k (pages of 16 KiB) or debian-rt (docs/on-your-kernel.md)
+KERNEL :=
+KERNELS := debian debian-16k debian-rt
 ## KERNEL_SRC=DIR    Linux 7.3.y sources to build, instead of downloaded ones
 KERNEL_SRC :=
-## DEBUG=1           run, stress, kernel, …: the debug kernel (debug.fragment);
-##                   test takes both kernels, and with DEBUG=0 skips what needs this one
+## DEBUG=1           run, stress, kernel, …: use the debug kernel (debug.fragment).
+##                   test uses both kernels; DEBUG=0 skips the tests of the debug kernel
 DEBUG :=
-## SELFTEST=1        module: the driver with its self-test (CONFIG_FAULTLINE_SELFTEST), which is what
-##                   run, stress, … boot; with SELFTEST=0 they boot the driver alone
+## SELFTEST=1        module: build the driver with its self-test (CONFIG_…_SELFTEST), as
+##                   run, stress, … do; with SELFTEST=0 these boot the driver alone
 SELFTEST :=
-## MUTANT=NAME       module, run, stress: a driver that is wrong on purpose (tests/mutants/NAME.patch)
+## MUTANT=NAME       module, run, stress: a driver that is broken on purpose (tests/mutants/NAME.patch)
 MUTANT :=
-## OVERLAY=DIR       run, shell: a directory laid over the guest's root
+## OVERLAY=DIR       run, shell: copy the files of this directory into the guest's root
 OVERLAY :=
-## RUN='PROG ARG…'   run: a program of the guest in place of the verification
+## RUN='PROG ARG…'   run: run this program in the guest instead of the verification
 RUN :=
-## DTS=FILE          run, shell, bench: a device-tree overlay in place of the board's
+## DTS=FILE          run, shell, bench, …: use this device-tree overlay instead of the board's
 DTS :=
-## SMP=N             CPUs of the guest
+## SMP=N             number of CPUs of the guest
 SMP :=
-## MEM=SIZE          memory of the guest, such as 512M or 2G
+## MEM=SIZE          size of the guest's memory, such as 512M or 2G
 MEM :=
 ## CPU=NAME          CPU model of the guest, such as cortex-a53
 CPU :=
-## PEER_KO=FILE      bench: another driver's module, to be measured beside ours
+## PEER_KO=FILE      bench: also measure this module of another driver
 PEER_KO :=
-## PEER_DEV='DEV…'   bench: its device nodes, as /dev/NAME or /dev/NAME=BYTES
+## PEER_DEV='DEV…'   bench: that driver's device nodes, as /dev/NAME or /dev/NAME=BYTES
 PEER_DEV :=
-## PEER_PARAMS='…'   bench: its module parameters
+## PEER_PARAMS='…'   bench: that driver's module parameters
 PEER_PARAMS :=
-## APPEND='WORD…'    added to the kernel's command line
+## APPEND='WORD…'    words to add to the kernel's command line
 APPEND :=
-## QEMU_ARGS='ARG…'  added to QEMU's command line
+## QEMU_ARGS='ARG…'  arguments to add to QEMU's command line
 QEMU_ARGS :=
-## TIMEOUT=SECONDS   run, bench, stress: end a guest that takes longer
+## TIMEOUT=SECONDS   run, bench, stress, …: end a guest that takes longer
 TIMEOUT :=
-## SEED=N            stress: the random numbers to go by, in place of new ones
+## SEED=N            stress: the seed of the random operations (default: a new one)
 SEED :=
-## OPS=N             stress: how many operations (100000)
+## OPS=N             stress: number of random operations (default: 100000)
 OPS := 100000
-## PROCS=N           stress: how many processes share them (4)
+## PROCS=N           stress: number of processes that share the operations (default: 4)
 PROCS := 4
-## TESTS='-k NAME'   test: arguments for pytest, such as a file of tests/
+## TESTS='-k NAME'   test, check: arguments for pytest, such as a file of tests/
 TESTS :=
-## BOARDS='NAME…'    test: the boards to boot beside the default one (all the others)
+## BOARDS='NAME…'    test: boards to boot in addition to the default one (default: all others)
 BOARDS := $(filter-out $(DEFAULT_BOARD),$(ALL_BOARDS))
-## BOOTS=N           soak: how many guests to boot (100)
+## BOOTS=N           soak: number of guests to boot (default: 100)
 BOOTS := 100
-## LG_ENV=FILE       test: on the board of this environment file of labgrid's (docs/farm.md)
+## LG_ENV=FILE       test: test the board that this labgrid environment file describes (docs/farm.md)
 LG_ENV :=
 ## DEV=/dev/NAME     flash: the SD card to overwrite
 DEV :=
-## IMAGE_FILE=FILE   flash: this image, instead of build/BOARD/image/sdcard.img
+## IMAGE_FILE=FILE   flash: write this image instead of build/BOARD/image/sdcard.img
 IMAGE_FILE :=
-## YES=1             flash: do not ask
+## YES=1             flash: do not ask before writing
 YES :=
-## FORCE_LOOP=1      flash: a loop device is meant, to try it
+## FORCE_LOOP=1      flash: accept a loop device
 FORCE_LOOP :=
-## BUSYBOX=FILE      shell: a static arm64 busybox, instead of Debian's
+## BUSYBOX=FILE      shell: use this static busybox for the board instead of Debian's
 BUSYBOX :=
-## CYCLES=N          stress: how often the cases unbind each device and bind it again (25)
+## CYCLES=N          stress: how often a case unbinds and rebinds each device (default: 25)
 CYCLES := 25
-## BUILDROOT=DIR     image: a source tree of Buildroot, instead of the release downloaded
+## BUILDROOT=DIR     image: use this source tree of Buildroot instead of downloading a release
 BUILDROOT :=
-## BUILDROOT_CONFIG=FILE  image: lines laid over the board's configuration of Buildroot
+## BUILDROOT_CONFIG=FILE  image: lines that override the board's configuration of Buildroot
 BUILDROOT_CONFIG :=
-## BUILDROOT_RUST=host  image: with the Rust, bindgen and libclang of make run; or buildroot: with
-##                   Buildroot's own, which takes hours, and which nobody has built to the end yet
+## BUILDROOT_RUST=host  image: build with the Rust, bindgen and libclang of make run (the default), or
+##                   with =buildroot with Buildroot's own: takes hours, and nobody has finished it yet
 BUILDROOT_RUST := host
-## ROOM='ARG…'       clean-room: its arguments, such as '--release trixie --user root run'
+## ROOM='ARG…'       clean-room: arguments, such as '--release trixie --user root run'
 ROOM := --help
 $(foreach v,$(FROM_ENVIRONMENT),$(eval $v := $$(ENVIRONMENT_$v)))
 
-# A mistyped variable would otherwise be ignored without a word.
+# Without this, make would ignore a mistyped variable.
 unknown := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),\
 	$(if $(findstring command line,$(origin $v)),$v)))
 $(if $(unknown),$(error unknown variable: $(unknown). There are: $(VARIABLES)))
@@ -132,82 +143,96 @@ $(if $(MUTANT),$(if $(filter 0,$(SELFTEST)),$(error SELFTEST=0 MUTANT=$(MUTANT):
 $(foreach b,$(filter-out $(ALL_BOARDS),$(BOARDS)),$(error BOARDS=$b: there is $(ALL_BOARDS)))
 $(foreach v,DEBUG SELFTEST YES FORCE_LOOP,$(if $(filter-out 0 1,$($v)),$(error $v=$($v): it is 0 or 1, or not set)))
 $(if $(filter host buildroot,$(BUILDROOT_RUST)),,$(error BUILDROOT_RUST=$(BUILDROOT_RUST): it is host or buildroot))
+ifneq ($(strip $(KERNEL)),)
+# The board's cortex-a72 has no pages of 16 KiB.
+ifeq ($(KERNEL)$(CPU),debian-16k)
+CPU := cortex-a76
+endif
+$(if $(filter 1ok,$(words $(KERNEL))$(if $(filter $(KERNEL),$(KERNELS)),ok)),,$(error KERNEL=$(KERNEL): there is $(KERNELS); \
+	without KERNEL= a kernel is built from its sources))
+$(if $(filter $(DEFAULT_BOARD),$(BOARD)),,$(error KERNEL=$(KERNEL) BOARD=$(BOARD): KERNEL= is for $(DEFAULT_BOARD)))
+$(foreach v,DEBUG KERNEL_SRC,$(if $(filter-out 0,$($v)),$(error KERNEL=$(KERNEL) $v=$($v): give one of the two, \
+	because a distribution's kernel is taken as it is)))
+$(foreach t,$(filter debug soak check test mutants farm lint unit image run-image flash rust-analyzer,$(MAKECMDGOALS)),\
+	$(error KERNEL=$(KERNEL): make $t does not take KERNEL=))
+endif
 WITH_DEBUG_KERNEL := $(if $(filter 0,$(DEBUG)),,1)
 override DEBUG := $(filter 1,$(DEBUG))
 $(if $(DEBUG),$(if $(filter test mutants soak lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests boot both kernels)))
 
-# Recipes take the values from their environment, where neither make nor the shell reads more into
-# them than was given.
+# Recipes read the values from their environment, where neither make nor the shell expands them.
 $(foreach v,$(VARIABLES),$(eval override $v := $$(value $v)))
 export $(VARIABLES)
 
-# Not with what is for makes alone: rustc looks for a job server there.
+# Without make's own flags: rustc would look for a job server there.
 SETUP := env --unset=MAKEFLAGS --unset=MFLAGS board/common/setup
-# What set-up has unpacked for want of a package.
-export PATH := $(PATH):$(or $(filter /%,$(value XDG_CACHE_HOME)),$(HOME)/.cache)/faultline/bin
-# The program itself names what is stuck: this is for a guest that does not run at all.
+# Programs of packages that set-up has unpacked because apt could not install them.
+export PATH := $(PATH):$(or $(filter /%,$(value XDG_CACHE_HOME)),$(HOME)/.cache)/$(PROJECT)/bin
+# The program itself names an operation that hangs: this is for a guest that does not run at all.
 STRESS_TIMEOUT := 86400
-# What board.env says of what is built; run.py reads the rest.
+# The values of board.env for builds; run.py reads the rest.
 board = $(shell sed -n 's/^$1=//p' board/$(BOARD)/board.env)
 ARCH := $(call board,ARCH)
-# Of a kernel, and what is built against it, there are two; the rest is common to them.
+# There are two kernels, each with its own output of what is built against it; the rest is common.
 COMMON := build/$(BOARD)
-OUT := $(COMMON)$(if $(DEBUG),-debug)
+OUT := $(COMMON)$(if $(KERNEL),-$(KERNEL))$(if $(DEBUG),-debug)
 TOOLS := $(COMMON)/tools.env
-KERNEL := $(OUT)/kernel.env
+KERNEL_ENV := $(OUT)/kernel.env
 IMAGE := $(OUT)/linux/arch/$(ARCH)/boot/$(call board,IMAGE)
-# A build of one's own is the driver alone, unless asked otherwise; what boots a guest is the other way
-# round. A mutant has the self-test, which is what it is for.
-PRODUCTION := $(OUT)/driver/faultline.ko
-TESTABLE := $(OUT)/driver-selftest/faultline.ko
-MUTATED := $(OUT)/driver-$(MUTANT)/faultline.ko
+# make module builds the driver alone, unless SELFTEST=1. What boots a guest uses the driver with its
+# self-test, unless SELFTEST=0. A mutant always has the self-test.
+PRODUCTION := $(OUT)/driver/$(KO)
+TESTABLE := $(OUT)/driver-selftest/$(KO)
+MUTATED := $(OUT)/driver-$(MUTANT)/$(KO)
 MODULE := $(if $(MUTANT),$(MUTATED),$(if $(filter 0,$(SELFTEST)),$(PRODUCTION),$(TESTABLE)))
-PROGRAM := $(COMMON)/faultline-verify
-INIT := $(COMMON)/faultline-init
-BENCH := $(COMMON)/faultline-bench
+PROGRAM := $(COMMON)/$(PROJECT)-verify
+INIT := $(COMMON)/$(PROJECT)-init
+BENCH := $(COMMON)/$(PROJECT)-bench
 RELEASE := $(COMMON)/userspace/$(call board,RUST_TARGET)/release
 IS_VIRT := $(filter virt,$(call board,MACHINE))
 STRESS_DTSO := $(if $(IS_VIRT),dts/qemu-virt-stress.dtso,$(call board,DTSO))
-# In an overlay of the guest's root.
-STRESS := $(COMMON)/stress/bin/faultline-stress
-# What the benchmark compares the driver with.
+# Its folder is an OVERLAY= of the guest's root.
+STRESS := $(COMMON)/stress/bin/$(PROJECT)-stress
+# Mutants that the benchmark compares the driver with.
 MODES := batches page-by-page eager
-MODE_MODULES := $(MODES:%=$(OUT)/driver-%/faultline.ko)
+MODE_MODULES := $(MODES:%=$(OUT)/driver-%/$(KO))
 
-# $(BOOT): run.py with those of these that have a value. It needs a QEMU that knows the board.
+# Python, in a version that is new enough, without the user's configuration.
+PYTHON := board/common/python -EsB
+# $(BOOT): run.py, with an option for each variable that has a value. It needs a QEMU that has the board.
 given = $${$1:+--$2 "$$$1"}
-WITH_QEMU = . $(TOOLS); [[ -z $$QEMU_WHY_NOT ]] || { echo "faultline: error: $$QEMU_WHY_NOT" >&2; exit 1; }
-BOOT = board/common/run.py --qemu "$$QEMU_BIN" --board $(BOARD) --kernel $(IMAGE) \
+WITH_QEMU = . $(TOOLS); [[ -z $$QEMU_WHY_NOT ]] || { echo "$(PROJECT): error: $$QEMU_WHY_NOT" >&2; exit 1; }
+BOOT = $(PYTHON) board/common/run.py --qemu "$$QEMU_BIN" --board $(BOARD) --kernel $(IMAGE) \
 	--module $(MODULE) --init $(PROGRAM) --runner $(INIT) $(call given,OVERLAY,overlay) $(call given,RUN,run) \
 	$(call given,DTS,dtso) $(call given,SMP,smp) $(call given,MEM,mem) $(call given,CPU,cpu) \
 	$(call given,TIMEOUT,timeout) $${APPEND:+--append="$$APPEND"} \
 	$${QEMU_ARGS:+--qemu-args="$$QEMU_ARGS"}
 
-# $(MEASURE): bench.py likewise; llvm-size is the one of the LLVM in use.
-MEASURE = $(WITH_QEMU); exec board/common/bench.py --board $(BOARD) --kernel $(IMAGE) \
-	--module $(PRODUCTION) $(foreach m,$(MODES),--mode $m=$(OUT)/driver-$m/faultline.ko) --init $(PROGRAM) --runner $(INIT) --program $(BENCH) \
+# $(MEASURE): bench.py in the same way; llvm-size is of the LLVM in use.
+MEASURE = $(WITH_QEMU); exec $(PYTHON) board/common/bench.py --board $(BOARD) --kernel $(IMAGE) \
+	--module $(PRODUCTION) $(foreach m,$(MODES),--mode $m=$(OUT)/driver-$m/$(KO)) --init $(PROGRAM) --runner $(INIT) --program $(BENCH) \
 	--output $(OUT)/bench --size-tool "llvm-size$${LLVM\#1}" $(call given,DTS,dtso) $(call given,MEM,mem) \
 	$(call given,CPU,cpu) $(call given,TIMEOUT,timeout) $(call given,PEER_KO,peer-ko) \
 	$${PEER_DEV:+--peer-dev="$$PEER_DEV"} $${PEER_PARAMS:+--peer-params="$$PEER_PARAMS"} \
 	$${APPEND:+--append="$$APPEND"}
 
-# Where the tests look for the kernel and what is built against it.
+# Where the tests find the kernel and what is built against it.
 KERNEL_OF_TESTS = $(CURDIR)/$(OUT)
 in_tests = $(1:$(OUT)/%=$(KERNEL_OF_TESTS)/%)
-# The virtual environment sees the machine's packages, because libfdt is one. pytest loads no plugin
-# of theirs, only those of tests/requirements.in.
+# The virtual environment includes the machine's Python packages, because libfdt is one. Of plugins
+# pytest loads only those of tests/requirements.in.
 PLUGINS := labgrid.pytestplugin,xdist.plugin
 IN_TESTS = env --chdir=tests --unset=MAKEFLAGS --unset=MFLAGS --unset=MAKELEVEL --unset=LG_ENV \
-	FAULTLINE_BOARD=$(BOARD) FAULTLINE_BUILD=$(CURDIR)/$(COMMON) FAULTLINE_KERNEL_BUILD=$(KERNEL_OF_TESTS) \
-	FAULTLINE_KERNEL=$(call in_tests,$(IMAGE)) FAULTLINE_MODULE=$(call in_tests,$(MODULE)) \
-	FAULTLINE_VERIFY=$(CURDIR)/$(PROGRAM) FAULTLINE_INIT=$(CURDIR)/$(INIT) \
-	FAULTLINE_BOARDS="$(BOARD) $(if $(IS_WHOLE),$(BOARDS))" \
-	FAULTLINE_STRESS=$(CURDIR)/$(STRESS) FAULTLINE_DEBUG_BUILD=$(if $(WITH_DEBUG_KERNEL),$(CURDIR)/$(OUT)-debug) \
+	TEST_BOARD=$(BOARD) TEST_BUILD=$(CURDIR)/$(COMMON) TEST_KERNEL_BUILD=$(KERNEL_OF_TESTS) \
+	TEST_KERNEL=$(call in_tests,$(IMAGE)) TEST_MODULE=$(call in_tests,$(MODULE)) \
+	TEST_VERIFY=$(CURDIR)/$(PROGRAM) TEST_INIT=$(CURDIR)/$(INIT) \
+	TEST_BOARDS="$(BOARD) $(if $(IS_WHOLE),$(BOARDS))" \
+	TEST_STRESS=$(CURDIR)/$(STRESS) TEST_DEBUG_BUILD=$(if $(WITH_DEBUG_KERNEL),$(CURDIR)/$(OUT)-debug) \
 	PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PYTEST_PLUGINS=$(PLUGINS) \
 	$${LG_ENV:+LG_ENV="$$(realpath "$$LG_ENV")"} $(CURDIR)/$(COMMON)/venv/bin/python
-# Nothing that lies above the tree has a say.
+# Configuration in directories above the tree has no effect.
 PYTEST = $(IN_TESTS) -m pytest -c pytest.ini --rootdir=. --confcutdir=. $(if $(LG_ENV),test_board.py)
-# Of the other boards, what programs for them are built with.
+# The tools of the other boards, for programs that the tests build for them.
 OTHER_TOOLS = $(if $(IS_WHOLE),+@for board in $(BOARDS); do $(MAKE) build/$$board/tools.env BOARD=$$board; done)
 ##
 .PHONY: help run shell debug bench stress soak check test mutants farm lint unit module verify image run-image flash \
@@ -216,59 +241,59 @@ help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo; sed -n 's/^## /  /p' Makefile
 
-run: $(MODULE) $(PROGRAM) $(INIT) ## Boot QEMU and have the driver verified; the verdict is make's status
+run: $(MODULE) $(PROGRAM) $(INIT) ## Build everything, boot QEMU and verify the driver; fails if the verdict is not PASS
 	@$(WITH_QEMU); exec $(BOOT) $(if $(DEBUG),--timeout $${TIMEOUT:-900})
 
 shell: $(MODULE) $(PROGRAM) $(INIT) ## Boot to a busybox shell with the driver loaded
 	@$(SETUP) busybox $(COMMON)/shell
 	@$(WITH_QEMU); exec $(BOOT) --overlay $(COMMON)/shell --run '/bin/sh -l' --interactive
 
-debug: $(MODULE) $(PROGRAM) $(INIT) ## Start QEMU stopped, for gdb; says how to attach
+debug: $(MODULE) $(PROGRAM) $(INIT) ## Start QEMU stopped, for gdb; prints how to attach
 	@$(WITH_QEMU); exec $(BOOT) --gdb
 
-bench: $(PRODUCTION) $(MODE_MODULES) $(PROGRAM) $(INIT) $(BENCH) ## Measure the driver's modes, and a peer: a table, build/BOARD/bench/
-	$(if $(IS_VIRT),,@echo "faultline: error: make bench counts instructions on one CPU: no model of $(BOARD) has one" >&2; exit 1)
+bench: $(PRODUCTION) $(MODE_MODULES) $(PROGRAM) $(INIT) $(BENCH) ## Measure what a mapping costs: a table, and build/BOARD/bench/
+	$(if $(IS_VIRT),,@echo "$(PROJECT): error: make bench counts instructions on one CPU, and QEMU's model of $(BOARD) always has more" >&2; exit 1)
 	@$(MEASURE)
 
-stress: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Ill-treat the driver: hostile cases, then random operations
+stress: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Stress the driver: misuse, races, then random operations
 	@$(WITH_QEMU); APPEND="loglevel=5 $$APPEND"; exec $(BOOT) --smp $${SMP:-4} --dtso $${DTS:-$(STRESS_DTSO)} \
 		--timeout $${TIMEOUT:-$(STRESS_TIMEOUT)} --overlay $(dir $(STRESS))/.. \
-		--run "/bin/faultline-stress $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
+		--run "/bin/$(notdir $(STRESS)) $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
 
-soak: $(MODULE) $(PROGRAM) $(INIT) ## Boot every kind of machine in turn: the true driver must pass on each
+soak: $(MODULE) $(PROGRAM) $(INIT) ## Boot many kinds of machine, BOOTS= in all: the driver must pass on each
 	$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1 SELFTEST=1)
 	@$(SETUP) tests
-	@export FAULTLINE_BOOTS=$$BOOTS; exec $(PYTEST) -m soak
+	@export TEST_BOOTS=$$BOOTS; exec $(PYTEST) -m soak
 
-# The whole of the tests is the default board's; any other one is booted. On a board there is what is
-# built for it, and no more to build.
+# All tests run with the default board only; with another board, those that boot it. With LG_ENV= a real
+# board is tested, and nothing else has to be built.
 IS_WHOLE := $(if $(LG_ENV),,$(filter $(DEFAULT_BOARD),$(BOARD)))
-# A test that uses the kernel all the same finds none, whatever has been built.
+# A test that uses the kernel by mistake finds none here, even if one has been built.
 check: KERNEL_OF_TESTS := $(CURDIR)/build/no-kernel/in-make-check
-check: $(TOOLS) $(PROGRAM) $(INIT) ## Check what needs no kernel, within two minutes: for the edit loop
+check: $(TOOLS) $(PROGRAM) $(INIT) ## Run the tests that need no kernel, within two minutes: after each edit
 	$(OTHER_TOOLS)
 	@$(SETUP) tests
-	@exec $(PYTEST) -m 'not kernel and not slow' $(TESTS)
+	@exec $(PYTEST) -m 'not kernel' $(TESTS)
 
-test: $(MODULE) $(PROGRAM) $(INIT) $(if $(IS_WHOLE),$(PRODUCTION) $(MODE_MODULES) $(BENCH) $(STRESS)) ## Run everything that can fail: lint, unit tests, binding, boots
+test: $(MODULE) $(PROGRAM) $(INIT) $(if $(IS_WHOLE),$(PRODUCTION) $(MODE_MODULES) $(BENCH) $(STRESS)) ## Run all tests: lint, unit tests, bindings, boots
 	$(if $(IS_WHOLE),$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1 SELFTEST=1))
 	$(if $(IS_WHOLE),@for board in $(BOARDS); do $(MAKE) module verify BOARD=$$board SELFTEST=1; done)
 	@$(SETUP) tests
 	@exec $(PYTEST) $(if $(IS_WHOLE)$(LG_ENV),,-m board) $(TESTS)
 
-mutants: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Build every driver that is wrong on purpose: each must be caught
+mutants: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Build and boot every driver that is broken on purpose: each must be caught
 	@$(SETUP) tests
-	@export FAULTLINE_ALL_MUTANTS=1; exec $(PYTEST) test_mutants.py $(TESTS)
+	@export TEST_ALL_MUTANTS=1; exec $(PYTEST) test_mutants.py $(TESTS)
 
-flash: ## Write the board's SD card: checks that DEV is one, shows it, asks, reads it back
-	@exec board/common/flash.py --board $(BOARD) --device "$$DEV" $(call given,IMAGE_FILE,image) \
+flash: ## Write the board's image to the SD card DEV: checks it, asks, writes, reads it back
+	@exec $(PYTHON) board/common/flash.py --board $(BOARD) --device "$$DEV" $(call given,IMAGE_FILE,image) \
 		$(if $(filter 1,$(YES)),--yes) $(if $(filter 1,$(FORCE_LOOP)),--force-loop)
 
 farm: $(MODULE) $(PROGRAM) $(INIT) ## Start a board farm of QEMU on this machine, until Ctrl-C
 	@$(SETUP) tests
 	@$(WITH_QEMU); exec $(IN_TESTS) labgrid/farm.py
 
-lint: $(TOOLS) ## Check format, clippy on both sides, where unsafe may be, shell scripts
+lint: $(TOOLS) ## Check format, lints, words, licences, shell scripts; builds a kernel for the driver's lints
 	$(OTHER_TOOLS)
 	@$(SETUP) tests
 	@exec $(PYTEST) -m 'lint and not kernel'
@@ -278,64 +303,64 @@ lint: $(TOOLS) ## Check format, clippy on both sides, where unsafe may be, shell
 unit: $(TOOLS) ## Run the host unit tests of userspace/
 	@$(SETUP) cargo test --locked
 
-module: $(if $(MUTANT),$(MUTATED),$(if $(filter 1,$(SELFTEST)),$(TESTABLE),$(PRODUCTION))) ## Build the driver: build/BOARD/driver/faultline.ko
+module: $(if $(MUTANT),$(MUTATED),$(if $(filter 1,$(SELFTEST)),$(TESTABLE),$(PRODUCTION))) ## Build the driver's module: build/BOARD/driver/
 
-verify: $(PROGRAM) $(INIT) ## Build the guest's programs: build/BOARD/faultline-verify, faultline-init
+verify: $(PROGRAM) $(INIT) ## Build the guest's programs: build/BOARD/
 
-image: $(TOOLS) ## Build an image with Buildroot: build/BOARD/image/
+image: $(TOOLS) ## Build a whole system with Buildroot: build/BOARD/image/
 	@$(SETUP) image
 
-run-image: $(TOOLS) ## Boot that image in QEMU; its verdict is make's status
+run-image: $(TOOLS) ## Boot that image in QEMU; fails if the verdict is not PASS
 	@exec $(SETUP) run-image
 
-defconfigs: ## Write buildroot/configs/ anew, from its fragments and board.env
+defconfigs: ## Generate buildroot/configs/ from its fragments and board.env
 	@$(SETUP) defconfigs buildroot/configs
 
-kernel: $(KERNEL) ## Build the kernel, unless it is in the cache
+kernel: $(KERNEL_ENV) ## Build the kernel, unless it is in the cache
 
-setup: $(KERNEL) ## Get everything that the other targets need, without running them
+setup: $(KERNEL_ENV) ## Get the tools, build the kernel, prepare the tests; run nothing
 	@$(SETUP) sysroot
 	@$(SETUP) tests
 
-doctor: ## Say what is found, which version, and what is missing; change nothing
+doctor: ## Show which tools are found, their versions, and what is missing; changes nothing
 	@$(SETUP) doctor
 
-rust-analyzer: $(KERNEL) ## Write what editors need for the driver and for userspace/
+rust-analyzer: $(KERNEL_ENV) ## Write the files that editors need for driver/ and userspace/
 	@$(SETUP) rust-analyzer
 
-clean-room: ## Run make on a bare Debian machine, with empty caches, as root or by sudo; see ROOM=
+clean-room: ## Run make on a bare Debian machine with empty caches, as root or with sudo; see ROOM=
 	@exec tests/clean-room $(ROOM)
 
 clean: ## Delete build/
 	rm -rf build
 
-distclean: clean ## Delete build/ and the cache: the kernel, downloads, tools
+distclean: clean ## Delete build/ and the cache: kernels, downloads, tools
 	@$(SETUP) distclean
 
-# Set-up looks each time, and rewrites these only when there is something new.
+# Set-up checks each time, and rewrites these files only when something has changed.
 FORCE:
 $(TOOLS): FORCE
-	@mkdir -p $(@D) 2>/dev/null && [[ -w $(@D) ]] || { echo "faultline: error: $(CURDIR)/$(@D) cannot be \
-	written, and everything is built there. Copy the tree to where you may write" >&2; exit 1; }
+	@mkdir -p $(@D) 2>/dev/null && [[ -w $(@D) ]] || { echo "$(PROJECT): error: $(CURDIR)/$(@D) cannot be \
+	written to, and everything is built there. Copy the sources to a directory that you may write to" >&2; exit 1; }
 	@$(SETUP) tools
 
-$(KERNEL): $(TOOLS) FORCE
+$(KERNEL_ENV): $(TOOLS) FORCE
 	@$(SETUP) kernel
 
 DRIVER := $(wildcard driver/Kbuild $(foreach d,driver driver/* driver/*/*,$d/*.rs $d/*.[ch]))
-$(PRODUCTION): $(KERNEL) $(DRIVER)
+$(PRODUCTION): $(KERNEL_ENV) $(DRIVER)
 	@$(SETUP) module $(@D)
 	@touch $@
 
-$(TESTABLE): $(KERNEL) $(DRIVER)
-	@$(SETUP) module $(@D) CONFIG_FAULTLINE_SELFTEST=y
+$(TESTABLE): $(KERNEL_ENV) $(DRIVER)
+	@$(SETUP) module $(@D) CONFIG_$(KCONFIG)_SELFTEST=y
 	@touch $@
 
-$(OUT)/driver-%/faultline.ko: $(KERNEL) $(DRIVER) tests/mutants/%.patch
+$(OUT)/driver-%/$(KO): $(KERNEL_ENV) $(DRIVER) tests/mutants/%.patch
 	@$(SETUP) mutant $(@D) tests/mutants/$*.patch
 	@touch $@
 
-# Segments are what the kernel loads. Sections are for tools, which have more of them in RELEASE.
+# The kernel loads segments. Only tools need sections, and find them in RELEASE.
 $(PROGRAM) $(INIT) $(BENCH) $(STRESS): $(TOOLS) FORCE
 	@$(SETUP) cross build --locked --release --package $(@F)
 	@mkdir -p $(@D)

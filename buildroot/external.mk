@@ -3,7 +3,7 @@
 include $(sort $(wildcard $(BR2_EXTERNAL_FAULTLINE_PATH)/package/*/*.mk))
 
 ifeq ($(BR2_PACKAGE_FAULTLINE_DRIVER),y)
-# The fragments as one file, which is what Kconfig takes (linux/linux-ext-faultline.mk).
+# The fragments in one file, because Kconfig accepts only one (linux/linux-ext-faultline.mk).
 $(FAULTLINE_LINUX_LINES): $(LINUX_KCONFIG_FRAGMENT_FILES) | linux-patch
 	cat $^ > $@
 

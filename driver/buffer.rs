@@ -5,7 +5,8 @@
 use crate::{
     ext::{
         address_space::AddressSpace,
-        coherent::MappableCoherent, //
+        coherent::MappableCoherent,
+        reserved_memory::AssignedRegion, //
     },
     length::Length, //
 };
@@ -41,7 +42,7 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     /// Allocates a buffer for `dev`, whose DMA mask is set, that can be mapped through the files of
-    /// `space`.
+    /// `space`, from `region` if the node names one.
     ///
     /// # Errors
     ///
@@ -50,14 +51,15 @@ impl Buffer {
         dev: &Device<Bound>,
         length: Length,
         space: Arc<AddressSpace>,
+        region: Option<AssignedRegion>,
     ) -> Result<Self> {
         Ok(Self {
-            memory: MappableCoherent::zeroed(dev, length.pages(), space)?,
+            memory: MappableCoherent::zeroed(dev, length.pages(), space, region)?,
             was_used: AtomicFlag::new(false),
         })
     }
 
-    /// Returns the memory. Whoever changes it says so, by [`mark_used`](Self::mark_used).
+    /// Returns the memory. A caller that changes it must call [`mark_used`](Self::mark_used).
     pub(crate) fn memory(&self) -> &MappableCoherent {
         &self.memory
     }

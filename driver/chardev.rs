@@ -10,6 +10,7 @@ use crate::{
         miscdevice,
         new_vma::{
             Installed,
+            MemoryType,
             NewVma, //
         }, //
     },
@@ -236,7 +237,7 @@ fn describe<X: Extension>(shared: &SharedBuffer<X>) -> Result<Info> {
     let buffer = shared.borrow()?;
 
     let mut flags = 0;
-    if buffer.memory().device_is_coherent() {
+    if buffer.memory().memory_type() == MemoryType::Cached {
         flags |= uapi::FLAG_COHERENT;
     }
     if buffer.is_pristine() {

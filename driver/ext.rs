@@ -11,6 +11,7 @@ pub(crate) mod ffi;
 pub(crate) mod memory;
 pub(crate) mod miscdevice;
 pub(crate) mod new_vma;
+pub(crate) mod reserved_memory;
 pub(crate) mod revocable;
 mod srcu;
 #[macro_use]

@@ -13,12 +13,15 @@
 
 mod buffer;
 mod chardev;
+mod dma_mask;
 #[macro_use]
 mod ext;
 mod length;
 mod mapping;
+mod memory_region;
 mod platform;
 mod properties;
+mod refused;
 #[cfg(CONFIG_FAULTLINE_SELFTEST)]
 pub mod selftest;
 pub mod uapi;

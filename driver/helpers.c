@@ -7,13 +7,18 @@
 
 #include <linux/cc_platform.h>
 #include <linux/device.h>
+#include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/huge_mm.h>
+#include <linux/iommu-dma.h>
 #include <linux/mm.h>
+#include <linux/mmzone.h>
 #include <linux/mount.h>
+#include <linux/of.h>
+#include <linux/of_reserved_mem.h>
 #include <linux/page_table_check.h>
 #include <linux/pgalloc.h>
 #include <linux/pgtable.h>
@@ -21,6 +26,7 @@
 #include <linux/srcu.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
+#include <linux/vmstat.h>
 
 #include "helpers.h"
 
@@ -278,7 +284,7 @@ void faultline_srcu_read_unlock(struct srcu_struct *srcu, void *cookie)
 }
 
 /*
- * A file system that nobody mounts, for inodes of one's own, as DRM has one. It has no owner: the
+ * A file system that is never mounted, for the driver's own inodes, as in DRM. It has no owner: the
  * module would be in use as long as a device is bound. Every inode is given back by a function of the
  * module, and the last one takes the file system along (simple_release_fs()).
  */
@@ -320,4 +326,73 @@ void faultline_inode_free(struct inode *inode)
 bool faultline_is_append(const struct kiocb *kiocb)
 {
 	return kiocb->ki_flags & IOCB_APPEND;
+}
+
+int faultline_region_count(const struct device *dev)
+{
+	return of_count_phandle_with_args(dev->of_node, "memory-region", NULL);
+}
+
+int faultline_region_describe(const struct device *dev, struct faultline_region *region)
+{
+	struct device_node *node = of_parse_phandle(dev->of_node, "memory-region", 0);
+	const struct reserved_mem *reserved;
+
+	if (!node)
+		return -ENODEV;
+
+	strscpy(region->name, kbasename(node->full_name));
+	reserved = of_reserved_mem_lookup(node);
+	region->base = reserved ? reserved->base : 0;
+	region->size = reserved ? reserved->size : 0;
+	region->is_enabled = of_device_is_available(node);
+	region->is_pool = of_device_is_compatible(node, "shared-dma-pool");
+	region->is_reusable = of_property_present(node, "reusable");
+	region->is_no_map = of_property_present(node, "no-map");
+	of_node_put(node);
+	return 0;
+}
+
+int faultline_region_assign(struct device *dev)
+{
+	return of_reserved_mem_device_init(dev);
+}
+
+void faultline_region_release(struct device *dev)
+{
+	of_reserved_mem_device_release(dev);
+}
+
+bool faultline_uses_iommu(struct device *dev)
+{
+	return use_dma_iommu(dev);
+}
+
+u64 faultline_phys_to_dma(struct device *dev, u64 address)
+{
+	return phys_to_dma(dev, address);
+}
+
+unsigned long faultline_cma_pages(void)
+{
+	unsigned long pages = 0;
+#ifdef CONFIG_CMA
+	int node, zone;
+
+	/* totalcma_pages is not exported. */
+	for_each_online_node(node) {
+		for (zone = 0; zone < MAX_NR_ZONES; zone++)
+			pages += zone_cma_pages(&NODE_DATA(node)->node_zones[zone]);
+	}
+#endif
+	return pages;
+}
+
+unsigned long faultline_free_cma_pages(void)
+{
+#ifdef CONFIG_CMA
+	return global_zone_page_state(NR_FREE_CMA_PAGES);
+#else
+	return 0;
+#endif
 }

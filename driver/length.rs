@@ -149,9 +149,9 @@ mod tests {
         }
     }
 
-    /// Areas, as the first page and the count, in a buffer of four pages.
+    /// Ranges, as the first page and the count, in a buffer of four pages.
     #[test]
-    fn areas_inside() {
+    fn ranges_inside() {
         let length = Length { pages: 4 };
 
         for (first, count, expected) in [

@@ -7,7 +7,8 @@
 //!
 //! There is the buffer's SRCU read side and, inside it, the locks of page tables; an insertion of a
 //! page table or of a PMD entry holds the address space's spinlock around them
-//! (`AddressSpace::lock_insertion()`). A fault takes them below the lock of the `mm` or of the VMA; every other operation
+//! (`AddressSpace::lock_insertion()`). A fault takes them below the lock of the `mm` or of the VMA; every other
+//! operation
 //! takes the first alone. While the read side is held nobody touches user memory (the copies of
 //! `read()` and `write()` run with page faults disabled) nor allocates (page tables are allocated by
 //! the kernel, before it asks), so that neither a slow copy nor a tight cgroup of one process
@@ -22,13 +23,12 @@
 
 use crate::{
     buffer::Buffer,
+    dma_mask,
     ext::{
         address_space::AddressSpace,
-        coherent::set_dma_mask,
         memory,
         new_vma::{
             Installed,
-            MemoryType,
             NewVma, //
         },
         revocable::{
@@ -44,7 +44,9 @@ use crate::{
             VmOperations, //
         }, //
     },
-    length::Length, //
+    length::Length,
+    memory_region,
+    refused, //
 };
 use core::ops::Deref;
 use kernel::{
@@ -68,8 +70,8 @@ use kernel::{
 ///
 /// It goes before the memory does: see [`settle`](Self::settle).
 pub(crate) trait Extension: Send + Sync + Sized + 'static {
-    /// Takes hold of what belongs to the node of `pdev`, whose DMA mask is set. Says in the log what
-    /// is wrong with it.
+    /// Acquires what belongs to the node of `pdev`, whose DMA mask is set. Logs what is wrong with
+    /// it.
     fn attach(pdev: &platform::Device<Core<'_>>) -> Result<Self>;
 
     /// Returns the device that the memory is to be allocated for, if it is not the one that was
@@ -169,7 +171,7 @@ impl<X: Extension> SharedBuffer<X> {
     /// The log has the reason.
     ///
     /// - `EOPNOTSUPP`: the kernel encrypts memory.
-    /// - As [`set_dma_mask`], [`Extension::attach`], [`Buffer::allocate`] and [`AddressSpace::new`].
+    /// - As [`dma_mask::set`], [`memory_region::assign`], [`Extension::attach`], [`Buffer::allocate`] and [`AddressSpace::new`].
     pub(crate) fn new(pdev: &platform::Device<Core<'_>>, length: Length) -> Result<Arc<Self>> {
         // There `dma_pgprot()` adds `pgprot_decrypted()`, which `mprotect()` would take away again:
         // user space would see another alias of the memory than the device does.
@@ -180,19 +182,20 @@ impl<X: Extension> SharedBuffer<X> {
             );
             return Err(EOPNOTSUPP);
         }
-        set_dma_mask(pdev)?;
+        dma_mask::set(pdev)?;
         let extension = X::attach(pdev)?;
         let this: &Device<Bound> = pdev.as_ref();
         let dev = extension.dma_device().unwrap_or(this);
 
+        if extension.dma_device().is_some() {
+            refused::for_another_device(this)?;
+        }
+        let region = memory_region::assign(pdev)?;
+        let explain = memory_region::explain(region.as_ref())?;
+
         let space = Arc::pin_init(AddressSpace::new(), GFP_KERNEL)?;
-        let buffer = Buffer::allocate(dev, length, space.clone()).inspect_err(|_| {
-            dev_err!(
-                this,
-                "size: cannot allocate {} bytes of DMA memory\n",
-                length.bytes()
-            );
-        })?;
+        let buffer = Buffer::allocate(dev, length, space.clone(), region)
+            .inspect_err(|&error| explain.failure(this, length, error))?;
 
         Arc::pin_init(
             try_pin_init!(Self {
@@ -257,18 +260,8 @@ impl<X: Extension> SharedBuffer<X> {
         }
         vma.forbid_execution()?;
 
-        // The user's mapping must have the memory type of the kernel's, which is the DMA layer's
-        // choice by the same rule: `dma_pgprot()` in kernel/dma/mapping.c, without what it does where
-        // memory is encrypted, as this driver does not probe there. Two types for one page are a
-        // mismatched alias, and reads through one may miss writes through the other.
-        let memory_type = if buffer.memory().device_is_coherent() {
-            MemoryType::Cached
-        } else {
-            MemoryType::DmaCoherent
-        };
-
         buffer.mark_used();
-        Ok(vma.install(memory_type))
+        Ok(vma.install(buffer.memory().memory_type()))
     }
 }
 
@@ -279,7 +272,7 @@ impl<X: Extension> VmOperations for SharedBuffer<X> {
             return Outcome::SIGBUS;
         };
 
-        // What else the page table has entries for is mapped along: whoever touches one page mostly
+        // What else the page table has entries for is mapped along: a task that touches one page mostly
         // touches the next. PFNs that do not follow each other are mapped one by one.
         let touched = fault.pgoff();
         let around = this.length.around(touched, ptes_per_table());

@@ -58,7 +58,7 @@ impl platform::Driver for CoherentBufferDriver {
     }
 
     /// Takes the buffer away from user space while the device can still do DMA: its memory has to
-    /// be freed before the device loses its DMA configuration, whoever holds a file open.
+    /// be freed before the device loses its DMA configuration, even if files are still open.
     fn unbind(_pdev: &platform::Device<Core<'_>>, this: Pin<&Self>) {
         this.shared.revoke();
     }

@@ -2,7 +2,10 @@
 
 //! The properties of a node, checked. What cannot be honoured is an error that names the property.
 
-use crate::length::Length;
+use crate::{
+    length::Length,
+    refused, //
+};
 use kernel::{
     device::Device,
     prelude::*, //
@@ -25,6 +28,7 @@ impl Properties {
     /// - `ENOMEM`: the buffer would be larger than the memory of the machine.
     pub(crate) fn read(dev: &Device) -> Result<Self> {
         refuse_contradiction(dev)?;
+        refused::check(dev)?;
 
         Ok(Self {
             length: buffer_length(dev)?,

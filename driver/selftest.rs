@@ -17,6 +17,7 @@ pub mod uapi;
 
 use crate::{
     buffer::Buffer,
+    ext::new_vma::MemoryType,
     mapping::{
         Extension,
         SharedBuffer, //
@@ -108,7 +109,7 @@ impl Extension for SelfTest {
                 master.max_copy
             );
         }
-        let coherency = if buffer.memory().device_is_coherent() {
+        let coherency = if buffer.memory().memory_type() == MemoryType::Cached {
             "coherent"
         } else {
             "non-coherent"
@@ -120,7 +121,7 @@ impl Extension for SelfTest {
         );
     }
 
-    /// Whoever can write to a buffer in which a bus master finds its orders can give it some.
+    /// A process that can write to a buffer in which a bus master finds its orders can give it some.
     fn may_open(&self) -> Result {
         let has_orders = self
             .master()

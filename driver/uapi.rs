@@ -26,7 +26,8 @@ pub const FAULTLINE_IOC_INFO: u32 = 0x8018_7c80;
 
 /// [`Info::flags`]: the device is coherent with the CPU's caches (the device tree's
 /// `dma-coherent`), so that the buffer is ordinary cacheable memory on every side. Without it the
-/// buffer is mapped uncached, for the kernel and for user space alike.
+/// buffer is mapped uncached, for the kernel and for user space alike: the device is not coherent, or the
+/// buffer is in a `no-map` region of reserved memory, which the kernel maps so for every device.
 pub const FLAG_COHERENT: u32 = 1 << 0;
 
 /// [`Info::flags`]: since the device was bound nobody has mapped the buffer, written to it or had

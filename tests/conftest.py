@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
         Places.from_environment()
     except KeyError as missing:
         pytest.exit(f"{missing.args[0]} is not set: run the tests by `make test`", returncode=4)
-    config.pluginmanager.register(MutantTable(config))
+    config.pluginmanager.register(Summary(config))
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -57,6 +57,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 # in the order of the file. The tests of other files run anywhere.
 GROUPS = {
     "test_make.py": "make",  # writes in build/, as its user does
+    "test_programs.py": "make",
+    "test_debian.py": "make",
     "test_farm.py": "coordinator",  # of labgrid: its ports, and its boards take two CPUs
     "test_bench.py": "bench",  # one long boot, which most tests read
     "test_dts.py": "binding",  # one long call of dt-validate
@@ -87,30 +89,32 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduler
     return Scheduler(config, log)
 
 
-# Which checks caught which of the drivers that are broken on purpose: properties of a test's
-# report, for reports alone come back from the workers.
-CAUGHT = "caught"
-MUTANT_TABLE = pytest.StashKey[dict[str, list[str]]]()
+# What tests have to show at the end: a property of a test's report with this name is a table's title,
+# and a row's name and text. Only reports come back from the workers.
+SUMMARY = "summary"
+TABLES = pytest.StashKey[dict[str, dict[str, str]]]()
 
 
-class MutantTable:
+class Summary:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call":
-            table = self.config.stash.setdefault(MUTANT_TABLE, {})
-            table.update(value for name, value in report.user_properties if name == CAUGHT)
+        if report.when != "call":
+            return
+        tables = self.config.stash.setdefault(TABLES, {})
+        for title, row, text in (value for name, value in report.user_properties if name == SUMMARY):
+            tables.setdefault(title, {})[row] = text
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    if table := config.stash.get(MUTANT_TABLE, None):
-        terminalreporter.section("broken drivers, and the checks that caught them")
-        width = max(map(len, table))
-        for name, checks in sorted(table.items()):
-            terminalreporter.line(f"{name:{width}}  {', '.join(checks)}")
+    for title, rows in sorted(config.stash.get(TABLES, {}).items()):
+        terminalreporter.section(title)
+        width = max(map(len, rows))
+        for name, text in sorted(rows.items()):
+            terminalreporter.line(f"{name:{width}}  {text}")
 
 
 @pytest.fixture(scope="session")
@@ -250,7 +254,7 @@ class Make:
         try:
             yield Terminal(ours, process)
         finally:
-            os.close(ours)  # as when its window is closed: that ends whoever is still there
+            os.close(ours)  # as when its window is closed, which ends its processes
             process.wait(PATIENCE)
 
 

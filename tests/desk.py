@@ -12,9 +12,7 @@ from labgrid.protocol import ConsoleProtocol
 from labgrid.strategy import Strategy
 
 from guests import Run
-from places import RUNNER, program
-
-runner = program(RUNNER)
+from runner.verdict import Console, judge_console
 
 # After the verdict, or a panic: time for what the kernel has to say on its way out. A board does
 # not end as QEMU does.
@@ -29,19 +27,19 @@ class Desk:
     def boot(self) -> Run:
         limit = self.strategy.limit
         with self.log.open("wb") as log:
-            console = runner.Console(log)
+            console = Console(log)
             try:
                 self.strategy.transition("started")
                 ended_by = follow(self.strategy.console, console, limit)
             finally:
                 self.strategy.transition("off")
             console.close()
-        outcome = runner.judge_console(console, ended_by, limit)
+        outcome = judge_console(console, ended_by, limit)
         said = self.log.read_text(errors="replace").replace("\r", "")
         return Run(outcome.status, said, outcome.message or "")
 
 
-def follow(port: ConsoleProtocol, console: runner.Console, limit: int) -> int | None:
+def follow(port: ConsoleProtocol, console: Console, limit: int) -> int | None:
     """Listen until the board has said all, or the console ends, or the time does: SIGALRM then, as
     in run.py."""
     deadline = time.monotonic() + limit

@@ -10,7 +10,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from places import RUNNER, Places
+from places import PYTHON, RUNNER, Places
+from project import MODULE
 
 # The time limit of a guest, in seconds, and of whatever else a test waits for: nothing takes that
 # long on a machine that is busy with other work as well. A test that is to see the limit itself
@@ -35,26 +36,26 @@ class Run:
 
     def devices(self) -> dict[str, tuple[str, int, str]]:
         """What the driver's log says it has bound: node → (character device, bytes, coherency)."""
-        pattern = r"\] faultline (\S+): (/dev/\w+): (\d+) bytes, ([\w-]+)"
+        pattern = rf"\] {MODULE} (\S+): (/dev/\w+): (\d+) bytes, ([\w-]+)"
         bound = re.findall(pattern, self.console)
         return {node: (path, int(size), coherency) for node, path, size, coherency in bound}
 
 
 class Boot:
-    """Boots the default guest, but for what the call says otherwise."""
+    """Boots the default guest, with the options of the call."""
 
     def __init__(self, places: Places, work: Path, patience: int = PATIENCE) -> None:
         self.places = places
         self.work = work
         self.patience = patience
 
-    def command(self, *options: str, **instead: Path) -> list[str]:
+    def options(self, *options: str, **instead: Path) -> list[str]:
+        """The runner's options."""
         here = self.places
         given = {
             "kernel": here.kernel, "module": here.module, "init": here.verify, "runner": here.init,
         } | instead
         return [
-            str(RUNNER),
             f"--board={here.board}",
             f"--qemu={here.qemu}",
             f"--work={self.work}",
@@ -62,6 +63,9 @@ class Boot:
             *(f"--{name}={path}" for name, path in given.items()),
             *options,
         ]
+
+    def command(self, *options: str, **instead: Path) -> list[str]:
+        return [*PYTHON, str(RUNNER), *self.options(*options, **instead)]
 
     def __call__(self, *options: str, **instead: Path) -> Run:
         done = subprocess.run(

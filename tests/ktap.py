@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Report:
-    """The results, and whatever the parser had to complain of: counts, numbers, plans."""
+    """The results, and the number of errors that the parser found: counts, numbers, plans."""
 
     ok: set[tuple[str, ...]]
     not_ok: set[tuple[str, ...]]
@@ -55,7 +55,7 @@ def parse(console: str, kernel_source: Path) -> Report:
 
 
 def could_not_tell(lines: list[str]) -> set[tuple[str, ...]]:
-    """The results that say so, each of which is a warning of the test's as well."""
+    """The results that could not tell; each is also a warning of the test."""
     found, above = set(), ""
     for line in lines:
         if subtest := re.fullmatch(r" *# Subtest: (\S+)", line):
@@ -72,7 +72,7 @@ STAMP = re.compile(r"\[ *\d+\.\d{6}\] ")
 
 def of_programs(console: str) -> str:
     """The console without the kernel's log, which has reports of its own. The kernel does not wait
-    for a program that has written half a line: its record, which is whole, parts that."""
+    for a program that has written half a line, so that its record may interrupt the line."""
     return re.sub(rf"{STAMP.pattern}.*(?:\n|$)", "", console)
 
 

@@ -17,11 +17,17 @@ from types import ModuleType
 import pytest
 
 TOP = Path(__file__).resolve().parents[1]
-RUNNER = TOP / "board/common/run.py"
+COMMON = TOP / "board/common"
+# How make runs the programs of board/common/.
+PYTHON = (str(COMMON / "python"), "-EsB")
+RUNNER = COMMON / "run.py"
 BINDINGS = TOP / "dts/bindings"
 DRIVER = TOP / "driver"
 USERSPACE = TOP / "userspace"
-SETUP = TOP / "board/common/setup"
+SETUP = COMMON / "setup"
+
+# What those programs are made of, tests import: project, runner, benchmark, card.
+sys.path.insert(1, str(COMMON))
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Places:
     module: Path
     verify: Path  # the static program
     init: Path  # the one that runs another
-    stress: Path  # the one that ill-treats the driver
+    stress: Path  # the one that stresses the driver
     boards: tuple[str, ...]  # those to boot beside this one
     build: Path  # outputs for the board
     kernel_build: Path  # those that depend on the kernel
@@ -40,16 +46,16 @@ class Places:
     @classmethod
     def from_environment(cls) -> Places:
         return cls(
-            board=os.environ["FAULTLINE_BOARD"],
-            kernel=Path(os.environ["FAULTLINE_KERNEL"]),
-            module=Path(os.environ["FAULTLINE_MODULE"]),
-            verify=Path(os.environ["FAULTLINE_VERIFY"]),
-            init=Path(os.environ["FAULTLINE_INIT"]),
-            stress=Path(os.environ["FAULTLINE_STRESS"]),
-            boards=tuple(os.environ["FAULTLINE_BOARDS"].split()),
-            build=Path(os.environ["FAULTLINE_BUILD"]),
-            kernel_build=Path(os.environ["FAULTLINE_KERNEL_BUILD"]),
-            debug_build=Path(debug) if (debug := os.environ["FAULTLINE_DEBUG_BUILD"]) else None,
+            board=os.environ["TEST_BOARD"],
+            kernel=Path(os.environ["TEST_KERNEL"]),
+            module=Path(os.environ["TEST_MODULE"]),
+            verify=Path(os.environ["TEST_VERIFY"]),
+            init=Path(os.environ["TEST_INIT"]),
+            stress=Path(os.environ["TEST_STRESS"]),
+            boards=tuple(os.environ["TEST_BOARDS"].split()),
+            build=Path(os.environ["TEST_BUILD"]),
+            kernel_build=Path(os.environ["TEST_KERNEL_BUILD"]),
+            debug_build=Path(debug) if (debug := os.environ["TEST_DEBUG_BUILD"]) else None,
         )
 
     @property
@@ -94,7 +100,7 @@ class Places:
         return tools["QEMU_BIN"]
 
     def need_debug_kernel(self) -> None:
-        """Skip what takes it, aloud, where it was not built."""
+        """Skips the test, with the reason, if the debug kernel was not built."""
         if self.debug_build is None:
             pytest.skip("DEBUG=0: not with the debug kernel")
 
@@ -120,8 +126,8 @@ class Places:
 
 
 def program(file: Path) -> ModuleType:
-    """A program of board/common/, as a module: what is in it, without running it."""
-    name = f"faultline_{file.stem}"
+    """A program that is no part of a package, as a module: what is in it, without running it."""
+    name = f"program_{file.stem}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, file)
         assert spec and spec.loader

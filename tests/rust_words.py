@@ -21,7 +21,7 @@ COMMENT_EDGE = re.compile(r"/\*|\*/")
 
 
 def code(source: str) -> str:
-    """The source with everything that is not code blanked, its lines kept."""
+    """The source with everything that is not code blanked; the lines stay."""
     kept, position = [], 0
     while match := TOKEN.search(source, position):
         end = comment_end(source, match.end()) if match["block"] else match.end()

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ from typing import Any
 import pytest
 
 from guests import PATIENCE, Boot
-from places import TOP, Places
+from places import PYTHON, TOP, Places
 
 BENCH = TOP / "board/common/bench.py"
 PAGE = 4096
 
-# Two buffers of what matters: one page, and two blocks of 2 MiB; one of what has no block.
+# Coherent buffers of one page, of 64 KiB and of two PMDs, and a non-coherent one of two PMDs.
 OVERLAY = """\
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /dts-v1/;
@@ -38,7 +37,7 @@ MODES = ("batches", "page-by-page", "eager")
 def measure(places: Places, work: Path, *options: str) -> subprocess.CompletedProcess[str]:
     (work / "bench.dtso").write_text(OVERLAY)
     return subprocess.run(
-        [sys.executable, BENCH, f"--board={places.board}", f"--kernel={places.kernel}",
+        [*PYTHON, BENCH, f"--board={places.board}", f"--kernel={places.kernel}",
          f"--module={places.production}", f"--init={places.verify}",
          f"--runner={places.init}",
          *(f"--mode={name}={places.build / f'driver-{name}/faultline.ko'}" for name in MODES),
@@ -89,7 +88,7 @@ def faults(run: Run, label: str, size: int, operation: str) -> set[int]:
 @pytest.mark.parametrize(("label", "size", "expected"), [
     ("default", PAGE, 1),
     ("default", 16 * PAGE, 1),
-    ("default", 1024 * PAGE, 2),  # a fault for each block of 2 MiB
+    ("default", 1024 * PAGE, 2),  # a fault for each PMD of 2 MiB
     ("batches", PAGE, 1),
     ("batches", 16 * PAGE, 1),
     ("batches", 1024 * PAGE, 2),  # a fault for each page table

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A board that labgrid reaches, on this desk or in a farm: it boots, and the verdict is a pass.
 
-`make test LG_ENV=FILE` runs this file alone. Without LG_ENV it is left out; test_farm.py runs it
-against boards made of QEMU.
+`make test LG_ENV=FILE` runs only this file. Without LG_ENV it is left out; test_farm.py runs it
+with boards emulated by QEMU.
 """
 
 from __future__ import annotations

@@ -91,25 +91,25 @@ pi = pytest.mark.parametrize("board", ENGINES, indirect=True)
     [("faultline0", 1, "unexpected: open(): EPERM"), ("faultline1", 0, "")],
     ids=["mailbox", "dmaengine"],
 )
-def test_firmware_takes_no_orders_from_everybody(
+def test_mailbox_buffer_needs_a_capability(
     board: Places, guest_test: str, tmp_path: Path, device: str, status: int, said: str
 ) -> None:
-    """Whoever can write to a buffer of the mailbox's can give the firmware orders."""
+    """A process that can write to a buffer of the mailbox can send requests to the firmware."""
     run = Boot(board, tmp_path)(guest_test, f"--run=/bin/faultline-guest-test nobody /dev/{device}")
     assert (run.status, said in run.console) == (status, True), run
 
 
 @pi
-def test_engine_that_goes_first(board: Places, guest_test: str, tmp_path: Path) -> None:
-    """It takes the device with it, though no link is made from the device tree."""
+def test_unbinding_the_dma_engine_unbinds_the_buffer(board: Places, guest_test: str, tmp_path: Path) -> None:
+    """Even if the kernel makes no device link from the device tree (fw_devlink=off)."""
     command = f"/bin/faultline-guest-test engine {ENGINES[board.board]}"
     run = Boot(board, tmp_path)(guest_test, "--append=fw_devlink=off", f"--run={command}")
     assert (run.status, run.message) == (0, ""), run
 
 
 @pi
-def test_mailbox_that_is_not_there(board: Places, tmp_path: Path) -> None:
-    """Registers that always are zero have mail without end."""
+def test_mailbox_that_does_not_exist(board: Places, tmp_path: Path) -> None:
+    """Registers that are always zero look like a mailbox with endless mail."""
     overlay = tmp_path / "elsewhere.dtso"
     overlay.write_text((TOP / "dts/raspberrypi.dtso").read_text().replace("7e00b880", "7e203000"))
     run = Boot(board, tmp_path)(f"--dtso={overlay}")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The cache (board/common/cache.sh): what is damaged or half-made is noticed, said, made again."""
+"""The cache (board/common/cache.sh): a damaged or incomplete entry is detected, reported and made
+again."""
 
 from __future__ import annotations
 
@@ -80,7 +81,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize(("damage", "named"), DAMAGE.values(), ids=DAMAGE.keys())
-def test_damage_is_noticed(cache: Cache, damage: Callable[[Path], object], named: str) -> None:
+def test_damage_is_detected(cache: Cache, damage: Callable[[Path], object], named: str) -> None:
     damage(cache.entry)
     again = cache.use()
     assert again.returncode == 0
@@ -92,7 +93,7 @@ def test_damage_is_noticed(cache: Cache, damage: Callable[[Path], object], named
 
 
 def test_interrupted_making(tmp_path: Path) -> None:
-    """What a maker left behind that did not come to its end is not taken for an entry."""
+    """The files of a maker that was interrupted are not used as an entry."""
     cache = Cache(tmp_path)
     assert cache.use(FAIL="yes").returncode == 3
     assert (cache.entry / "Image").exists()

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""tests/clean-room: its arguments and cases, what it takes from this machine, how it answers.
+"""tests/clean-room: its arguments and cases, what it takes from this machine, how it answers
+questions.
 
-A whole room takes minutes and root: docs/testing.md has what rooms have shown.
+Making a room takes minutes and root: docs/testing.md has the results of rooms.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import fcntl
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -52,14 +54,14 @@ MISTAKES = {
 
 @pytest.mark.parametrize(("arguments", "named"), MISTAKES.values(), ids=MISTAKES.keys())
 def test_mistakes(arguments: tuple[str, ...], named: str) -> None:
-    """Each ends at once, with one message that names it."""
+    """Each ends at once, with one message that names the mistake."""
     done = clean_room(*arguments)
     assert done.returncode == 2
     errors = [line for line in done.stdout.splitlines() if "error: " in line]
     assert len(errors) == 1 and named in errors[0], done.stdout
 
 
-def test_entered_room_is_as_it_is(tmp_path: Path) -> None:
+def test_entered_room_is_not_prepared_again(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text("{}")
     done = clean_room("--enter", str(tmp_path), "--case", "umask", "run")
     assert done.returncode == 2 and "--enter uses a room as it is" in done.stdout
@@ -74,7 +76,7 @@ def test_cases_are_listed() -> None:
 
 
 def test_dry_run(tmp_path: Path) -> None:
-    """What would be done is said, and nothing is."""
+    """It prints what would be done, and does nothing."""
     done = clean_room("--dry-run", "--worktree", "--release", "trixie", "--case", "rustup-package",
                       "--case", "dpkg-lock", "--mirror", "http://a.example/debian",
                       "--security-mirror", "http://b.example/security/", "run", "test BOARDS=",
@@ -92,7 +94,7 @@ def test_dry_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_cases_can_be_made(name: str) -> None:
-    """Each has a sentence, at least one room, and scripts that bash can read."""
+    """Each has a description, at least one possible room, and scripts that bash can parse."""
     case = CASES[name]
     assert case.why.endswith(".")
     assert any(not why_not(name, release, user) for release in RELEASES for user in USERS)
@@ -103,7 +105,7 @@ def test_cases_can_be_made(name: str) -> None:
 
 
 def test_order_of_cases() -> None:
-    """A source that fails is put in after everything that is installed, and nothing twice."""
+    """A source that fails is added after everything is installed, and nothing is done twice."""
     done = clean_room("--dry-run", "--worktree", "--mirror", "http://a.example", "--security-mirror",
                       "http://b.example", "--case", "broken-source", "--case", "pytest-plugin",
                       "--case", "broken-source", "run")
@@ -120,7 +122,7 @@ def test_documented_cases() -> None:
 
 
 def fake_apt(directory: Path, targets: str) -> dict[str, str]:
-    """A machine whose apt says this of its sources."""
+    """A machine whose apt has these sources."""
     apt = directory / "apt-get"
     apt.write_text(f"#!/bin/sh\ncat <<'END'\n{targets}END\n")
     apt.chmod(0o755)
@@ -157,7 +159,7 @@ def test_mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, targets: str,
         machine.keyring()
 
 
-def test_only_the_way_to_the_network_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_network_settings_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     """No cache, no toolchain and no setting of this machine's user gets into the room."""
     monkeypatch.setenv("CARGO_HOME", "/opt/cargo")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
@@ -168,8 +170,8 @@ def test_only_the_way_to_the_network_is_taken(monkeypatch: pytest.MonkeyPatch) -
     assert others <= {"etc/resolv.conf", "etc/pip.conf", "etc/apt/apt.conf.d/90clean-room"}
 
 
-def test_root_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """sudo gets what it would not pass on: where the cache is, and the proxies."""
+def test_sudo_gets_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sudo itself does not pass on where the cache is, and the proxies."""
     called: list[list[str]] = []
     monkeypatch.setattr(os, "execvp", lambda file, argv: called.append([file, *argv]))
     monkeypatch.setattr(command.shutil, "which", lambda name: f"/usr/bin/{name}")
@@ -234,14 +236,20 @@ def test_damaged_base_is_made_again(base: Base) -> None:
     assert base.make() == (0, archive, "")
 
 
-def test_old_base_is_made_again(base: Base) -> None:
+def test_base_of_an_earlier_month_is_deleted_after_its_renewal(base: Base) -> None:
+    real = shutil.which("date")
     _, archive, _ = base.make()
-    complete = Path(archive).parent / ".entry/complete"
-    os.utime(complete, (0, 0))
-    status, again, said = base.make()
-    assert (status, again) == (0, archive)
-    assert "is older than 30 days" in said and "debootstrap trixie" in said
-    assert base.make() == (0, archive, "")
+    os.utime(Path(archive).parent / ".entry/complete", (0, 0))
+    base.program("date", f"""[[ $* != "-u +%Y-%m" ]] || {{ echo 2000-01; exit; }}; exec {real} "$@"; """)
+    working = (base.bin / "debootstrap").read_text()
+    base.program("debootstrap", "exit 1")
+    assert base.make()[0] == 1
+    assert Path(archive).is_file(), "the renewal failed: the old one stays"
+    (base.bin / "debootstrap").write_text(working)
+    status, renewed, said = base.make()
+    assert status == 0 and renewed != archive and "debootstrap trixie" in said
+    assert Path(renewed).is_file() and not Path(archive).parent.exists()
+    assert base.make() == (0, renewed, "")
 
 
 def test_base_that_cannot_be_made(base: Base) -> None:
@@ -254,7 +262,7 @@ def test_base_that_cannot_be_made(base: Base) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository with one commit, in place of this one."""
+    """A repository with one commit, used instead of this one."""
     top = tmp_path / "top"
     top.mkdir()
     monkeypatch.setattr(command, "TOP", top)
@@ -292,7 +300,8 @@ def test_changes_are_taken_along(checkout: Path, tmp_path: Path) -> None:
 
 
 def test_abandoned_rooms_are_deleted(tmp_path: Path) -> None:
-    """Those of somebody who was killed; not those that are kept, in use, or no rooms."""
+    """Rooms of killed commands are deleted; rooms that are kept or in use, and other directories,
+    are not."""
     abandoned, kept, in_use, unlocked = (
         tmp_path / f"trixie-sudo-{name}" for name in ("abandoned", "kept", "in-use", "unlocked"))
     others = tmp_path / "somebody-else-s"
@@ -330,7 +339,7 @@ def test_verdict(lines: list[str], expected: str) -> None:
 
 
 def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    """The log has whole lines, without what a terminal is told, and the last state of each."""
+    """The log has whole lines, without terminal sequences, and the last state of each line."""
     log = io.StringIO()
     lines = terminal.Lines(terminal.Transcript(log))
     lines.feed(b"one\r\r\ntw")
@@ -396,14 +405,14 @@ def test_endless_command_is_ended() -> None:
     assert gave_up == "not at its end after 2 s"
 
 
-def test_stopped_process_is_noticed() -> None:
-    """As sudo is that asks for a password in a background process group."""
+def test_stopped_process_is_detected() -> None:
+    """sudo stops like this if it asks for a password in a background process group."""
     status, gave_up, _ = run_in_namespace("set -m; (read -r answer </dev/tty) & sleep 1000")
     assert status == 124
     assert "is stopped (state T)" in gave_up and "bash" in gave_up
 
 
-def test_background_process_does_not_hold_the_end_up() -> None:
+def test_background_process_does_not_delay_the_end() -> None:
     status, gave_up, lines = run_in_namespace("sleep 1000 & echo ended")
     assert (status, gave_up, lines) == (0, "", ["ended"])
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Boots of the debug kernel: whatever it complains of fails the run (run.py)."""
+"""Boots of the debug kernel: every fault that it reports fails the run (run.py)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.boot
 
 
 def test_default_machine(debug_boot: Boot, places: Places) -> None:
-    """The verdict is the same; and the driver's own unit tests have run, and passed."""
+    """The verdict is the same, and the driver's own unit tests have run and passed."""
     run = debug_boot()
     assert (run.status, run.message) == (0, ""), run
     assert run.devices() == NODES
@@ -37,8 +37,8 @@ def test_default_machine(debug_boot: Boot, places: Places) -> None:
     assert {"faultline_length", "faultline_translate"} <= suites, run
 
 
-def test_kernel_is_the_one_that_was_asked_for(places: Places) -> None:
-    """Kconfig has taken what finds mistakes; without it this file would prove nothing."""
+def test_kernel_has_the_debugging_options(places: Places) -> None:
+    """Without them this file would prove nothing."""
     places.need_debug_kernel()
     config = (places.debug.kernel_build / "linux/.config").read_text().splitlines()
     for name in ("KASAN", "PROVE_LOCKING", "DEBUG_ATOMIC_SLEEP", "DMA_API_DEBUG", "DEBUG_KMEMLEAK",
@@ -57,7 +57,7 @@ def test_no_node(debug_boot: Boot, tmp_path: Path) -> None:
 
 
 def test_bad_size(debug_boot: Boot, tmp_path: Path) -> None:
-    """The way out of a probe that has begun leaves nothing behind."""
+    """A probe that fails after it has begun leaks nothing."""
     run = debug_boot(tree(tmp_path, "size = <0x32000000>;"))
     assert (run.status, run.message) == (4, "run: the guest's exit status is 4"), run
     assert "size: cannot allocate" in run.console

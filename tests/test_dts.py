@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The device tree: the binding is valid, our nodes obey it, and it refuses what is wrong."""
+"""The device tree: the binding is valid, the project's nodes conform to it, and it refuses wrong
+nodes."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ SCHEMAS = {SCHEMA: 2, BINDINGS / "faultline,selftest-buffer.yaml": 2}
 
 
 def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """dtschema's programs are beside the Python that runs this; dtc is the machine's."""
+    """dtschema's programs are next to the Python that runs this; dtc is the machine's."""
     beside = Path(sys.executable).parent / name
     return subprocess.run(
         [beside if beside.exists() else name, *arguments], capture_output=True, text=True
@@ -28,7 +29,8 @@ def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def validate(tree: Path) -> str:
-    """What our binding, and it alone, has against a tree; dt-validate's status is always 0."""
+    """The messages of dt-validate about a tree, with this project's bindings only. Its status is
+    always 0."""
     done = tool("dt-validate", "--limit=faultline,", f"--schema={BINDINGS}", tree)
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
@@ -48,7 +50,7 @@ def test_schema(schema: Path) -> None:
 
 
 def test_schema_that_is_wrong(tmp_path: Path) -> None:
-    """The check above can fail."""
+    """The check of the schema can fail."""
     text = SCHEMA.read_text()
     assert "minimum" in text
     wrong = tmp_path / SCHEMA.name
@@ -62,7 +64,7 @@ def test_schema_that_is_wrong(tmp_path: Path) -> None:
 def test_examples(schema: Path, tmp_path: Path) -> None:
     examples = tool("dt-extract-example", schema).stdout
     assert examples.count("faultline,coherent-buffer") == SCHEMAS[schema]
-    # The frame that dt-extract-example puts around them has cells it does not use.
+    # The nodes that dt-extract-example puts around them have cells that they do not use.
     tree = compile_tree(examples, tmp_path, "-Wno-avoid_unnecessary_addr_size")
     assert validate(tree) == ""
 
@@ -77,7 +79,7 @@ def test_overlay_has_no_warnings(overlay: Path, tmp_path: Path) -> None:
 
 
 def test_tree_that_is_booted(default_tree: Path) -> None:
-    """QEMU's own tree with the overlay applied, as the runner makes it."""
+    """QEMU's own tree with the overlay applied, as run.py makes it."""
     assert default_tree.read_bytes().count(b"faultline,coherent-buffer\0") == 2
     assert validate(default_tree) == ""
 
@@ -85,7 +87,7 @@ def test_tree_that_is_booted(default_tree: Path) -> None:
 @pytest.mark.kernel
 @pytest.mark.parametrize("name", ["raspberrypi3-64", "raspberrypi4-64"])
 def test_tree_of_another_board(name: str, places: Places, tmp_path: Path) -> None:
-    """The kernel's own tree with the overlays applied."""
+    """The kernel's tree of the board with the overlays applied."""
     if name not in places.boards:
         pytest.skip(f"{name} is not among the BOARDS of this run")
     board = places.of_board(name)
@@ -114,6 +116,9 @@ GOOD = {
     "part of a page": "size = <16000000>;",
     "two cells": "size = /bits/ 64 <0x10000000000>;",
     "coherent": "dma-coherent;",
+    "a region": "memory-region = <&engine>;",
+    "a narrow device": "dma-mask-bits = <32>;",
+    "a narrow bus master in a region": f"{FW_CFG} {REG} dma-mask-bits = <32>; memory-region = <&engine>;",
     "non-coherent": "dma-noncoherent;",
     "a bus master": f"{FW_CFG} {REG}",
     "the mailbox": f"{MAILBOX} {REG}",
@@ -137,13 +142,20 @@ BAD = {
     "a channel without a name": (f"{CHANNEL} dmas = <&engine>;", "'dma-names' is a required property"),
     "a bus master with a channel": (
         f"{FW_CFG} {REG} {DMAS.removeprefix(CHANNEL)}", "False schema does not allow"),
+    "two regions": ("memory-region = <&engine>, <&engine>;", "memory-region: [[1], [1]] is too long"),
+    "no bits": ("dma-mask-bits = <0>;", "dma-mask-bits:0: 0 is less than the minimum"),
+    "too many bits": ("dma-mask-bits = <65>;", "dma-mask-bits:0: 65 is greater than the maximum"),
+    "a region of a channel": (f"{DMAS} memory-region = <&engine>;", "False schema does not allow"),
+    "a narrow channel": (f"{DMAS} dma-mask-bits = <32>;", "False schema does not allow"),
+    "u-dma-buf's mask": ("dma-mask = <32>;", "'dma-mask' does not match"),
     "a property of no meaning": ("sise = <4096>;", "'sise' does not match"),
 }
 
 
 @pytest.fixture(scope="module")
 def complaints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """All nodes in one tree, for dt-validate takes its time to start; asked for one of them."""
+    """The messages about each node. All nodes are in one tree, because dt-validate is slow to
+    start."""
     nodes = GOOD | {case: properties for case, (properties, _) in BAD.items()}
     names = {case: f"dma-buffer-{number}" for number, case in enumerate(nodes)}
     plain = 'compatible = "faultline,coherent-buffer";'
@@ -152,9 +164,9 @@ def complaints(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]
         for case, properties in nodes.items()
     )
     engine = "engine: dma-controller { #dma-cells = <0>; };"
-    frame = 'compatible = "test"; model = "test"; #address-cells = <2>; #size-cells = <2>;'
+    root = 'compatible = "test"; model = "test"; #address-cells = <2>; #size-cells = <2>;'
     tree = compile_tree(
-        f"/dts-v1/;\n/ {{ {frame}\n{engine}\n{source} }};\n", tmp_path_factory.mktemp("dts"),
+        f"/dts-v1/;\n/ {{ {root}\n{engine}\n{source} }};\n", tmp_path_factory.mktemp("dts"),
         "-Wno-unit_address_vs_reg",
     )
     # A complaint is a line that names the node, and lines with a tab that say more.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""labgrid: test_board.py on a board of its QEMU driver, and on boards behind a coordinator and an
-exporter of this machine; the environment files for boards that are not here."""
+"""labgrid: test_board.py with a board of its QEMU driver, and with boards behind a coordinator and
+an exporter on this machine; the environment files for boards that do not exist here."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_qemu_driver() -> None:
 
 
 def emulated(directory: Path, options: str = "", limit: int = BOOT_LIMIT) -> Path:
-    """qemu.yaml with options for the guest, and another time limit."""
+    """qemu.yaml with other options for the guest, and another time limit."""
     content = yaml.safe_load((FILES / "qemu.yaml").read_text())
     content["imports"] = [str(FILES / name) for name in content["imports"]]
     drivers = content["targets"]["main"]["drivers"]
@@ -78,7 +78,7 @@ FAILURES = {
 
 @pytest.mark.parametrize(("what", "message"), FAILURES.values(), ids=FAILURES.keys())
 def test_qemu_driver_failure(tmp_path: Path, what: dict, message: str) -> None:
-    """What run.py would say of such a guest, and no QEMU afterwards."""
+    """The failure is the one that run.py reports for such a guest, and QEMU has ended."""
     run = call(*TEST_BOARD, env_file=emulated(tmp_path, **what), TMPDIR=str(tmp_path))
     assert run.status == 1, run
     assert message in run.console, run
@@ -86,7 +86,7 @@ def test_qemu_driver_failure(tmp_path: Path, what: dict, message: str) -> None:
 
 
 def processes(work: Path) -> list[str]:
-    """What runs with this directory on its command line."""
+    """The processes with this directory on their command line."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -103,7 +103,7 @@ def farm(*arguments: str) -> list[str]:
 
 
 def test_farm(places: Places, tmp_path: Path) -> None:
-    """Two boards, each with its own session of pytest, at the same time."""
+    """Two boards at the same time, each with its own session of pytest."""
     script = (
         'first=$1; second=$2; shift 2\n'
         'LG_PLACE=$first "$@" & job=$!\n'
@@ -125,7 +125,7 @@ def test_farm_board_that_panics(tmp_path: Path) -> None:
 
 
 class Farm:
-    """One that is there for whoever wants it. Its board is on as long as nobody switches it off."""
+    """A running farm. Its board stays on until it is switched off."""
 
     def __init__(self, work: Path) -> None:
         self.work = work
@@ -148,7 +148,8 @@ class Farm:
         return call(self.client_program, *arguments, **self.environment, LG_USERNAME=user)
 
     def awaits(self, emulated: bool) -> bool:
-        """That there comes to be a QEMU with a guest, or none: power is on a little before."""
+        """Waits until a QEMU with a guest runs, or until none does. QEMU starts a little after the
+        power is on."""
         deadline = time.monotonic() + LIMIT
         while time.monotonic() < deadline:
             found = [line for line in processes(self.work) if re.match(r"\S*qemu-system", line)]
@@ -172,7 +173,8 @@ def open_farm(tmp_path: Path) -> Iterator[Farm]:
 
 
 def test_farm_by_hand(open_farm: Farm) -> None:
-    """What it says to type works; a board is one user's at a time; Ctrl-C ends all of it."""
+    """The commands that the farm prints work; a board has one user at a time; Ctrl-C ends
+    everything."""
     client = open_farm.client
     def refused(complaint: str, *arguments: str, user: str = "alice") -> None:
         run = client(*arguments, user=user)
@@ -199,7 +201,7 @@ def test_farm_by_hand(open_farm: Farm) -> None:
 
 
 def test_farm_that_is_killed(open_farm: Farm) -> None:
-    """It cannot clean up, and leaves no process all the same."""
+    """It cannot clean up, but no process remains."""
     assert open_farm.client("acquire").status == 0
     assert open_farm.client("power", "on").status == 0
     assert open_farm.alive()
@@ -210,8 +212,9 @@ def test_farm_that_is_killed(open_farm: Farm) -> None:
     assert not open_farm.alive(), processes(open_farm.work)
 
 
-def test_machine_is_switched_off_before_it_is_put_away(tmp_path: Path) -> None:
-    """What power has started gets the time to end by itself, which run.py takes for its QEMU."""
+def test_machine_is_switched_off_before_it_is_deleted(tmp_path: Path) -> None:
+    """What its power switch has started gets the time to end by itself; run.py needs it to end
+    QEMU."""
     machine = program(FILES / "machine.py")
     guest = ["sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.1; done"]
     with (tmp_path / "log").open("wb") as log, machine.Machine(guest, log).plugged_in() as board:
@@ -228,7 +231,8 @@ def test_machine_is_switched_off_before_it_is_put_away(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def desk_strategy():
-    """That of raspberrypi4-64.yaml. Without the board nothing of it can be activated."""
+    """The strategy of raspberrypi4-64.yaml. Without the board, none of its drivers can be
+    activated."""
     from labgrid import Environment
 
     target = Environment(str(FILES / "raspberrypi4-64.yaml")).get_target()
@@ -236,7 +240,7 @@ def desk_strategy():
 
 
 def test_environment_of_a_desk(desk_strategy) -> None:
-    """labgrid knows what the file names, and joins one to the other."""
+    """labgrid finds every resource and driver that the file names."""
     bound = {name: type(getattr(desk_strategy, name)).__name__ for name in desk_strategy.bindings}
     assert bound == {
         "power": "NetworkPowerDriver", "console": "SerialDriver", "mux": "USBSDMuxDriver",
@@ -247,7 +251,8 @@ def test_environment_of_a_desk(desk_strategy) -> None:
 def test_card_is_written_before_the_first_boot(
     desk_strategy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Once, with the board off, and while the card is ours; an image that is not there is named."""
+    """Once, with the board off and the card connected to this computer; the message names an image
+    that does not exist."""
     from labgrid.strategy import StrategyError
 
     image = tmp_path / "sdcard.img"
@@ -287,7 +292,7 @@ def test_card_is_written_before_the_first_boot(
 
 
 def test_exporter_of_a_row_of_boards() -> None:
-    """exporter.yaml: as the exporter reads it, of resources that labgrid knows."""
+    """The exporter reads exporter.yaml, and labgrid knows all of its resources."""
     from labgrid.factory import target_factory
     from labgrid.remote.config import ResourceConfig
 
@@ -302,7 +307,7 @@ def test_exporter_of_a_row_of_boards() -> None:
 
 
 def test_lava_reads_the_report(default_run: Run, places: Places) -> None:
-    """The job's patterns, on a console as LAVA gets it: each check that was made, and the end."""
+    """The job's patterns find each check and the end in a console as LAVA gets it."""
     job = yaml.safe_load((TESTS / "lava/raspberrypi4-64.yaml").read_text())
     (test,) = (action["test"] for action in job["actions"] if "test" in action)
     (monitor,) = test["monitors"]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Images: what can be said of them without building one, and with Buildroot at hand what its own
-tools say. `make test BUILDROOT=DIR` gives a source tree."""
+"""Images: tests that build no image. Tests of Buildroot's own tools are skipped unless
+`make test BUILDROOT=DIR` gives a source tree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ import pytest
 
 from conftest import Make
 from guests import PATIENCE
-from places import RUNNER, SETUP, TOP, Places, environment, program
+from places import PYTHON, RUNNER, SETUP, TOP, Places, environment
+from runner.initramfs import tool
+from runner.machine import DISKS
 
 pytestmark = pytest.mark.image
 
@@ -47,7 +49,7 @@ def test_defconfigs_are_written_from_their_fragments(tmp_path: Path) -> None:
     written = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert set(written) == {defconfig(board).name for board in BOARDS}
     there = {path.name: path.read_text() for path in TREE.glob("configs/*_defconfig")}
-    assert there == written, "make defconfigs writes them anew"
+    assert there == written, "run make defconfigs"
 
 
 @pytest.mark.parametrize("board", BOARDS)
@@ -68,7 +70,7 @@ def test_kernel_is_the_one_of_make_run(board: str) -> None:
     assert set(ours) <= set(BOARDS[board]["FRAGMENTS"].split())
     for name in names:
         assert (TOP / f"board/common/linux/{name}.fragment").is_file()
-    assert layout in program(RUNNER).DISKS
+    assert layout in DISKS
 
 
 def test_fragments_name_no_version_and_no_board() -> None:
@@ -150,7 +152,7 @@ def test_card_has_no_supply_that_waits(name: str, places: Places, tmp_path: Path
     module is loaded, when the verification may look."""
     if name not in (*places.boards, places.board):
         pytest.skip(f"{name} is not among the BOARDS of this run")
-    env, tool = BOARDS[name], program(RUNNER).tool
+    env = BOARDS[name]
     base = places.of_board(name).kernel.parent / "dts" / env["DTB"]
     blobs = []
     for source in filter(None, (env["DTSO"], env.get("CARD_DTSO"))):
@@ -214,18 +216,18 @@ def image_steps(work: Path, kernel: str = "", fails: str = "", rust: str = "host
     return done.stdout.split()
 
 
-def test_image_is_made_anew_with_what_it_is_made_of(tmp_path: Path) -> None:
-    """Another configuration, other sources of the kernel, another Rust; and a step that failed is
-    made again. A build that was stopped goes on from where it was."""
+def test_image_is_rebuilt_when_its_inputs_change(tmp_path: Path) -> None:
+    """Another configuration, other kernel sources, another Rust. A step that failed runs again; a
+    build that was stopped continues."""
     steps = partial(image_steps, tmp_path)
-    anew = ["image-clean", "image-config", "image"]
+    rebuild = ["image-clean", "image-config", "image"]
     assert steps() == ["image-config", "image"]
     assert steps() == ["image"]
-    assert steps(kernel="/other") == anew
+    assert steps(kernel="/other") == rebuild
     assert steps(kernel="/other") == ["image"]
     assert steps(fails="image-config") == ["image-clean", "image-config"]
-    assert steps() == anew
-    assert steps(rust="buildroot", fails="image") == anew
+    assert steps() == rebuild
+    assert steps(rust="buildroot", fails="image") == rebuild
     assert steps(rust="buildroot") == ["image"]
 
 
@@ -322,7 +324,7 @@ def disk(tmp_path: Path) -> Path:
 
 def boot(places: Places, disk: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [RUNNER, f"--board={places.board}", f"--kernel={places.kernel}", f"--disk={disk}",
+        [*PYTHON, RUNNER, f"--board={places.board}", f"--kernel={places.kernel}", f"--disk={disk}",
          f"--work={disk.parent}", *arguments],
         capture_output=True, text=True, stdin=subprocess.DEVNULL,
     )

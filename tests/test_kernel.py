@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The kernel's build (board/common/kernel.sh): what was compiled before an interruption is kept."""
+"""The kernel's build (board/common/kernel.sh): an interrupted build continues."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ $(O)/second.o: $(O)/first.o
 
 
 class Build:
-    """A copy of the set-up, with a kernel and tools of its own."""
+    """A copy of set-up, with a small kernel and tools of its own."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -77,7 +77,7 @@ class Build:
         return log.read_text().split() if log.exists() else []
 
     def interrupt(self, number: int) -> str:
-        """Starts the build, and sends the signal while the second file is compiled."""
+        """Starts the build, and sends the signal during the compilation of the second file."""
         setup = self.start()
         while "second" not in self.compiled:
             assert setup.poll() is None, setup.communicate()[0]
@@ -104,7 +104,7 @@ def build(tmp_path: Path) -> Iterator[Build]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_what_was_compiled_before_an_interruption_is_kept(build: Build, number: int) -> None:
+def test_interrupted_build_continues(build: Build, number: int) -> None:
     build.interrupt(number)
     assert build.compiled == ["first", "second"]
     said = build.finish()
@@ -113,8 +113,8 @@ def test_what_was_compiled_before_an_interruption_is_kept(build: Build, number: 
     assert build.finish() == "", "it is complete"
 
 
-def test_a_build_that_was_killed_begins_anew(build: Build) -> None:
-    """Or the machine lost its power: files may be there that are empty."""
+def test_killed_build_starts_again(build: Build) -> None:
+    """Files may be empty, as after a power cut."""
     build.interrupt(signal.SIGINT)
     setup = build.start()
     while build.compiled.count("second") < 2:
@@ -129,7 +129,7 @@ def test_a_build_that_was_killed_begins_anew(build: Build) -> None:
     assert build.compiled == ["first", "second"]
 
 
-def test_sources_that_were_unpacked_in_part_are_unpacked_anew(tmp_path: Path) -> None:
+def test_sources_unpacked_in_part_are_unpacked_again(tmp_path: Path) -> None:
     script = """
         set -euo pipefail
         say() { echo "$1: $2"; }
@@ -147,7 +147,7 @@ def test_sources_that_were_unpacked_in_part_are_unpacked_anew(tmp_path: Path) ->
 
 
 def test_the_arm64_boards_share_a_kernel() -> None:
-    """Built once, with the device trees of all of them."""
+    """It is built once, with the device trees of all of them."""
     kernels = set()
     for env in TOP.glob("board/*/board.env"):
         lines = env.read_text().splitlines()

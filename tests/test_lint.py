@@ -23,7 +23,7 @@ RUSTFMT = DRIVER / "rustfmt.toml"
 
 
 def call(*command: str | Path, cwd: Path = TOP) -> None:
-    """Run a checker; what it says is the failure's text."""
+    """Runs a checker; its output is the failure's text."""
     done = subprocess.run(
         command, cwd=cwd, text=True, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -32,7 +32,7 @@ def call(*command: str | Path, cwd: Path = TOP) -> None:
 
 
 def test_driver_is_formatted(places: Places) -> None:
-    """As the kernel's own `make rustfmtcheck`, which has no rule for modules out of tree."""
+    """Like the kernel's `make rustfmtcheck`, which has no rule for modules out of tree."""
     files = sorted(DRIVER.rglob("*.rs"))
     assert files
     call(places.rust_bin / "rustfmt", "--check", "--edition=2021", f"--config-path={RUSTFMT}", *files)
@@ -45,7 +45,7 @@ def settings(file: Path) -> list[str]:
 
 @pytest.mark.kernel
 def test_driver_is_formatted_as_the_kernel_is(places: Places) -> None:
-    """The settings of driver/ are the kernel's own; they are a copy so that no kernel is needed."""
+    """driver/ has a copy of the kernel's settings, so that the check needs no kernel."""
     assert settings(RUSTFMT) == settings(places.kernel_source / ".rustfmt.toml") != []
 
 
@@ -61,9 +61,10 @@ def test_userspace_is_formatted(places: Places, workspace: Path) -> None:
 @pytest.mark.parametrize("selftest", [(), ("CONFIG_FAULTLINE_SELFTEST=y",)],
                          ids=["driver", "with the self-test"])
 def test_driver_clippy(places: Places, selftest: tuple[str, ...]) -> None:
-    """The kernel's own lints; the module is built apart, for clippy's objects are no release."""
+    """The kernel's own lints. The module has an output directory of its own, because clippy's
+    objects must not be used."""
     output = places.build / f"driver-clippy{'-selftest' if selftest else ''}"
-    # Clippy speaks when it compiles: nothing may be up to date.
+    # Clippy reports only what it compiles: nothing may be up to date.
     shutil.rmtree(output, ignore_errors=True)
     done = subprocess.run(
         [SETUP, "module", output, "CLIPPY=1", *selftest], cwd=TOP, text=True, stdin=subprocess.DEVNULL,
@@ -80,7 +81,7 @@ def test_userspace_clippy_host() -> None:
 
 @pytest.mark.parametrize("workspace", [USERSPACE, GUEST], ids=["userspace", "tests/guest"])
 def test_userspace_clippy_guest(places: Places, workspace: Path) -> None:
-    """Once for each target, of which some boards have the same."""
+    """Once for each target; some boards have the same."""
     manifest = f"--manifest-path={workspace / 'Cargo.toml'}"
     targets = {places.of_board(board).target: board for board in places.boards}
     assert places.target in targets
@@ -110,7 +111,7 @@ SNIPPETS = [
 
 
 @pytest.mark.parametrize(("source", "expected"), SNIPPETS)
-def test_unsafe_is_found_in_code_alone(source: str, expected: bool) -> None:
+def test_unsafe_is_found_in_code_only(source: str, expected: bool) -> None:
     assert bool(list(rust_words.find(source, r"\bunsafe\b"))) == expected
 
 
@@ -127,7 +128,7 @@ def offenders(files: list[Path], pattern: str) -> list[str]:
     ]
 
 
-# What has to be written with `unsafe`, or reaches past the kernel's abstractions.
+# Unsafe code, and code that bypasses the kernel's abstractions.
 UNSAFE = r"\bunsafe\b|\bbindings\s*::"
 
 
@@ -136,7 +137,7 @@ def test_unsafe_is_in_driver_ext_alone() -> None:
     outside = [path for path in files if "ext" not in path.relative_to(DRIVER).parts]
     assert len(outside) > 4
     assert offenders(outside, UNSAFE) == []
-    # And the check does see what there is, in the driver and in its self-test.
+    # The check can fail: there is such code, in the driver and in its self-test.
     for ext in (DRIVER / "ext", DRIVER / "selftest/ext"):
         assert offenders(sorted(ext.rglob("*.rs")), UNSAFE)
 
@@ -174,7 +175,7 @@ def no_git(tree: Path, patch: pytest.MonkeyPatch) -> None:
 
 def distrusted(tree: Path, patch: pytest.MonkeyPatch) -> None:
     repository(tree, patch)
-    # As of another owner.
+    # git then believes that another user owns the files.
     patch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     refused = subprocess.run(["git", "ls-files"], cwd=tree, capture_output=True, text=True)
@@ -182,7 +183,7 @@ def distrusted(tree: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def damaged(tree: Path, _: pytest.MonkeyPatch) -> None:
-    """A work tree apart from its repository, as in a container that has the one without the other."""
+    """A work tree without its repository, as in a container that has only one of the two."""
     (tree / ".git").write_text("gitdir: /no/such\n")
 
 
@@ -192,7 +193,7 @@ def in_another_repository(tree: Path, _: pytest.MonkeyPatch) -> None:
 
 
 def in_a_hook(tree: Path, patch: pytest.MonkeyPatch) -> None:
-    """Of another repository."""
+    """A hook of another repository, whose variables are set."""
     repository(tree, patch)
     other = tree.parent / "other"
     other.mkdir()
@@ -218,8 +219,8 @@ def test_sources_are_listed_whatever_git_thinks_of_them(
     assert {str(path.relative_to(tree)) for path in source_files(tree)} == OURS
 
 
-def test_sources_of_git_are_those_that_are_there(sources: list[Path]) -> None:
-    """Both ways to list the files agree on this very tree."""
+def test_both_lists_of_sources_agree(sources: list[Path]) -> None:
+    """On this tree."""
     found = {TOP / name for name in found_in(TOP)}
     assert {path for path in found if path.is_file() and not path.is_symlink()} == set(sources)
 
@@ -236,15 +237,15 @@ def test_shellcheck(sources: list[Path]) -> None:
     sourced = {path for path in sources if path.suffix == ".sh"} - scripts
     assert scripts
     call("shellcheck", "--external-sources", *sorted(scripts))
-    # What is sourced takes variables and `set -e` from those that source it, and sets variables
-    # for them: shellcheck, which does not see that, would have them misspelt, unguarded, unused.
+    # Sourced files use variables and `set -e` of the script that sources them, and set variables for
+    # it. shellcheck does not see that script, and would report misspelt, unguarded, unused names.
     if sourced:
         unseen = "--exclude=SC2034,SC2153,SC2164"
         call("shellcheck", "--external-sources", unseen, *sorted(sourced))
 
 
 def test_no_shell_function_is_defined_twice() -> None:
-    """What setup sources has one name space: the second definition would replace the first one."""
+    """setup sources all files into one name space: a second definition would replace the first."""
     common = SETUP.parent
     names = Counter(
         name for path in (SETUP, *common.glob("*.sh"))
@@ -260,10 +261,8 @@ SPDX = re.compile(r"(?:##?|//|/\*|<!--|%) SPDX-License-Identifier: (.+?)(?: \*/|
 
 
 def licence(path: Path) -> str | None:
-    """What the first line says, or the second one after `#!`.
-
-    In Buildroot's makefiles a header of five lines, which its own check wants, comes first.
-    """
+    """The licence that the first line names, or the second one after `#!`. In Buildroot's makefiles
+    a header of five lines comes first, which its own check requires."""
     lines = path.read_text(errors="replace").splitlines()
     if lines and lines[0] == "#" * 80:
         lines = lines[lines.index("") + 1 :]
@@ -277,12 +276,12 @@ def licence(path: Path) -> str | None:
 
 
 def test_licences(sources: list[Path]) -> None:
-    # Texts of licences are none of ours, and cargo writes its lock files itself.
+    # The texts of licences have authors of their own, and cargo writes its lock files itself.
     ours = [path for path in sources
             if TOP / "LICENSES" not in path.parents and path.name != "Cargo.lock"]
     found = {path.relative_to(TOP): licence(path) for path in ours}
     assert {path: name for path, name in found.items() if name not in LICENCES} == {}
-    # What others may take into something under another licence.
+    # Programs under other licences may include these.
     for uapi in ("driver/uapi.rs", "driver/selftest/uapi.rs"):
         assert found[Path(uapi)] == "GPL-2.0 WITH Linux-syscall-note"
     dts = {path: name for path, name in found.items() if path.parts[0] == "dts"}

@@ -24,7 +24,7 @@ TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "soak", "check", 
            "module", "verify", "image", "run-image", "flash", "defconfigs", "kernel", "setup", "doctor",
            "rust-analyzer", "clean-room", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
-             "TIMEOUT", "TESTS", "BUSYBOX", "KERNEL_SRC", "SELFTEST", "MUTANT", "PEER_KO",
+             "TIMEOUT", "TESTS", "BUSYBOX", "KERNEL", "KERNEL_SRC", "SELFTEST", "MUTANT", "PEER_KO",
              "PEER_DEV", "PEER_PARAMS",
              "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "BOOTS", "LG_ENV", "DEV", "IMAGE_FILE",
              "YES", "FORCE_LOOP", "BUILDROOT", "BUILDROOT_CONFIG", "BUILDROOT_RUST",
@@ -58,6 +58,12 @@ MISTAKES = {
     "debug": (("run", "DEBUG=2"), "DEBUG=2"),
     "self-test": (("module", "SELFTEST=yes"), "SELFTEST=yes"),
     "debug of both": (("test", "DEBUG=1"), "both kernels"),
+    "kernel": (("run", "KERNEL=fedora"), "KERNEL=fedora: there is debian debian-16k debian-rt"),
+    "two kernels": (("run", "KERNEL=debian debian-rt"), "KERNEL=debian debian-rt: there is"),
+    "kernel of another board": (("run", "KERNEL=debian", "BOARD=raspberrypi4-64"), "KERNEL= is for qemu-virt-arm64"),
+    "kernel and its sources": (("run", "KERNEL=debian", "KERNEL_SRC=docs"), "give one of the two"),
+    "debug kernel of a distribution": (("run", "KERNEL=debian", "DEBUG=1"), "give one of the two"),
+    "tests of a distribution's kernel": (("test", "KERNEL=debian"), "make test does not take KERNEL="),
     "seed": (("stress", "SEED=lucky"), "lucky"),
     "operations": (("stress", "OPS=0"), "OPS=0"),
     "cycles": (("stress", "CYCLES=some"), "CYCLES=some"),
@@ -113,7 +119,7 @@ def show(make: Make, name: str, *arguments: str, **environment: str) -> tuple[st
 
 # What is valid where not every text is; for the others what neither make nor a shell may look into.
 VALID = {"BOARD": "raspberrypi4-64", "BOARDS": "raspberrypi4-64", "DEBUG": "1", "YES": "1",
-         "FORCE_LOOP": "1", "BUILDROOT_RUST": "buildroot", "SELFTEST": "0", "MUTANT": "cacheable"}
+         "FORCE_LOOP": "1", "KERNEL": "debian-16k", "BUILDROOT_RUST": "buildroot", "SELFTEST": "0", "MUTANT": "cacheable"}
 ANY = "a  b$$ $(shell echo c) `echo d` 'e' #f"
 
 
@@ -160,7 +166,7 @@ def test_environment_does_not_replace_what_is_not_for_the_user(make: Make) -> No
     assert refused.returncode != 0 and "make -e" in refused.stdout
     plain = make("--just-print", "kernel", "run")
     leaks = {"ARCH": "mips", "CROSS_COMPILE": "x-", "OUT": "/no/such", "IMAGE": "/no/such", "SETUP": "false",
-             "KERNEL": "/no/such", "TOOLS": "/no/such", "DEFAULT_BOARD": "x", "SHELL": "/bin/false"}
+             "KERNEL_ENV": "/no/such", "TOOLS": "/no/such", "DEFAULT_BOARD": "x", "SHELL": "/bin/false"}
     assert make("--just-print", "kernel", "run", **leaks).stdout == plain.stdout
 
 
@@ -312,10 +318,10 @@ def processes(word: str) -> list[bytes]:
 
 
 def test_tree_that_cannot_be_written(make: Make, tmp_path: Path) -> None:
-    """A read-only checkout; who is root goes by the permissions, too."""
+    """A read-only checkout. Root drops the capability that overrides permissions."""
     tree = tmp_path / "tree"
-    (tree / "board/qemu-virt-arm64").mkdir(parents=True)
-    for name in ("Makefile", "board/qemu-virt-arm64/board.env"):
+    for name in ("Makefile", "board/common/project.env", "board/qemu-virt-arm64/board.env"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(TOP / name, tree / name)
     tree.chmod(0o555)
     done = subprocess.run(
@@ -391,7 +397,7 @@ def test_continuous_integration_finds_no_warm_caches(tmp_path: Path, status: int
     env = dict(line.split("=", 1) for line in seen.read_text().splitlines())
     assert (env["CI"], env["RUSTUP_HOME"]) == ("true", str(home / ".rustup"))
     assert env["XDG_CACHE_HOME"] == str(home / ".cache"), "Faultline's own cache stays"
-    assert not Path(env["FAULTLINE_CARGO_HOME"]).is_relative_to(home), "but for cargo's in it, without a key"
+    assert not Path(env["OWN_CARGO_HOME"]).is_relative_to(home), "but not cargo's in it, which has no key"
     assert env["PIP_CACHE_DIR"] != str(home / ".cache/pip")
     assert Path(f"{seen}.home").read_text() == ""
     assert Path(f"{seen}.cargo").read_text() == f"{env['CARGO_HOME']}/config.toml\n"

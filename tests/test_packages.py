@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What set-up decides to install, on machines that do not exist (board/common/packages.sh).
 
-apt answers for them: it gets a made-up list of what is installed, and Debian's own lists of what
-there is. Nothing is installed, and nothing is booted.
+apt itself decides: it gets a made-up list of installed packages, and Debian's own lists of
+available ones. Nothing is installed, and nothing is booted.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from places import TOP
+from places import COMMON, TOP, environment
 
 pytestmark = pytest.mark.unit
 
@@ -43,6 +44,18 @@ SUITES = ("bookworm", "trixie")
 # What a machine has at least: something of each kind that others depend on.
 BASE = ("apt", "base-files", "bash", "coreutils", "dpkg", "libc-bin", "login", "make", "perl-base",
         "util-linux")
+# What set-up may ask apt about.
+VERSIONS = environment(COMMON / "versions.env")
+ASKED = (
+    "bc", "bindgen", "bison", "ca-certificates", "cpio", "curl", "device-tree-compiler", "flex", "gcc",
+    "libc6-dev", "patch", "perl", "python3", "python3-libfdt", "python3-venv", "qemu-system-arm",
+    "qemu-utils", "shellcheck", "xz-utils", "zlib1g",
+    "cargo", "cargo-web", "rust-clippy", "rust-src", "rust-web-clippy", "rust-web-src", "rustc",
+    "rustc-web", "rustfmt", "rustfmt-web", "rustup",
+    *(f"{name}-{version}" for version in VERSIONS["LLVM_PREFERRED"].split()
+      for name in ("clang", "lld", "llvm", "libclang1")),
+)
+THIN = Path(__file__).with_name("thin_lists.py")
 
 
 def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -53,7 +66,7 @@ def shell(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 class Release:
-    """Debian's lists of one release, in an apt root where nothing is installed."""
+    """Debian's package lists of one release, in an apt root where nothing is installed."""
 
     def __init__(self, suite: str, root: Path) -> None:
         self.suite = suite
@@ -70,7 +83,7 @@ class Release:
         return done.stdout
 
     def status(self, packages: tuple[str, ...], states: dict[str, str]) -> str:
-        """dpkg's status of a machine with these packages and all that they depend on."""
+        """dpkg's status file of a machine with these packages and all that they depend on."""
         simulated = self.ask("apt-get", "-s", "-y", "--no-install-recommends", "install", *BASE, *packages)
         chosen = re.findall(r"^Inst (\S+) \((\S+)", simulated, re.MULTILINE)
         assert chosen
@@ -86,7 +99,7 @@ class Release:
 
 @pytest.fixture(scope="session")
 def releases() -> dict[str, Release]:
-    """From the machine's own mirror, into the cache; fetched once."""
+    """Fetched once from the machine's own mirror, into the cache, and reduced to what the tests ask."""
     script = """
         debian_mirror || { echo "$DEB_WHY_NOT"; exit 3; }
         fetch() {
@@ -96,17 +109,19 @@ def releases() -> dict[str, Release]:
             done >"$ENTRY/sources.list"
             fetch_lists "$ENTRY"
             compgen -G "$ENTRY/state/lists/*_Packages*" >/dev/null || { tail -n 1 "$ENTRY/log"; exit 3; }
+            "$INTERPRETER" -I "$THIN" "$ENTRY/state/lists" $ASKED
             # The rest is apt's own cache, which it writes when it is asked.
             ENTRY_PATHS=(state sources.list apt.conf)
         }
         for CODENAME in bookworm trixie; do
-            entry "packages-$CODENAME-$(key "$(declare -f apt_root fetch)")" "Debian's lists of $CODENAME" fetch
+            entry "packages-$CODENAME-$(key "$(declare -f apt_root fetch)" "$(<"$THIN")" "$ASKED")" "Debian's lists of $CODENAME" fetch
             echo "$ENTRY"
         done
     """
     if not shutil.which("apt-get"):
         pytest.skip("there is no apt-get here to ask about other machines")
-    done = shell(script, **os.environ)
+    given = {"INTERPRETER": sys.executable, "THIN": str(THIN), "ASKED": " ".join((*BASE, *ASKED))}
+    done = shell(script, **os.environ | given)
     if done.returncode == 3:
         pytest.skip(f"no lists of Debian's packages: {done.stdout.strip()}")
     assert done.returncode == 0, done.stderr
@@ -195,7 +210,7 @@ GERMAN = """#!/bin/sh
 
 
 class Made:
-    """A machine, as a directory: its programs, its apt configuration, its empty cache."""
+    """A made-up machine in a directory: its programs, its apt configuration, its empty cache."""
 
     def __init__(self, machine: Machine, release: Release, directory: Path) -> None:
         self.bin = directory / "bin"
@@ -238,7 +253,6 @@ class Made:
         return done.stdout.splitlines()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", MACHINES)
 def test_plan(name: str, releases: dict[str, Release], tmp_path: Path) -> None:
     machine = MACHINES[name]
@@ -260,7 +274,7 @@ def test_reason_names_the_package_in_the_way(releases: dict[str, Release], tmp_p
 
 
 def test_without_apt(tmp_path: Path) -> None:
-    """Another distribution: what is missing is named as a program, not as a package of Debian's."""
+    """On another distribution, the message lists missing programs, not Debian packages."""
     for name in TOOLS:
         if not name.startswith(("apt", "dpkg")) and (where := shutil.which(name)):
             (tmp_path / name).symlink_to(where)
@@ -301,7 +315,7 @@ def test_third_party_source_is_no_error(tmp_path: Path) -> None:
 
 
 def test_root_runs_in_the_foreground(tmp_path: Path) -> None:
-    """Where sudo can ask on the terminal: in the process group of the one that calls it."""
+    """sudo can ask on the terminal only in the foreground process group."""
     stub(tmp_path, "sudo", 'ps -o pgid= -p $$ >"$HOME/group"; exec "$@"')
     stub(tmp_path, "apt-get", 'echo "$@" >"$HOME/arguments"; umask >"$HOME/umask"')
     done = shell(

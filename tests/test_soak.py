@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""No false alarm: the true driver passes on every kind of machine, however often it is asked.
+"""No false alarm: the driver passes on every kind of machine, however often it runs.
 
 `make test` boots a sample, in which every value of every axis occurs; `make soak` boots them all in
 turn, as often as BOOTS says.
@@ -45,7 +45,7 @@ SAMPLE = [
     Machine(2, "cortex-a57", "noncoherent", "debug"),
     Machine(4, "cortex-a72", "coherent", "debug"),
 ]
-BOOTS = int(os.environ.get("FAULTLINE_BOOTS") or 0)
+BOOTS = int(os.environ.get("TEST_BOOTS") or 0)
 CHOSEN = list(itertools.islice(itertools.cycle(MACHINES), BOOTS)) if BOOTS else SAMPLE
 
 # What takes two CPUs.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Boots with faultline-stress: hostile cases, allocations that fail, and random operations."""
+"""Boots with faultline-stress: misuse and races, allocations that fail, random operations."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def groups(*parts: str) -> set[tuple[str, ...]]:
 
 @pytest.mark.parametrize("debug", [False, True], ids=["default", "debug"])
 def test_stress(places: Places, tmp_path: Path, debug: bool) -> None:
-    """A short run with a seed of its own choice: the same operations each time."""
+    """A short run with a fixed seed, so that the operations are the same each time."""
     if debug:
         places.need_debug_kernel()
     # Three minutes with the debug kernel, on two CPUs that have nothing else to do.
@@ -82,8 +82,8 @@ def test_stress(places: Places, tmp_path: Path, debug: bool) -> None:
 
 
 def test_wrong_page_is_caught(boot: Boot, places: Places, make: Make) -> None:
-    """The cases look at what is mapped, not only at what is answered; `debugger` compares two
-    ways that do not go by the page table, and so cannot see it."""
+    """The cases check what is mapped, and not only what calls return. `debugger` compares two ways
+    that do not use the page table, so that it cannot find this fault."""
     built = make("-s", "module", "MUTANT=wrong-page")
     assert built.returncode == 0, built.stdout
     run = boot(*options(places, "--part cases", "--cycles 1"),
@@ -97,4 +97,5 @@ def test_wrong_page_is_caught(boot: Boot, places: Places, make: Make) -> None:
 def test_command_line(boot: Boot, places: Places) -> None:
     run = boot(*options(places, "--part cakes"))
     assert run.status == 2, run
-    assert "faultline-stress: cakes: no such option or value" in run.console
+    assert ("faultline-stress: The value of --part is 'cakes'; expected cases, inject or fuzz."
+            in run.console)

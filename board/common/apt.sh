@@ -165,7 +165,7 @@ private_apt() {
 	fi
 }
 
-# fetch_lists DIR: of an apt root. A suite that is not there is no reason to do without the others.
+# fetch_lists DIR: of an apt root. If one suite is missing, the others are still used.
 fetch_lists() {
 	APT_CONF=$1/apt.conf apt apt-get -qq update >"$1/log" 2>&1 || true
 }

@@ -1,31 +1,33 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# The cache: directories that are made once, from inputs that their names bear a hash of.
+# The cache: directories that are made once. A directory's name has a hash of the inputs it is made from.
 #
-# An entry is filled in place, under a lock, and becomes complete with the last file written to
-# it. It is checked whenever it is used: what was interrupted half-way, truncated, changed or
-# deleted since is noticed, said, and made again.
+# An entry is made in place, under a lock, and becomes complete with the last file written to
+# it. Each use checks it: an entry that was interrupted, truncated, changed or deleted is made
+# again, with a message.
 #
 # ENTRY/.entry/paths     what is checked, relative to ENTRY
 # ENTRY/.entry/sizes     name and size of every file below these paths
 # ENTRY/.entry/hashes    SHA-256 of the few files in which a flipped bit would be the worst
 # ENTRY/.entry/complete  SHA-256 of the three; written last
-# ENTRY/.entry/resumable what stands in ENTRY is sound, although it is not complete: its maker goes on
-#                        with it
-# ENTRY.lock             held by whoever makes ENTRY
+# ENTRY/.entry/resumable ENTRY is not complete, but its files are sound: its maker can continue
+# ENTRY.lock             held by the process that makes ENTRY
 
-# Relative, XDG_CACHE_HOME does not count, says its specification.
+# shellcheck source=board/common/project.env
+. "${BASH_SOURCE[0]%/*}/project.env"
+
+# A relative XDG_CACHE_HOME is invalid by its specification.
 [[ ${XDG_CACHE_HOME:-/} == /* ]] || unset XDG_CACHE_HOME
-CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/faultline
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/$PROJECT
 
 # key VALUE…: a short name for these inputs.
 key() {
 	printf '%s\0' "$@" | sha256sum | cut -c1-12
 }
 
-# What Python writes as it runs is left out, and its bundle of certificates: behind a firewall
-# something may add the site's own to that whenever it sees one.
+# Without the files that Python writes as it runs, and without its bundle of certificates: software on
+# the machine may add the site's own certificates to every bundle that it finds.
 entry_sizes() { # ENTRY; its paths on standard input
 	(
 		cd "$1" || exit
@@ -86,7 +88,7 @@ entry() {
 	fault=$(entry_fault "$ENTRY")
 	if [[ -n $fault ]]; then
 		if [[ -e $ENTRY/.entry/resumable && ! -e $ENTRY/.entry/complete ]]; then
-			# Only an end in good order says so once more.
+			# Only an orderly end writes it again.
 			rm "$ENTRY/.entry/resumable"
 		elif [[ -d $ENTRY ]]; then
 			say CACHE "$what in $ENTRY $fault: making it again"
@@ -101,7 +103,7 @@ entry() {
 	exec {lock}>&-
 }
 
-# entry_stale ENTRY: its inputs have changed; `entry` shall bring it up to date rather than begin
+# entry_stale ENTRY: its inputs have changed. `entry` will bring it up to date instead of beginning
 # with an empty directory.
 entry_stale() {
 	[[ -e $1/.entry/complete ]] || return 0
@@ -109,9 +111,9 @@ entry_stale() {
 	rm "$1/.entry/complete"
 }
 
-# entry_interrupted: the maker of ENTRY, and all that it started, came to an end early but in good
-# order: by a signal that they handle, or by an error. After a power cut nobody gets here, and
-# files may be there that are empty.
+# entry_interrupted: the maker of ENTRY, and all that it started, ended early but in good order: by a
+# signal that they handle, or by an error. After a power cut this does not run, and files may be
+# empty.
 entry_interrupted() {
 	[[ ${ENTRY_RESUMES:-} ]] || return 0
 	mkdir -p "$ENTRY/.entry"
@@ -130,7 +132,7 @@ distclean() {
 		die "there are clean rooms in $CACHE/rooms: delete them first. Nothing in $CACHE was deleted"
 	for item in "$CACHE"/* "$CACHE"/.[!.]*; do
 		case ${item##*/} in
-		linux-* | buildroot-* | bindgen-* | rust-* | venv-* | busybox-* | debs-* | qemu-* | room-* | rooms | packages-* | bin | cargo | apt.* | '*' | '.[!.]*') ;;
+		linux-* | debian-* | buildroot-* | bindgen-* | rust-* | venv-* | busybox-* | debs-* | qemu-* | room-* | rooms | packages-* | bin | cargo | apt.* | '*' | '.[!.]*') ;;
 		*) die "$item is not this project's; nothing in $CACHE was deleted" ;;
 		esac
 	done

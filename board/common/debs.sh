@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# Packages of Debian's that are not installed but unpacked, into the cache. Nothing on the machine
-# changes: apt works on a private root, with the machine's own mirror and keyring.
+# Debian packages that are not installed but unpacked into the cache. The machine does not change: apt
+# works on a private root, with the machine's own mirror and keyring.
 
 # unpacked_entry NEED: the name of the entry that has NEED's packages.
 unpacked_entry() {
@@ -29,7 +29,7 @@ unpack_decide() {
 	for conf in $confs; do
 		while read -ra packages; do
 			APT_CONF=$PRIVATE_APT/$conf.conf apt_knows_all "${packages[@]}" || continue
-			# What is in the way may go: nothing is installed.
+			# This may remove packages: it is a simulation, and nothing is installed.
 			if ! simulated=$(APT_CONF=$PRIVATE_APT/$conf.conf apt apt-get --simulate --yes \
 				--no-install-recommends install "${packages[@]}" 2>&1); then
 				UNPACK_WHY_NOT=$(apt_reason <<<"$simulated")
@@ -40,7 +40,7 @@ unpack_decide() {
 				UNPACK_WHY_NOT="${packages[0]} is installed already, but does not work"
 				continue
 			}
-			# The machine's own C library is used, which does if it is the same but for fixes.
+			# The machine's own C library is used. It works if it is the same version, except for fixes.
 			if grep '^Inst libc6 ' <<<"$simulated" | grep -qvE '^Inst libc6 \[([0-9.]+)-[^]]*\] \(\1-'; then
 				UNPACK_WHY_NOT="${packages[0]} needs another libc6"
 				continue
@@ -136,7 +136,7 @@ drop_damaged() {
 	for directory in "$CACHE"/debs-*-"$CODENAME"; do
 		[[ -d $directory ]] || continue
 		exec {lock}>"$directory.lock"
-		# Whoever holds the lock is making it.
+		# A process that holds the lock is making it.
 		if flock --nonblock "$lock"; then
 			fault=$(entry_fault "$directory")
 			if [[ -n $fault ]]; then
@@ -151,7 +151,7 @@ drop_damaged() {
 
 # deb_unpack DIR ARCHITECTURE VERSION PACKAGE…: unpacks one of these packages of Debian's into DIR,
 # from the first suite that has one in a version that begins with VERSION. Sets DEB_NAME,
-# DEB_VERSION and DEB_SUITE; fails, with the reason in DEB_WHY_NOT, if it is not to be had.
+# DEB_VERSION and DEB_SUITE. Fails, with the reason in DEB_WHY_NOT, if there is none.
 deb_unpack() {
 	local dir=$1 architecture=$2 version=$3 root found='' suite
 	shift 3

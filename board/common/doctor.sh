@@ -10,7 +10,7 @@ row() { # ok|get|LACK NAME TEXT
 
 doctor() {
 	LACKING=()
-	printf 'Faultline set-up, board %s, cache %s\n' "$BOARD" "$CACHE"
+	printf '%s set-up, board %s, cache %s\n' "$PROJECT" "$BOARD" "$CACHE"
 
 	plan test
 	doctor_packages
@@ -33,9 +33,7 @@ doctor() {
 		row_entry bindgen "bindgen-$BINDGEN_VERSION" "cargo install bindgen-cli $BINDGEN_VERSION"
 	fi
 	if find_python; then
-		row ok python3 "$PYTHON_VERSION, $(command -v python3)"
-	elif command -v python3 >/dev/null; then
-		row LACK python3 "$PYTHON_VERSION is first in PATH, $PYTHON_MIN or later is needed"
+		row ok python3 "$PYTHON_VERSION, $PYTHON"
 	fi
 	if find_qemu; then
 		row ok QEMU "$QEMU_VERSION, $QEMU_BIN"

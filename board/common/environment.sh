@@ -43,10 +43,10 @@ clean_environment() {
 # use_own_cargo_home: cargo finds no configuration of the user's but what is about the network.
 # Configuration is also found in the parents of the working directory: see own_cargo.
 use_own_cargo_home() {
-	local user=${CARGO_HOME:-$HOME/.cargo} own=${FAULTLINE_CARGO_HOME:-$CACHE/cargo} name
+	local user=${CARGO_HOME:-$HOME/.cargo} own=${OWN_CARGO_HOME:-$CACHE/cargo} name
 	[[ $user != "$own" ]] || return 0
 	mkdir -p "$own"
-	python3 -I board/common/cargo_network.py "$user" "$TOP" >"$own/config.toml.$$" ||
+	board/common/python -I board/common/cargo_network.py "$user" "$TOP" >"$own/config.toml.$$" ||
 		die "the user's configuration of cargo cannot be read (see above)"
 	mv "$own/config.toml.$$" "$own/config.toml"
 	for name in credentials.toml credentials; do
@@ -79,7 +79,7 @@ workspace_cargo() {
 # is in userspace/.cargo/config.toml.
 cross_cargo() {
 	local target=${RUST_TARGET//-/_} flags
-	flags=$(python3 -I board/common/cargo_flags.py userspace/.cargo/config.toml "$RUST_TARGET")
+	flags=$(board/common/python -I board/common/cargo_flags.py userspace/.cargo/config.toml "$RUST_TARGET")
 	export "CARGO_TARGET_${target^^}_LINKER=ld.lld${LLVM#1}"
 	export CARGO_ENCODED_RUSTFLAGS="$flags"$'\x1f'"--sysroot=$RUST_TARGET_SYSROOT"
 	workspace_cargo "$1" --target "$RUST_TARGET" "${@:2}"
@@ -91,6 +91,6 @@ pip_network() {
 	local setting
 	while IFS= read -r -d '' setting; do
 		export "${setting?}"
-	done < <("$1" --disable-pip-version-check config list | python3 -I board/common/pip_network.py)
+	done < <("$1" --disable-pip-version-check config list | board/common/python -I board/common/pip_network.py)
 	export PIP_CONFIG_FILE=/dev/null
 }

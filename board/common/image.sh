@@ -8,7 +8,7 @@ write_defconfigs() {
 	local board name
 	for board in board/*/board.env; do
 		board=${board%/board.env} board=${board#board/}
-		name=faultline_${board//-/_}_defconfig
+		name=${PROJECT}_${board//-/_}_defconfig
 		image_defconfig "$board" >"$1/$name" || die "$name could not be made"
 	done
 }
@@ -17,8 +17,8 @@ write_defconfigs() {
 # own, with values from where `make run` has them.
 image_defconfig() {
 	local BOARD=$1 ARCH IMAGE_FRAGMENTS RUST_TARGET DTB LAYOUT DTB_NAME KERNEL_FRAGMENTS
-	# shellcheck disable=SC2016 # a variable of Buildroot's
-	local fragments=() name line top='$(BR2_EXTERNAL_FAULTLINE_PATH)/..'
+	# A variable of Buildroot's, which has it from external.desc.
+	local fragments=() name line top="\$(BR2_EXTERNAL_${KCONFIG}_PATH)/.."
 	read_board ARCH IMAGE_FRAGMENTS RUST_TARGET DTB LAYOUT
 	mapfile -t fragments < <(kernel_fragments "$IMAGE_FRAGMENTS image image-$LAYOUT")
 	fragments=("${fragments[@]/#/$top/}")
@@ -40,7 +40,7 @@ image_defconfig() {
 	done
 }
 
-# write_hashes: what Buildroot checks the kernel's archive by, where it downloads one itself.
+# write_hashes: the hash that Buildroot checks the kernel's archive with, if it downloads one itself.
 write_hashes() {
 	local series=v${KERNEL_RELEASE%%.*}.x file=linux-$KERNEL_RELEASE.tar.xz hashes=buildroot/patches/linux/linux.hash
 	local sum
@@ -73,7 +73,7 @@ make_buildroot() {
 	curl --proto "=https" --fail --silent --show-error --location --connect-timeout 5 \
 		--speed-limit 1000 --speed-time 60 --output "$ENTRY/$file" "$BUILDROOT_SITE/$file" 2>"$ENTRY/error" ||
 		die "$(tail -n 1 "$ENTRY/error")
-No network? Unpack $file somewhere and say: make image BUILDROOT=/that/directory …"
+No network? Unpack $file in a directory and run: make image BUILDROOT=/that/directory …"
 	sha256sum --check --quiet <<<"$BUILDROOT_SHA256  $ENTRY/$file" ||
 		die "$file is not the release that board/common/versions.env names: not used"
 	mkdir "$ENTRY/buildroot"
@@ -81,8 +81,8 @@ No network? Unpack $file somewhere and say: make image BUILDROOT=/that/directory
 	rm "$ENTRY/$file" "$ENTRY/error"
 }
 
-# check_buildroot_programs: the programs that Buildroot demands of the machine, beyond what
-# `make run` uses. Buildroot's own check names one program without its package, in a log.
+# check_buildroot_programs: the programs that Buildroot needs on the machine, in addition to those
+# of `make run`. Buildroot's own check names one program without its package, in a log.
 check_buildroot_programs() {
 	local pair packages=()
 	for pair in which:debianutils g++:g++ make:make patch:patch gzip:gzip bzip2:bzip2 tar:tar wget:wget \
@@ -105,17 +105,17 @@ make_image() {
 	image_defconfig "$BOARD" | sed '/^#$/,/^# Written/d' >"$output/defconfig.new"
 	image_local_config >>"$output/defconfig.new"
 	if ! cmp --silent "$output/defconfig.new" "$output/defconfig" || [[ ! -e $output/.config ]]; then
-		# What Buildroot has built does not follow a changed toolchain or kernel; begin anew.
+		# Buildroot does not rebuild for a changed toolchain or kernel: start from nothing.
 		[[ ! -e $output/defconfig ]] || run_logged image-clean buildroot clean
-		# Or the old one would pass for this one's, should the next step not come to its end.
+		# The old ones must not remain if the next step is interrupted.
 		rm -f "$output/.config" "$output/packages"
 		mv "$output/defconfig.new" "$output/defconfig"
 		run_logged image-config buildroot BR2_DEFCONFIG="$output/defconfig" defconfig
 	fi
 	rm -f "$output/defconfig.new"
-	# What is built from this tree, Buildroot does not look at again by itself.
+	# Buildroot by itself does not check the packages that are built from this tree for changes.
 	[[ ! -e $output/images/Image && ! -e $output/images/zImage ]] ||
-		targets=(faultline-driver-rebuild faultline-verify-rebuild)
+		targets=("$PROJECT-driver-rebuild" "$PROJECT-verify-rebuild")
 	[[ -s $output/packages ]] || count_packages >"$output/packages"
 	total=$(<"$output/packages")
 	built=$(packages_done "$output")
@@ -154,7 +154,7 @@ LLVM is built from source first: that alone takes an hour or more."
 
 # count_packages: how many packages the configuration is made of, with those of the host.
 count_packages() {
-	buildroot --silent show-info | python3 -I -c \
+	buildroot --silent show-info | board/common/python -I -c \
 		'import json, sys; print(sum("build_dir" in package for package in json.load(sys.stdin).values()))'
 }
 
@@ -191,14 +191,14 @@ image_in_qemu() {
 		fdtoverlay -i "qemu/${DTB##*/}" -o qemu/card.dtb qemu/overlays/*.dtbo
 		files=(--kernel "qemu/$IMAGE" --dtb qemu/card.dtb)
 	fi
-	"$TOP/board/common/run.py" --board "$BOARD" --qemu "$QEMU_BIN" "${files[@]}" --disk "$disk" \
+	"$TOP/board/common/python" -EsB "$TOP/board/common/run.py" --board "$BOARD" --qemu "$QEMU_BIN" "${files[@]}" --disk "$disk" \
 		--work qemu "$@"
 }
 
-# image_local_config: what is not the board's: the user's KERNEL_SRC=, of which Buildroot itself takes
-# no note; where downloads are kept; the tools of `make run`, with the versions that may change at
-# the same path, unless Buildroot shall have its own; and the user's BUILDROOT_CONFIG=, which has the
-# last word.
+# image_local_config: settings that do not depend on the board: the user's KERNEL_SRC=, in a comment,
+# so that another one changes the configuration; where downloads are kept; the tools of `make run`, with
+# their versions, unless Buildroot is to use its own; and the user's BUILDROOT_CONFIG=, which overrides
+# all other lines.
 image_local_config() {
 	echo "# Buildroot $BR_VERSION of $BR"
 	[[ -z ${KERNEL_SRC:-} ]] || echo "# Linux $KERNEL_VERSION of $KERNEL_DIR"
@@ -206,20 +206,20 @@ image_local_config() {
 	if [[ ${BUILDROOT_RUST:-host} == host ]]; then
 		cat <<-END
 			# Rust $RUST_VERSION, bindgen $BINDGEN_FOUND, LLVM $LLVM_VERSION
-			FAULTLINE_HOST_RUST=y
-			FAULTLINE_HOST_RUSTC="$RUST_BIN/rustc"
-			FAULTLINE_HOST_RUST_SRC="$RUST_SRC"
-			FAULTLINE_HOST_BINDGEN="$BINDGEN"
-			FAULTLINE_HOST_LIBCLANG="$LIBCLANG_PATH"
-			FAULTLINE_HOST_LLD="ld.lld${LLVM#1}"
+			${KCONFIG}_HOST_RUST=y
+			${KCONFIG}_HOST_RUSTC="$RUST_BIN/rustc"
+			${KCONFIG}_HOST_RUST_SRC="$RUST_SRC"
+			${KCONFIG}_HOST_BINDGEN="$BINDGEN"
+			${KCONFIG}_HOST_LIBCLANG="$LIBCLANG_PATH"
+			${KCONFIG}_HOST_LLD="ld.lld${LLVM#1}"
 		END
 	fi
 	[[ -z ${BUILDROOT_CONFIG:-} ]] || cat "$BUILDROOT_CONFIG"
 }
 
-# buildroot ARG…: Buildroot's make, with nothing of the user's environment that is not for it. The
-# kernel's sources are those of `make run`, wherever they are from. Its output goes to a log, where a
-# terminal's colours would only be in the way (image_progress).
+# buildroot ARG…: Buildroot's make, with only those variables of the user's environment that are for
+# it. The kernel's sources are those of `make run`. The output goes to a log, without colours, because
+# image_progress reads it.
 buildroot() {
 	env --ignore-environment PATH="$PATH" HOME="$HOME" TERM=dumb LC_ALL=C.UTF-8 \
 		${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \

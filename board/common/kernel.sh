@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# The kernel: its sources, its build, and its build system at work for the module.
+# The kernel: its sources and its build; the module, which the kernel's build system builds.
 
-# To be raised when make_kernel or kbuild comes to build something else from the same inputs.
+# Raise this when make_kernel or kbuild changes what it builds from the same inputs.
 KERNEL_RECIPE=1
 
 # setup_kernel: KERNEL_DIR (sources), KERNEL_OUT (the build), KERNEL_VERSION, KERNEL_FROM.
@@ -31,7 +31,7 @@ kernel_fragments() {
 	printf 'board/common/linux/%s.fragment\n' $1
 }
 
-# kernel_lines FRAGMENT…: what they say to Kconfig. Comments and order make no other kernel.
+# kernel_lines FRAGMENT…: their lines for Kconfig, sorted: comments and order do not change the kernel.
 kernel_lines() {
 	grep -hE '^(# )?CONFIG_' "$@" | LC_ALL=C sort
 }
@@ -46,13 +46,13 @@ tool_versions() {
 	echo "$RUST_SRC, LLVM $LLVM $LLVM_VERSION, $BINDGEN $BINDGEN_FOUND"
 }
 
-# The version of a source tree, from its Makefile's first lines; nothing if it is none.
+# The version of a source tree, from its Makefile's first lines; nothing if it is not one of Linux.
 kernel_version() {
 	{ sed -n 's/^\(VERSION\|PATCHLEVEL\|SUBLEVEL\) = //p; 6q' "$1/Makefile" 2>/dev/null || true; } | paste -sd.
 }
 
-# setup_kernel_source: KERNEL_DIR, KERNEL_VERSION, KERNEL_FROM, and `identity`, what stands for the sources in a
-# kernel's name.
+# setup_kernel_source: KERNEL_DIR, KERNEL_VERSION, KERNEL_FROM, and `identity`, which identifies the
+# sources in a kernel's name.
 setup_kernel_source() {
 	if [[ -n ${KERNEL_SRC:-} ]]; then
 		kernel_source_given
@@ -93,7 +93,7 @@ make_kernel_source() {
 	if sum=$(kernel_sum "$series" "$file" 2>"$ENTRY/download/error"); then
 		curl --proto "=https" --fail --location --connect-timeout 5 --speed-limit 1000 --speed-time 60 \
 			--progress-bar --output "$ENTRY/download/$file" "$KERNEL_SITE/$series/$file" ||
-			die "$KERNEL_SITE/$series/$file: the download broke off"
+			die "$KERNEL_SITE/$series/$file: the download was interrupted. Make again"
 		(cd "$ENTRY/download" && sha256sum --check --quiet <<<"$sum") ||
 			die "$file is not what its site's sha256sums.asc says: not used"
 		echo "${KERNEL_SITE#*//}, SHA-256 ${sum%% *}" >"$ENTRY/from"
@@ -102,7 +102,7 @@ make_kernel_source() {
 		say KERNEL "not reached (${sum:-no $file there}); looking for Debian's linux-source-$KERNEL_SERIES"
 		deb_unpack "$ENTRY/download" amd64 "$KERNEL_SERIES" "linux-source-$KERNEL_SERIES" ||
 			die "no sources of Linux $KERNEL_SERIES.y: the kernel's site was not reached, and $DEB_WHY_NOT.
-Unpack linux-$KERNEL_RELEASE.tar.xz somewhere and say: make KERNEL_SRC=/that/directory …"
+Unpack linux-$KERNEL_RELEASE.tar.xz in a directory and run: make KERNEL_SRC=/that/directory …"
 		echo "$DEB_NAME $DEB_VERSION, Debian $DEB_SUITE" >"$ENTRY/from"
 		mv "$ENTRY/download/usr/src/linux-source-$KERNEL_SERIES.tar.xz" "$ENTRY/download/$file"
 	fi
@@ -132,17 +132,18 @@ make_kernel() { # FRAGMENT…
 	ENTRY_HASHED=(.config Module.symvers vmlinux "arch/$ARCH/boot/$IMAGE" rust/libkernel.rmeta "${dtbs[@]}")
 }
 
-# kbuild [ARG…]: the kernel's own make, with its variables given and no others: nothing in the
-# user's environment (ARCH, CROSS_COMPILE, MAKEFLAGS, …) has a say.
+# kbuild [ARG…]: the kernel's own make, with these variables and no others: nothing in the user's
+# environment (ARCH, CROSS_COMPILE, MAKEFLAGS, …) affects it.
 kbuild() {
+	if [[ -n ${KERNEL:-} ]]; then debian_kbuild "$@"; return; fi
 	env --ignore-environment PATH="$RUST_BIN:$PATH" HOME="$HOME" TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
 		${LIBCLANG_PATH:+LIBCLANG_PATH="$LIBCLANG_PATH"} \
-		KBUILD_BUILD_USER=faultline KBUILD_BUILD_HOST=faultline \
+		KBUILD_BUILD_USER="$PROJECT" KBUILD_BUILD_HOST="$PROJECT" \
 		make --no-print-directory --jobs="$(nproc)" -C "$KERNEL_DIR" O="$KERNEL_OUT" \
 		ARCH="$ARCH" LLVM="$LLVM" BINDGEN="$BINDGEN" RUST_LIB_SRC="$RUST_SRC" "$@"
 }
 
-# build_module DIR [ARG…]: the module, into DIR. CONFIG_FAULTLINE_SELFTEST=y adds the self-test.
+# build_module DIR [ARG…]: the module, into DIR. CONFIG_…_SELFTEST=y adds the self-test.
 build_module() {
 	local dir=$1
 	shift
@@ -155,10 +156,10 @@ build_module() {
 
 # build_sources SOURCES DIR [ARG…]: the module of these sources, into DIR.
 build_sources() {
-	kbuild M="$1" MO="$(realpath "$2")" CONFIG_FAULTLINE=m "${@:3}" modules
+	kbuild M="$1" MO="$(realpath "$2")" "CONFIG_$KCONFIG=m" "${@:3}" modules
 }
 
-# build_mutant DIR PATCH: a driver that is wrong on purpose: a copy of the sources, with a patch.
+# build_mutant DIR PATCH: a driver that is broken on purpose: a copy of the sources, with a patch.
 build_mutant() {
 	local dir=$1 patch=$2 copy said
 	command -v patch >/dev/null || die "$patch needs the program patch"
@@ -168,12 +169,12 @@ build_mutant() {
 		copy=$(realpath "$dir")/mutated
 		rm -rf "$copy"
 		mkdir "$copy"
-		# New times: what was built from an older copy must not pass for up to date.
+		# New times, so that make rebuilds what was built from an older copy.
 		cp -R "$TOP/driver" "$copy/driver"
 		said=$(patch --directory="$copy" --strip=1 --fuzz=0 --batch --forward <"$patch") ||
-			die "$patch does not apply to driver/ as it is now; make it anew:
+			die "$patch does not apply to driver/ as it is now; update the patch:
 $said"
-		build_sources "$copy/driver" "$dir" CONFIG_FAULTLINE_SELFTEST=y
+		build_sources "$copy/driver" "$dir" "CONFIG_${KCONFIG}_SELFTEST=y"
 	) 9>"$dir.lock"
 }
 
@@ -182,7 +183,7 @@ $said"
 rust_analyzer() {
 	local target=${RUST_TARGET//-/_} settings=.vscode/settings.json
 	mkdir -p "$BUILD/driver" .vscode
-	kbuild M="$TOP/driver" MO="$TOP/$BUILD/driver" CONFIG_FAULTLINE=m rust-analyzer
+	kbuild M="$TOP/driver" MO="$TOP/$BUILD/driver" "CONFIG_$KCONFIG=m" rust-analyzer
 	mv "$BUILD/driver/rust-project.json" driver/
 	say EDITOR "driver/rust-project.json"
 
@@ -203,6 +204,6 @@ rust_analyzer() {
 		mv "$settings.new" "$settings"
 		say EDITOR "$settings"
 	else
-		say EDITOR "$settings is yours and stays as it is; what rust-analyzer needs is in $settings.new"
+		say EDITOR "$settings has your own settings and stays as it is; rust-analyzer's are in $settings.new"
 	fi
 }

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
 #
-# What the machine must have, and how it comes to have it. Deciding is apart from doing: `plan`
-# changes nothing, and says the same to `make doctor`, to the tests and to set-up.
+# What the machine must have, and how set-up gets it. `plan` decides and changes nothing; `make doctor`,
+# the tests and set-up use the same plan.
 #
 # Each need is met by the first of these that works: what is found and new enough; what apt can install
 # with nothing removed or downgraded; the same packages unpacked into the cache (debs.sh).
 
 NEEDS_RUN="compiler flex bison bc perl xz curl certificates cpio python3 dtc qemu llvm rust rust-src"
-# What the tests alone use is apart: `make run` does not stop for it.
+# Only the tests need these: `make run` does not stop if they are missing.
 NEEDS_TEST="rust-tools test-python shellcheck patch"
-# Without these there is another way, or an error later that says more.
+# If one of these is missing, there is another way, or a later error that says more.
 NEEDS_OPTIONAL=" certificates qemu rust-src "
 
 # need_found NEED
@@ -26,6 +26,7 @@ need_found() {
 	# setup_rust_src.
 	rust-src) ! find_rust || find_rust_src || [[ $RUST_SYSROOT == */toolchains/* ]] ;;
 	rust-tools) ! find_rust || find_rust_tools ;;
+	python3) find_python ;;
 	test-python) find_test_python ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
@@ -42,6 +43,7 @@ need_text() {
 	rust) echo "rustc and cargo $RUSTC_MIN or later" ;;
 	rust-src) echo "the sources of Rust ${RUST_VERSION:-}" ;;
 	rust-tools) echo "rustfmt and clippy of the rustc in use (rustup component add rustfmt clippy)" ;;
+	python3) echo "python3 $PYTHON_MIN or later" ;;
 	test-python) echo "a python3 of $PYTHON_MIN or later with ensurepip, venv and libfdt" ;;
 	*) echo "$1" ;;
 	esac
@@ -60,6 +62,7 @@ need_alternatives() {
 	rust) rust_packages ;;
 	rust-src) rust_companions src ;;
 	rust-tools) rust_companions tools ;;
+	python3) python_packages ;;
 	test-python) echo python3-venv python3-libfdt ;;
 	*) echo "$1" ;;
 	esac
@@ -70,6 +73,13 @@ qemu_packages() {
 	version=$(candidate qemu-system-arm)
 	[[ -z $version || -z ${QEMU_MIN:-} ]] || at_least "$QEMU_MIN" "$version" || return 0
 	echo qemu-system-arm
+}
+
+python_packages() {
+	local version
+	version=$(candidate python3)
+	[[ -z $version ]] || at_least "$PYTHON_MIN" "$version" || return 0
+	echo python3
 }
 
 llvm_packages() {
@@ -178,8 +188,8 @@ plan_bindgen() {
 	fi
 }
 
-# plan_refused: what becomes of that which apt cannot install, as lines of `unpack NEED from SUITE: …` and
-# `lack NEED: …`.
+# plan_refused: what is done about the needs that apt cannot meet, as lines `unpack NEED from SUITE: …`
+# and `lack NEED: …`.
 plan_refused() {
 	local need
 	for need in "${!REFUSED[@]}"; do
@@ -207,7 +217,7 @@ ensure_packages() {
 	drop_damaged
 	plan "$1"
 	is_lacking "$1" || return 0
-	# What the tests alone need is no reason to ask for root.
+	# Do not ask for root only because something for the tests is missing.
 	[[ $1 == run && ${#INSTALL[@]} == 0 && -z $APT_LISTS_LACKING ]] || plan test
 	if [[ ${#INSTALL[@]} != 0 || $APT_LISTS_LACKING ]]; then
 		may_install
@@ -286,7 +296,7 @@ packages_by_hand() { # REASON
 		read -ra packages <<<"$(need_alternatives "$need" | sed -n 1p)"
 		names+=("${packages[@]}")
 	done
-	die "$1. Have this run, then make again:
+	die "$1. Have an administrator run this, then make again:
 
     sudo sh -c 'apt-get update && apt-get install --no-install-recommends ${names[*]}'
 "
@@ -373,7 +383,7 @@ setup_busybox() {
 	mkdir -p "$1/bin" "$1/etc"
 	cp "$busybox" "$1/bin/busybox"
 	ln -s busybox "$1/bin/sh"
-	cp board/common/profile "$1/etc/profile"
+	sed "s/@PROJECT@/$PROJECT/; s/@MODULE@/$MODULE/" board/common/profile >"$1/etc/profile"
 }
 
 make_busybox() {

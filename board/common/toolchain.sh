@@ -10,13 +10,13 @@
 find_rust() {
 	local rustc
 	while read -r rustc; do
-		# Links to all that is unpacked are no directory to have first in PATH: the entry comes below.
+		# $CACHE/bin has links to all unpacked programs, and must not come first in PATH: see the last line.
 		[[ -x $rustc && -x ${rustc%/*}/cargo && $rustc != "$CACHE"/bin/* ]] || continue
 		RUST_VERSION=$("$rustc" --version 2>/dev/null | cut -d' ' -f2) || continue
 		at_least "$RUSTC_MIN" "$RUST_VERSION" || continue
 		RUST_SYSROOT=$("$rustc" --print sysroot)
 		RUST_BIN=${rustc%/*}
-		# Past rustup's proxy, which decides anew in each directory.
+		# The compiler itself, not rustup's proxy, which selects a toolchain in each directory.
 		[[ $RUST_SYSROOT != */toolchains/* || ! -x $RUST_SYSROOT/bin/cargo ]] || RUST_BIN=$RUST_SYSROOT/bin
 		return 0
 	done < <(
@@ -111,16 +111,18 @@ qemu_will_do() { # PROGRAM
 		[[ $QEMU_VERSION ]] && at_least "${QEMU_MIN:-0}" "$QEMU_VERSION"
 }
 
-# find_python: PYTHON_VERSION of the python3 in PATH, which runs run.py.
+# find_python: PYTHON, the program that board/common/python runs, and PYTHON_VERSION.
 find_python() {
-	PYTHON_VERSION=$(python3 -I -c 'import platform; print(platform.python_version())' 2>/dev/null) &&
-		at_least "$PYTHON_MIN" "$PYTHON_VERSION"
+	local found
+	found=$(board/common/python -I -c 'import platform, sys; print(platform.python_version(), sys.executable)' 2>/dev/null) &&
+		read -r PYTHON_VERSION PYTHON <<<"$found"
 }
 
 # find_test_python: TEST_PYTHON, which can make virtual environments and has libfdt. The first to
 # ask is the distribution's, because libfdt is one of its packages.
 find_test_python() {
-	for TEST_PYTHON in /usr/bin/python3 python3; do
+	find_python || return 1
+	for TEST_PYTHON in /usr/bin/python3 "$PYTHON"; do
 		! "$TEST_PYTHON" -I -c "import ensurepip, libfdt, sys, venv
 sys.exit(sys.version_info < (${PYTHON_MIN/./, }))" 2>/dev/null || return 0
 	done
@@ -130,7 +132,6 @@ sys.exit(sys.version_info < (${PYTHON_MIN/./, }))" 2>/dev/null || return 0
 # Everything that is made or downloaded to complete the toolchain.
 setup_tools() {
 	ensure_packages run
-	find_python || die "Python ${PYTHON_VERSION:-3} is in use (PATH), $PYTHON_MIN or later is needed"
 	setup_rust_src
 	if ! find_bindgen; then
 		entry "bindgen-$BINDGEN_VERSION" bindgen make_bindgen
@@ -142,8 +143,7 @@ setup_tools() {
 	setup_qemu
 }
 
-# setup_qemu: QEMU_BIN. To be without one is no reason not to build: QEMU_WHY_NOT is said when it is to be
-# run.
+# setup_qemu: QEMU_BIN. Builds do not need it: QEMU_WHY_NOT is the error of a target that does.
 setup_qemu() {
 	QEMU_WHY_NOT=
 	find_qemu || QEMU_WHY_NOT="$BOARD needs $QEMU${QEMU_MIN:+ $QEMU_MIN or later}: ${REFUSED[qemu]:-none is found}. Put one into PATH"
@@ -167,8 +167,8 @@ setup_rust_src() {
 
 make_rust_src() {
 	deb_unpack "$ENTRY" amd64 "$RUST_VERSION" rust-src rust-web-src || die \
-		"the sources of Rust $RUST_VERSION are not to be had: $DEB_WHY_NOT.
-Have 'rustup component add rust-src' run where rustup can download, or use the distribution's rustc."
+		"the sources of Rust $RUST_VERSION were not found: $DEB_WHY_NOT.
+Run 'rustup component add rust-src' with a network, or use the distribution's rustc."
 	ENTRY_PATHS=("usr/src/rustc-$RUST_VERSION/library")
 }
 

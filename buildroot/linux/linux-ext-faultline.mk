@@ -15,7 +15,7 @@ ifeq ($(BR2_PACKAGE_FAULTLINE_DRIVER),y)
 FAULTLINE_TOP = $(realpath $(BR2_EXTERNAL_FAULTLINE_PATH)/..)
 
 ifeq ($(FAULTLINE_HOST_RUST),y)
-# The compiler itself: rustup has proxies in PATH, which decide anew in each directory.
+# The compiler itself, not rustup's proxy in PATH, which selects a toolchain in each directory.
 FAULTLINE_RUST_SYSROOT := $(shell $(FAULTLINE_HOST_RUSTC) --print sysroot)
 ifeq ($(BR_BUILDING)$(FAULTLINE_RUST_SYSROOT),y)
 $(error FAULTLINE_HOST_RUST: $(FAULTLINE_HOST_RUSTC) does not run)
@@ -34,13 +34,13 @@ FAULTLINE_BINDGEN = $(HOST_DIR)/bin/bindgen
 FAULTLINE_LIBCLANG = $(HOST_DIR)/lib
 endif
 
-# Kconfig asks all of them whether they will do: they are needed before the configuration.
+# Kconfig runs all of them to check their versions, so that they are needed before the configuration.
 # check-package TypoInPackageVariable
 LINUX_KCONFIG_DEPENDENCIES += $(FAULTLINE_KERNEL_RUST_DEPENDENCIES)
 # check-package TypoInPackageVariable
 LINUX_MAKE_ENV += $(if $(FAULTLINE_LIBCLANG),LIBCLANG_PATH=$(FAULTLINE_LIBCLANG))
 
-# HOSTCC: rustc gets it as the name of its linker, which flags cannot be part of.
+# HOSTCC: rustc uses it as its linker's name, which cannot have flags in it.
 # check-package TypoInPackageVariable
 LINUX_MAKE_FLAGS += \
 	HOSTCC="$(HOSTCC_NOCCACHE)" \
@@ -51,15 +51,15 @@ LINUX_MAKE_FLAGS += \
 	RUST_LIB_SRC=$(FAULTLINE_RUST_SRC) \
 	BINDGEN=$(FAULTLINE_BINDGEN)
 
-# The fragments count over allnoconfig, as in `make run`; Buildroot by itself would put them over
-# the defaults of a defconfig. external.mk has the rule for the file.
+# The fragments are applied over allnoconfig, as in `make run`; Buildroot by itself would apply them
+# over a defconfig. external.mk has the rule for the file.
 FAULTLINE_LINUX_LINES = $(LINUX_DIR)/.faultline-lines
 ifeq ($(LINUX_KCONFIG_DEFCONFIG),allno_defconfig)
 # check-package TypoInPackageVariable
 LINUX_KCONFIG_DEFCONFIG = KCONFIG_ALLCONFIG=$(FAULTLINE_LINUX_LINES) allnoconfig
 endif
 
-# Kconfig drops CONFIG_RUST=y without a word if it does not like one of the tools.
+# Kconfig drops CONFIG_RUST=y without a message if it does not accept one of the tools.
 define FAULTLINE_CHECK_LINUX_CONFIG
 	$(foreach fragment,$(LINUX_KCONFIG_FRAGMENT_FILES), \
 		$(FAULTLINE_TOP)/board/common/check-config $(fragment) $(@D)/.config

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An address space of one's own, to find every mapping of a device again.
+//! An address space of the driver's own, to find every mapping of a device again.
 //!
 //! The kernel lists the VMAs that map a file in the `address_space` of the file's inode. A
 //! device can be opened through several inodes (a second node made by `mknod`, a second instance

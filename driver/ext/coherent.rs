@@ -2,7 +2,7 @@
 
 //! DMA-coherent memory that may be lent to user space.
 //!
-//! `kernel::dma::Coherent` frees its memory when it is dropped, whoever has it mapped. A
+//! `kernel::dma::Coherent` frees its memory when it is dropped, even if it is mapped. A
 //! [`MappableCoherent`] first takes it away from user space. The types keep the order:
 //!
 //! - pages can be mapped only by way of a [`Run`], which borrows the memory they belong to;
@@ -14,7 +14,9 @@
 
 use super::{
     address_space::AddressSpace,
-    ffi, //
+    ffi,
+    new_vma::MemoryType,
+    reserved_memory::AssignedRegion, //
 };
 use core::{
     mem::{
@@ -50,16 +52,16 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Sets a device's DMA mask, to 64 bits: where a bus reaches less, its `dma-ranges` in the device tree
-/// says so, and the DMA layer obeys.
+/// Sets a device's DMA mask: what the device itself can reach. Where its bus reaches less, the bus's
+/// `dma-ranges` in the device tree says so, and the DMA layer obeys.
 ///
 /// # Errors
 ///
-/// `EIO`: the device cannot do DMA.
-pub(crate) fn set_dma_mask(pdev: &platform::Device<Core<'_>>) -> Result {
+/// `EIO`: the device cannot do DMA, or not with so narrow a mask on this machine.
+pub(crate) fn set_dma_mask(pdev: &platform::Device<Core<'_>>, mask: DmaMask) -> Result {
     // SAFETY: `Core` means that a bus callback has the device locked, so that no other callback runs;
     // the driver allocates DMA memory for the device only when it has done this.
-    unsafe { pdev.dma_set_mask_and_coherent(DmaMask::new::<64>()) }
+    unsafe { pdev.dma_set_mask_and_coherent(mask) }
 }
 
 /// Zeroed memory from `dma_alloc_coherent()`, a whole number of pages, whose pages can be mapped
@@ -70,23 +72,28 @@ pub(crate) struct MappableCoherent {
     is_abandoned: bool,
     space: Arc<AddressSpace>,
     device_is_coherent: bool,
+    /// What the memory was allocated from, if the node says: given back after the memory.
+    region: Option<AssignedRegion>,
     /// The first PFN, if the others follow it one by one.
     contiguous_from: Option<usize>,
 }
 
 impl MappableCoherent {
     /// Allocates `pages` pages for `dev`, whose DMA mask is set, mappable through the files of
-    /// `space`.
+    /// `space`. They are of `region` if one is given, which must be assigned to `dev`.
     ///
     /// A failed allocation is not reported to the log: the caller can say more.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`: no contiguous memory of that size, or the size overflows.
+    /// - `ENOMEM`: no contiguous memory of that size, or the size overflows; or `region` has none, and
+    ///   the kernel gave other memory.
+    /// - `ERANGE`: the device does not reach the memory.
     pub(crate) fn zeroed(
         dev: &Device<Bound>,
         pages: usize,
         space: Arc<AddressSpace>,
+        region: Option<AssignedRegion>,
     ) -> Result<Self> {
         let size = pages.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
         let memory =
@@ -98,8 +105,12 @@ impl MappableCoherent {
             space,
             // SAFETY: `dev` is valid, and bound, so that its DMA configuration is set up.
             device_is_coherent: unsafe { ffi::faultline_dev_is_dma_coherent(ffi::raw_device(dev)) },
+            region,
             contiguous_from: None,
         };
+        if !this.is_reached_by(dev) {
+            return Err(ERANGE);
+        }
 
         // Behind an IOMMU the PFNs may be scattered. They mostly are not, and to know so saves
         // a walk of the kernel's page table at every fault.
@@ -107,7 +118,34 @@ impl MappableCoherent {
         if (0..pages).all(|page| this.pfn(page) == first + page) {
             this.contiguous_from = Some(first);
         }
-        Ok(this)
+
+        // The kernel takes memory from elsewhere if a reusable region has none left, or if an IOMMU
+        // makes contiguous memory unnecessary.
+        let is_in_region = this
+            .region
+            .as_ref()
+            .is_none_or(|region| (0..pages).all(|page| region.contains(this.pfn(page))));
+        if is_in_region {
+            Ok(this)
+        } else {
+            Err(ENOMEM)
+        }
+    }
+
+    /// Returns whether the device reaches all of the memory, by its mask and its bus: a rule that the DMA
+    /// layer itself obeys (`dma_coherent_ok()` in kernel/dma/direct.c), but not for memory of a region.
+    fn is_reached_by(&self, dev: &Device<Bound>) -> bool {
+        // SAFETY: `dev` is valid and bound, so that its DMA configuration does not change.
+        let (mask, bus) = unsafe {
+            let raw = ffi::raw_device(dev);
+            ((*raw).coherent_dma_mask, (*raw).bus_dma_limit)
+        };
+        let limit = if bus == 0 { mask } else { mask.min(bus) };
+
+        // CAST: `usize` is no wider than `u64`.
+        u64::from(self.dma_address())
+            .checked_add(self.size() as u64 - 1)
+            .is_some_and(|last| last <= limit)
     }
 
     /// Returns the size in bytes.
@@ -133,10 +171,22 @@ impl MappableCoherent {
         self.is_abandoned = true;
     }
 
-    /// Returns whether the device sees the CPU's caches. If it does not, the memory must be
-    /// mapped uncached everywhere, as the DMA layer has done for the kernel.
-    pub(crate) fn device_is_coherent(&self) -> bool {
-        self.device_is_coherent
+    /// Returns the type of the memory in the kernel's own mapping, which every other mapping must have,
+    /// too: two types for one page are a mismatched alias, and reads through one may miss writes through
+    /// the other.
+    ///
+    /// It is the DMA layer's choice by the same rule: `dma_pgprot()` in kernel/dma/mapping.c, without
+    /// what it does where memory is encrypted; and that of the region, if the memory is of one.
+    pub(crate) fn memory_type(&self) -> MemoryType {
+        let of_device = if self.device_is_coherent {
+            MemoryType::Cached
+        } else {
+            MemoryType::DmaCoherent
+        };
+
+        self.region
+            .as_ref()
+            .map_or(of_device, |region| region.memory_type(of_device))
     }
 
     /// Returns the PFNs of `pages`, or `None` if one is past the end, there are none, or they do
@@ -161,9 +211,18 @@ impl MappableCoherent {
         })
     }
 
-    /// Returns the PFN that the kernel's page table has for `page`, which must be
-    /// a page of the memory.
+    /// Returns the PFN of `page`, which must be a page of the memory: that which the kernel's page table
+    /// has for it, or that which follows from the place of the memory in a `no-map` region.
     fn pfn(&self, page: usize) -> usize {
+        if let Some(region) = &self.region {
+            // CAST: A page of the memory has an address that fits the device's; for others the answer
+            // means nothing.
+            let offset = (page << PAGE_SHIFT) as DmaAddress;
+            if let Some(pfn) = region.pfn(self.dma_address().wrapping_add(offset)) {
+                return pfn;
+            }
+        }
+
         let address = self.as_ptr();
 
         // SAFETY: The address is inside the allocation, which the DMA layer gave a mapping in the

@@ -12,6 +12,13 @@ pub(crate) fn total_pages() -> usize {
     unsafe { ffi::faultline_totalram_pages() }
 }
 
+/// Returns how many pages the kernel has set aside for CMA, in all its regions, and how many of them are
+/// free.
+pub(crate) fn cma_pages() -> (usize, usize) {
+    // SAFETY: The functions read counters and have no preconditions.
+    unsafe { (ffi::faultline_cma_pages(), ffi::faultline_free_cma_pages()) }
+}
+
 /// Returns whether the kernel encrypts memory, as it does in a confidential guest, so that what devices
 /// see is another alias of it (`cc_platform_has(CC_ATTR_MEM_ENCRYPT)`).
 pub(crate) fn is_encrypted() -> bool {

@@ -155,7 +155,7 @@ impl<T: Instance> Registration<T> {
                 // SAFETY: `slot` may be written to.
                 unsafe { slot.write(misc) };
 
-                // SAFETY: `slot` was just filled in, and does not move: it is deregistered,
+                // SAFETY: `slot` was just written, and does not move: it is deregistered,
                 // in `drop()`, before its memory and the name go. `parent` is alive, and the
                 // device holds a reference to it.
                 to_result(unsafe { bindings::misc_register(slot) })

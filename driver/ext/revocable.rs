@@ -52,8 +52,8 @@ pub(crate) struct SleepableRevocable<T> {
     data: Opaque<T>,
 }
 
-// SAFETY: Whoever has the value can drop the object, which takes no more than that the object
-// may be sent.
+// SAFETY: The owner of the value can drop the object, which is sound on any thread if the object may
+// be sent.
 unsafe impl<T: Send> Send for SleepableRevocable<T> {}
 
 // SAFETY: `&self` gives `&T` to any thread, and `revoke()` drops the object on any thread.
@@ -131,7 +131,7 @@ impl<T> Deref for Guard<'_, T> {
 
     fn deref(&self) -> &T {
         // SAFETY: By the type invariants `revoke()` waits for this guard before it drops the
-        // object; it is initialised and, but for shared access, left alone until then.
+        // object; until then it is initialised, and there is only shared access to it.
         unsafe { &*self.data.get() }
     }
 }

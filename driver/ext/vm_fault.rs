@@ -306,7 +306,7 @@ impl Outcome {
     /// There is nothing at this address: the task gets a `SIGBUS`.
     pub(crate) const SIGBUS: Self = Self(bindings::vm_fault_reason_VM_FAULT_SIGBUS);
 
-    /// There is no PMD to map: the kernel shall ask for the page. Only an answer to
+    /// There is no PMD to map: the kernel calls `fault` for the page. Only an answer to
     /// [`VmOperations::huge_fault`]; [`VmOperations::fault`] turns it into [`Self::SIGBUS`].
     pub(crate) const FALLBACK: Self = Self(bindings::vm_fault_reason_VM_FAULT_FALLBACK);
 }

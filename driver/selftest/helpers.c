@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What the self-test needs and no Rust binding reaches: macros and static inline functions. One line
- * of work each, but for the walk of the page table; every decision is made in Rust.
+ * of work each, except the walk of the page table; every decision is made in Rust.
  */
 
 #include <linux/cpumask.h>

@@ -204,7 +204,7 @@ impl Test {
         self.shared.borrow()?.mark_used();
 
         for round in 1..=self.rounds {
-            // Whoever answers at once, round after round, must not keep the thread for ever.
+            // A task that answers at once, round after round, must not keep the thread for ever.
             if thread.should_stop() {
                 return Err(EINTR);
             }

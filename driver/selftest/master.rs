@@ -4,7 +4,7 @@
 //!
 //! A buffer for DMA is right if a device finds in it what the CPU wrote, and the CPU what the device
 //! wrote. To show that takes a device. Some nodes of the device tree *are* one that can be made to
-//! read and write where it is told; [`of_node`] names the function that takes hold of it, and the
+//! read and write where it is told; [`of_node`] names the function that claims it, and the
 //! rest of the self-test sees a [`Master`].
 //!
 //! # Another one
@@ -139,7 +139,7 @@ pub(crate) struct Description {
     pub(crate) max_copy: usize,
 }
 
-/// Takes hold of the bus master that a device is or has, whose DMA mask is set. Says in the log what is
+/// Claims the bus master that a device is or has, whose DMA mask is set. Logs what is
 /// wrong with it. Only one owner has it: an `Arc` is what can hold something pinned of any type.
 pub(crate) type Attach = fn(&platform::Device<Core<'_>>) -> Result<Arc<dyn Master>>;
 

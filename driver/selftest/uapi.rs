@@ -78,8 +78,8 @@ pub const FAULTLINE_IOC_MASTER: u32 = 0x8030_7c83;
 ///   length is not a multiple of [`Master::alignment`].
 /// - `EMSGSIZE`: the length is below [`Master::max_fill`], and the master writes all or nothing
 ///   ([`MASTER_DATA_COMMAND_LINE`]).
-///   Such a master finds its orders in the buffer, where whoever has it mapped could change them:
-///   to `open()` its device takes `CAP_SYS_RAWIO`, or answers `EPERM`.
+///   Such a master reads its orders from the buffer, where a process that has it mapped could change
+///   them: `open()` of its device needs `CAP_SYS_RAWIO`, or answers `EPERM`.
 /// - `ETIMEDOUT`: the master did not answer in time. If it cannot be stopped, it may still do what it
 ///   was asked to, and until it has, it is not asked anything else: each call gets this answer.
 /// - `EIO`: the master reported an error.
@@ -188,14 +188,14 @@ pub const MASTER_DATA_NONCE: u32 = 0;
 /// 3. `0x0005_0001`, the question;
 /// 4. the room for the answer in bytes: the command line's length, rounded up to whole words;
 /// 5. the command line's length, with the highest bit set: the firmware's mark for an answer;
-/// 6. the command line, filled up to its room with zeroes; and then zeroes to the end.
+/// 6. the command line, padded to its room with zeroes; and then zeroes to the end.
 pub const MASTER_DATA_COMMAND_LINE: u32 = 1;
 
 /// The answer to [`FAULTLINE_IOC_MASTER`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Master {
-    /// What it is, such as `fw_cfg`, filled up with zeroes.
+    /// What it is, such as `fw_cfg`, padded with zeroes.
     pub name: [u8; 16],
     /// [`MASTER_FILL`] and [`MASTER_COPY`].
     pub abilities: u32,

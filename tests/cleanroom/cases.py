@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The cases of a clean room: what was on the machine before the newcomer came.
+"""The cases of a clean room: the state of the machine before the commands run.
 
-Scripts run in the room by bash, with $RELEASE and $MIRROR set, and with the functions of PRELUDE.
+bash runs the scripts in the room, with $RELEASE and $MIRROR set, and with the functions of PRELUDE.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ CASES: dict[str, Case] = {
 
 
 def why_not(name: str, release: str, user: str) -> str | None:
-    """The reason why a room of this release and user cannot be of this case."""
+    """The reason why this case is impossible in a room of this release and user."""
     case = CASES[name]
     if release not in case.releases:
         return f"--case {name} is for --release {' or '.join(case.releases)}, not {release}"

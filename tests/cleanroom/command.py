@@ -43,7 +43,7 @@ for each COMMAND, as a newcomer does: with empty caches, at a terminal, answerin
 
 
 class Wrong(Exception):
-    """Something that the caller has to change."""
+    """A mistake that the caller has to correct."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -119,7 +119,8 @@ def list_cases() -> None:
 
 
 def describe(options: argparse.Namespace) -> None:
-    """What a room would be made of, so that it can be made by hand where there is no root."""
+    """Prints what a room would consist of, so that it can be made by hand where there is no
+    root."""
     debian, security, keyring = mirrors(options)
     print(f"base: debootstrap {options.release} from {debian}, signed by {keyring}")
     print(f"sources of apt: {', '.join(inside.sources(options.release, debian, security))}")
@@ -142,7 +143,7 @@ def describe(options: argparse.Namespace) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Everything that can be wrong and can be known before anything is made."""
+    """Checks everything that can be known before anything is made."""
     if not options.commands and not options.shell:
         raise Wrong("no COMMAND, and no --shell: there is nothing to do")
     for command in options.commands:
@@ -176,12 +177,12 @@ def check_tools() -> None:
 
 
 def cache() -> Path:
-    """As board/common/cache.sh has it."""
+    """The same directory as in board/common/cache.sh."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "faultline"
 
 
 def become_root(arguments: Sequence[str]) -> None:
-    """Run this anew, by sudo. What the room is made with stays that of the user."""
+    """Runs this command again with sudo. The files that the room is made from keep their owner."""
     if not shutil.which("sudo"):
         raise Wrong("a room takes root (chroot, mount, mknod), and there is no sudo here")
     (cache() / "rooms").mkdir(parents=True, exist_ok=True)  # root's could not be written to later
@@ -193,7 +194,7 @@ def become_root(arguments: Sequence[str]) -> None:
 
 
 def git(*arguments: str) -> bytes:
-    """git in this checkout, as its owner: git works in nobody else's."""
+    """git in this checkout, as its owner, because git refuses the repositories of other users."""
     owner = TOP.stat()
     other = owner.st_uid != os.geteuid() and os.geteuid() == 0
     identity = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []} if other else {}
@@ -231,7 +232,7 @@ def wanted(options: argparse.Namespace, log: Path) -> dict[str, object]:
 
 
 def mirrors(options: argparse.Namespace) -> tuple[str, str, Path]:
-    """Of Debian and of its security updates, and the keyring that signs both."""
+    """The mirrors of Debian and of its security updates, and the keyring that signs both."""
     given = machine.Mirrors(options.mirror, options.security_mirror)
     found = given if given.debian and given.security else machine.mirrors()
     debian, security = given.debian or found.debian, given.security or found.security
@@ -239,7 +240,8 @@ def mirrors(options: argparse.Namespace) -> tuple[str, str, Path]:
 
 
 def furnish(room: Path, options: argparse.Namespace, log: Path) -> Plan:
-    """Unpack the base, put in what this machine gives it, and the sources."""
+    """Unpacks the base, and copies this machine's network settings and the sources into the
+    room."""
     room.chmod(0o755)  # others than root must pass
     debian, security, keyring = mirrors(options)
     made = subprocess.run([*ENDS_WITH_US, BASE, options.release, debian, keyring],
@@ -267,7 +269,7 @@ def furnish(room: Path, options: argparse.Namespace, log: Path) -> Plan:
 
 
 def changes(archive: Path) -> list[str]:
-    """Archive what is not committed, and say what has been deleted."""
+    """Archives the changes that are not committed, and returns the deleted files."""
     names = git("ls-files", "-z", "--modified", "--others", "--exclude-standard").decode()
     staged = git("diff", "--cached", "--name-only", "--no-renames", "-z").decode()
     changed = sorted({*names.split("\0"), *staged.split("\0")} - {""})
@@ -293,17 +295,17 @@ def log_file(given: Path | None, release: str, user: str, cases: list[str]) -> P
 
 
 def give_to_user(path: Path) -> None:
-    """What root has made outside of the room belongs to whoever called sudo."""
+    """Gives what root has made outside the room to the user who called sudo."""
     if "SUDO_UID" in os.environ:
         for item in (path, *path.rglob("*")):
             os.lchown(item, int(os.environ["SUDO_UID"]), int(os.environ["SUDO_GID"]))
 
 
 def sweep(where: Path) -> None:
-    """Delete the rooms of those that were killed."""
+    """Deletes the rooms of killed commands."""
     ours = tuple(f"{release}-{user}-" for release in RELEASES for user in USERS)
     for room in where.iterdir():
-        # What else there may be in a directory that was given is none of ours.
+        # The user's directory may contain other files.
         if room.name.startswith(ours) and (room / "lock").exists() and not (room / "kept").exists() and not in_use(room):
             print(f"clean-room: deleting {room}, which was left behind", file=sys.stderr)
             delete(room)
@@ -320,7 +322,8 @@ def in_use(room: Path) -> bool:
 
 @contextmanager
 def used(room: Path, keep: bool) -> Iterator[int]:
-    """Hold the room's lock, which is a descriptor; delete the room at the end, once nobody is in it."""
+    """Holds the room's lock, a descriptor; deletes the room at the end, when no process is in
+    it."""
     with (room / "lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -341,7 +344,8 @@ def used(room: Path, keep: bool) -> Iterator[int]:
 
 
 def delete(room: Path) -> None:
-    """Delete a room that nobody uses. The lock goes last: by it the next one finds what is left."""
+    """Deletes a room that is not in use. The lock goes last, because the next command finds the
+    rest by it."""
     # Processes that have been killed may take a moment to go.
     for _ in range(50):
         shutil.rmtree(room / "root", ignore_errors=True)
@@ -354,7 +358,7 @@ def delete(room: Path) -> None:
 
 
 def run(room: Path, lock: int, plan: Plan) -> int:
-    """Run the room's first process in namespaces of its own; show what came out."""
+    """Runs the room's first process in its own namespaces, and shows the result."""
     (room / "plan.json").write_text(json.dumps(asdict(plan)))
     (room / "results.json").unlink(missing_ok=True)
     status = in_namespaces([sys.executable, PROGRAM, "--inside", room / "plan.json", str(lock)], lock)
@@ -367,7 +371,8 @@ def run(room: Path, lock: int, plan: Plan) -> int:
 
 
 def in_namespaces(argv: list[str | Path], lock: int) -> int:
-    """Run this as the first process of a PID namespace, which ends with us, however we end."""
+    """Runs this as the first process of a PID namespace, which ends with this process, however it
+    ends."""
     child = subprocess.Popen(
         [*ENDS_WITH_US, "unshare", "--mount", "--uts", "--ipc", "--pid",
          "--fork", "--kill-child", *argv], pass_fds=[lock])
@@ -383,7 +388,7 @@ def in_namespaces(argv: list[str | Path], lock: int) -> int:
 
 
 def show(plan: Plan, results: list[Result], size: str) -> None:
-    """The rows for the table in docs/testing.md."""
+    """Prints the rows for the table in docs/testing.md."""
     print(f"\nclean-room: {size} of disk; all output: {plan.log}")
     if not results:
         return

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The first process of a clean room's namespaces: mounts, prepares, runs the commands.
 
-`clean-room` starts it with a JSON file that has the fields of Plan. Where this process ends, however it does, the kernel
-ends every process of the room and takes the mounts away.
+`clean-room` starts it with a JSON file that has the fields of Plan. When this process ends, the
+kernel ends every process of the room and removes the mounts.
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ class Room:
 
     @staticmethod
     def loop_devices(dev: Path) -> None:
-        """Where this machine has loop devices, the room has, as its users and tests expect."""
+        """If this machine has loop devices, the room has them, because users and tests expect
+        them."""
         control = Path("/dev/loop-control")
         if not control.exists():
             return
@@ -187,7 +188,7 @@ class Room:
 
     def script(self, what: str, text: str, *, as_root: bool = False, cwd: str = "",
                login_shell: bool = False) -> None:
-        """Have bash run a script in the room; its output is shown only if it fails."""
+        """Has bash run a script in the room; shows its output only if it fails."""
         if not text:
             return
         login = "root" if as_root else self.login
@@ -223,7 +224,7 @@ class Room:
     # What the newcomer does.
 
     def become(self, command: str) -> None:
-        """Turn this process into a login shell of the room that runs the command."""
+        """Turns this process into a login shell of the room that runs the command."""
         extra = {"CI": "true"} if self.plan.ci else {}
         argv = self.enter(self.login, ["--login", "-c", command], cwd=self.tree, extra=extra)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -246,7 +247,7 @@ class Room:
         return Result(words, done.status, done.wall, done.cpu, said, left)
 
     def hold_locks(self) -> None:
-        """Lock files as another program on the machine does, in a process of its own."""
+        """Locks files as another program on the machine would, in a process of its own."""
         names = [name for case in self.cases for name in case.locks]
         if not names:
             return
@@ -266,7 +267,7 @@ class Room:
 
 
 def sources(release: str, mirror: str, security: str) -> list[str]:
-    """Lines of sources.list, as Debian's installer writes them, of what is free."""
+    """Lines of sources.list like those of Debian's installer, with the component main only."""
     return [f"deb {mirror} {release} main", f"deb {mirror} {release}-updates main",
             f"deb {security} {release}-security main"]
 
@@ -285,7 +286,7 @@ def node(path: Path, mode: int, major: int, minor: int) -> None:
 
 
 def processes(but: int) -> list[str]:
-    """The names of all processes of the room, without this one and that one."""
+    """The names of all processes of the room, except this one and that one."""
     found = []
     for comm in Path("/proc").glob("[0-9]*/comm"):
         if int(comm.parent.name) not in (1, but):
@@ -297,7 +298,7 @@ def processes(but: int) -> list[str]:
 
 
 def verdict(lines: list[str]) -> str:
-    """The line that says how it went: the verification's, pytest's, or the first error."""
+    """The line that summarises the output: the verification's, pytest's, or the first error."""
     for line in reversed(lines):
         if line.startswith("faultline-verify: ") or (
                 line.startswith("=") and line.endswith("=")

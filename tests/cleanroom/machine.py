@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a clean room takes from this machine: how to reach the network, and nothing else.
+"""What a clean room takes from this machine: its way to the network, and nothing else.
 
-No address is written down in the project: the mirrors are those of this machine's own apt, and the
-certificates and proxies those that its administrator has set up.
+The project names no addresses: the mirrors are those of this machine's apt, and the certificates
+and proxies those that its administrator has set up.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Mirrors:
 
 
 def mirrors() -> Mirrors:
-    """The mirrors of Debian that apt has here."""
+    """The mirrors of Debian that this machine's apt uses."""
     # $(REPO_URI) and the others are apt's own variables.
     asked = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(LABEL) $(REPO_URI)", "Created-By: Packages"],
@@ -62,7 +62,7 @@ def proxies() -> dict[str, str]:
 
 
 def apt_settings() -> str:
-    """Lines of apt.conf: what this machine's apt has set about reaching mirrors."""
+    """Lines of apt.conf: this machine's settings for reaching the mirrors."""
     dumped = subprocess.run(["apt-config", "dump"], text=True, capture_output=True, check=True)
     return "".join(line + "\n" for line in dumped.stdout.splitlines()
                    if line.startswith(APT_SETTINGS) and not line.endswith(' "";'))
@@ -79,7 +79,7 @@ def files() -> dict[str, bytes]:
 
 
 def describe() -> str:
-    """The processors, for a table of times."""
+    """This machine's processors, for a table of times."""
     model = "unknown CPU"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Runs a command of the room as somebody at a terminal does, who answers what it asks."""
+"""Runs a command of the room on a terminal, and answers its questions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is typed where the unfinished line looks like this."""
+    """What to type when the unfinished line matches."""
 
     prompt: re.Pattern[str]
     text: str
@@ -54,7 +54,7 @@ def answers(password: str) -> list[Answer]:
 
 
 class Transcript:
-    """Shows each line with the time since the start, here and in a log."""
+    """Shows each line with the time since the start, on standard output and in a log."""
 
     def __init__(self, log: TextIO) -> None:
         self.log = log
@@ -67,7 +67,7 @@ class Transcript:
 
 
 class Lines:
-    """Takes a terminal's output apart into lines."""
+    """Splits a terminal's output into lines."""
 
     def __init__(self, transcript: Transcript) -> None:
         self.transcript = transcript
@@ -109,7 +109,7 @@ class Lines:
 
 
 def open_terminal(devices: Path) -> tuple[int, int]:
-    """A new terminal of the room, whose own path is right in the room: both ends of it."""
+    """Opens a terminal of the room, whose path is valid in the room; returns both ends."""
     master = os.open(devices / "pts/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     fcntl.ioctl(master, TIOCSPTLCK, struct.pack("i", 0))
     number = struct.unpack("i", fcntl.ioctl(master, TIOCGPTN, struct.pack("i", 0)))[0]
@@ -119,7 +119,8 @@ def open_terminal(devices: Path) -> tuple[int, int]:
 
 
 def start(devices: Path, become: Callable[[], None], with_terminal: bool) -> tuple[int, int]:
-    """Fork a process that calls `become`, which executes a program: its PID, its output."""
+    """Forks a process that calls `become`, which executes a program; returns its PID and its
+    output."""
     if with_terminal:
         ours, theirs = open_terminal(devices)
         stdin = theirs
@@ -147,7 +148,7 @@ def start(devices: Path, become: Callable[[], None], with_terminal: bool) -> tup
 
 
 def stopped() -> dict[int, str]:
-    """The processes that are stopped, with their names."""
+    """The processes that are stopped (state T), with their names."""
     found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -161,7 +162,7 @@ def stopped() -> dict[int, str]:
 
 
 class Watch:
-    """Says when a command will never end."""
+    """Detects a command that will never end."""
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
@@ -184,7 +185,7 @@ class Watch:
 
 
 def end_all() -> None:
-    """End every process of the room: the caller is the first one of its PID namespace."""
+    """Ends every process of the room. The caller is the first process of its PID namespace."""
     assert os.getpid() == 1
     try:
         os.kill(-1, signal.SIGKILL)
@@ -194,7 +195,7 @@ def end_all() -> None:
 
 def run(devices: Path, become: Callable[[], None], *, with_terminal: bool, timeout: float,
         typed: list[Answer], transcript: Transcript) -> Done:
-    """Run one command to its end, and answer its questions if it has a terminal."""
+    """Runs one command to its end, and answers its questions if it has a terminal."""
     before = os.times()
     pid, output = start(devices, become, with_terminal)
     watch, lines = Watch(timeout), Lines(transcript)
@@ -229,7 +230,8 @@ def run(devices: Path, become: Callable[[], None], *, with_terminal: bool, timeo
 
 
 def reap(pid: int, status: int | None) -> int | None:
-    """Take leave of whoever has ended; orphans are ours, too. The status of `pid`, once known."""
+    """Waits for every process that has ended, orphans included. Returns the status of `pid`, once
+    known."""
     while True:
         try:
             ended, how = os.waitpid(-1, os.WNOHANG)
@@ -243,7 +245,8 @@ def reap(pid: int, status: int | None) -> int | None:
 
 
 def interact(devices: Path, become: Callable[[], None]) -> int:
-    """Connect this terminal with one of the room, until the shell there ends: its status."""
+    """Connects this terminal with one of the room until its shell ends; returns the shell's
+    status."""
     pid, output = start(devices, become, with_terminal=True)
     fcntl.ioctl(output, termios.TIOCSWINSZ, fcntl.ioctl(0, termios.TIOCGWINSZ, bytes(8)))
     saved = termios.tcgetattr(0)

@@ -11,7 +11,10 @@ from labgrid.driver import QEMUDriver
 from labgrid.factory import target_factory
 
 from guests import Boot
-from places import RUNNER, Places, program
+from places import Places
+from runner.arguments import guest_of, parser
+from runner.devicetree import device_tree
+from runner.initramfs import initramfs
 
 # Longer than QEMU takes to start on a busy machine; one that fails does not connect at all.
 START_LIMIT = 300
@@ -32,11 +35,10 @@ class GuestDriver(QEMUDriver):
     options = attr.ib(default="", validator=attr.validators.instance_of(str))
 
     def get_qemu_base_args(self) -> list[str]:
-        runner = program(RUNNER)
         work = Path(self._tempdir)
-        command = Boot(Places.from_environment(), work).command(*shlex.split(self.options))
-        guest = runner.guest(runner.parser().parse_args(command[1:]))
-        loaded = guest.loaded(runner.initramfs(guest, work), runner.device_tree(guest, work))
+        options = Boot(Places.from_environment(), work).options(*shlex.split(self.options))
+        guest = guest_of(parser().parse_args(options))
+        loaded = guest.loaded(initramfs(guest, work), device_tree(guest, work))
         # However the tests end, QEMU does with them. The board's console may not be its first port.
         return ["setpriv", "--pdeathsig=KILL", *loaded, "-monitor", "none",
                 *("-serial", "null") * guest.board.serial]

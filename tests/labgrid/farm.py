@@ -152,7 +152,7 @@ There is a farm now: {', '.join(names)}. In another terminal, in the project's f
   labgrid-client places                                  # who has what
   labgrid-client acquire
   labgrid-client power cycle
-  make test BOARD={os.environ['FAULTLINE_BOARD']} LG_ENV=tests/labgrid/place.yaml
+  make test BOARD={os.environ['TEST_BOARD']} LG_ENV=tests/labgrid/place.yaml
   labgrid-client release
 
 Ctrl-C here ends it.""", flush=True)
@@ -191,7 +191,7 @@ def main() -> int:
                         help="for board/common/run.py, which is what power starts")
     parser.add_argument("command", nargs="*", metavar="COMMAND", help="run it with the boards")
     args = parser.parse_args()
-    names = [f"{os.environ['FAULTLINE_BOARD']}-{number}" for number in range(args.boards)]
+    names = [f"{os.environ['TEST_BOARD']}-{number}" for number in range(args.boards)]
     for number in SIGNALS:
         signal.signal(number, on_signal)
     try:

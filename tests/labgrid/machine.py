@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A board made of QEMU as it would stand in a farm: behind a serial server and a mains switch.
+"""A board emulated by QEMU as it would be in a farm: behind a serial server and a power switch.
 
-Both are there whether the board is on or off. The serial server speaks plain TCP (labgrid's
-NetworkSerialPort, protocol raw), the switch HTTP (its NetworkPowerPort, model rest). What is
-switched on is board/common/run.py, the only way to boot.
+Both run whether the board is on or off. The serial server uses plain TCP (labgrid's
+NetworkSerialPort, protocol raw), the switch HTTP (its NetworkPowerPort, model rest). The switch
+starts board/common/run.py.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Machine:
         try:
             yield self
         finally:
-            self.switch.shutdown()  # and with it whoever could switch the board on again
+            self.switch.shutdown()  # from here on nothing can switch the board on again
             threads[-1].join()
             self.switch.server_close()
             self.serial.close()
@@ -61,7 +61,7 @@ class Machine:
     # ------------------------------------------------------------------------------------- power
 
     def serve(self) -> None:
-        """The switch, and in the end its last turn: what it has started does not outlive it."""
+        """Runs the switch, and switches off at the end, so that the guest ends too."""
         self.switch.serve_forever()
         self.off()
 
@@ -108,7 +108,7 @@ class Machine:
                 threading.Thread(target=self.listen, args=(listener,), daemon=True).start()
 
     def speak(self, process: subprocess.Popen[bytes]) -> None:
-        """What the board says goes to all who listen."""
+        """Sends the board's output to all clients."""
         assert process.stdout
         while data := process.stdout.read1():
             with self.lock:
@@ -120,7 +120,7 @@ class Machine:
                     self.drop(listener)
 
     def listen(self, listener: socket.socket) -> None:
-        """What somebody types goes to the board, if it is on."""
+        """Sends a client's input to the board, if it is on."""
         with contextlib.suppress(OSError):
             while True:
                 try:

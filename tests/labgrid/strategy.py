@@ -43,7 +43,7 @@ class BoardStrategy(Strategy):
     def _off(self) -> None:
         self.target.activate(self.power)
         self.power.off()
-        # An emulated board is its own console: it is built anew for each boot.
+        # An emulated board is its own console: each boot makes a new one.
         self.target.deactivate(self.console)
         self.target.deactivate(self.power)
 

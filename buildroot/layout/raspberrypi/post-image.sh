@@ -3,7 +3,7 @@
 #
 #   post-image.sh IMAGES BOARD
 #
-# Run by Buildroot, in its own directory, when everything is there: makes the SD card.
+# Makes the SD card's image. Buildroot runs it in its own directory, after everything is built.
 set -euo pipefail
 
 images=$1 board=$2
@@ -14,7 +14,7 @@ value() {
 }
 dtb=$(value DTB)
 
-# What the firmware reads: the board's tree, our overlays, the kernel's command line.
+# What the firmware reads: the board's device tree, the overlays, the kernel's command line.
 firmware=$images/rpi-firmware
 mkdir -p "$firmware/overlays"
 cp "$here/config.txt" "$firmware/config.txt"
@@ -26,7 +26,7 @@ for source in $(value DTSO) $(value CARD_DTSO); do
 done
 echo "console=$(value CARD_CONSOLE) root=$(value ROOT) rootwait" >"$firmware/cmdline.txt"
 
-# The same files, by the same names, in the same order.
+# The same names and times in the same order, so that the image's bytes are the same.
 find "$images" -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH:-0}" {} +
 files=$(cd "$images" && export LC_ALL=C && printf '"%s", ' "$(value IMAGE)" "${dtb##*/}" rpi-firmware/*)
 sed "s|@FILES@|${files%, }|" "$here/genimage.cfg" >"$images/genimage.cfg"

@@ -21,12 +21,12 @@ define FAULTLINE_DRIVER_LINUX_CONFIG_FIXUPS
 	$(call KCONFIG_ENABLE_OPT,CONFIG_RUST)
 endef
 
-# Who may open the devices without being root.
+# Users of this group may open the devices without being root.
 define FAULTLINE_DRIVER_USERS
 	- - faultline -1 - - - - Users of /dev/faultline*
 endef
 
-# What mdev knows of devices is one file, which is busybox's; the first line that matches counts.
+# mdev reads one file, which busybox owns; the first line that matches applies.
 define FAULTLINE_DRIVER_MDEV
 	$(SED) '/^faultline/d' $(TARGET_DIR)/etc/mdev.conf
 	echo 'faultline[0-9]+ root:faultline 660' >> $(TARGET_DIR)/etc/mdev.conf
@@ -45,6 +45,6 @@ endif
 $(eval $(kernel-module))
 $(eval $(generic-package))
 
-# The sources that legal-info keeps are those that are copied for the build: not build/, which may
-# have Buildroot's own output in it.
+# legal-info keeps the sources that are copied for the build, and not build/, which may contain
+# Buildroot's own output.
 faultline-driver-legal-info: private RSYNC_VCS_EXCLUSIONS = $(FAULTLINE_DRIVER_OVERRIDE_SRCDIR_RSYNC_EXCLUSIONS)

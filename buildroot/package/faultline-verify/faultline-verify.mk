@@ -21,8 +21,8 @@ FAULTLINE_VERIFY_TARGET = $(call qstrip,$(FAULTLINE_RUST_TARGET))
 FAULTLINE_VERIFY_TARGET_VARIABLE = $(subst -,_,$(call UPPERCASE,$(FAULTLINE_VERIFY_TARGET)))
 FAULTLINE_VERIFY_SYSROOT = $(@D)/sysroot
 
-# Buildroot's infrastructure for cargo sets linker and profile of its own; this program brings
-# both, in userspace/.cargo/config.toml and Cargo.toml.
+# Buildroot's infrastructure for cargo would set its own linker and profile; this program has both
+# in userspace/.cargo/config.toml and Cargo.toml.
 FAULTLINE_VERIFY_ENV = \
 	PATH=$(FAULTLINE_RUST_BIN):$(BR_PATH) \
 	CARGO_HOME=$(BR_CARGO_HOME) \
@@ -31,9 +31,8 @@ FAULTLINE_VERIFY_ENV = \
 	CARGO_TARGET_$(FAULTLINE_VERIFY_TARGET_VARIABLE)_RUSTFLAGS=--sysroot=$(FAULTLINE_VERIFY_SYSROOT)
 
 # The crates of both Cargo.lock files, which have their checksums: those of the program, and those
-# that cargo wants to know of before it builds the core library. They are kept among the downloads;
-# once they are there, nobody is asked for them. RUSTC_BOOTSTRAP: the library's manifest is for those
-# who build the compiler.
+# that cargo needs before it builds the core library. They are kept among the downloads, and fetched
+# only once. RUSTC_BOOTSTRAP: only a nightly cargo accepts the library's manifest otherwise.
 define FAULTLINE_VERIFY_FETCH
 	mkdir -p $(BR_CARGO_HOME)
 	export PATH=$(FAULTLINE_RUST_BIN):$(BR_PATH) CARGO_HOME=$(BR_CARGO_HOME) RUSTC_BOOTSTRAP=1; \
@@ -43,7 +42,7 @@ define FAULTLINE_VERIFY_FETCH
 	done
 endef
 
-# For `make source`, too.
+# For `make source` as well.
 .PHONY: faultline-verify-crates
 faultline-verify-crates: $(FAULTLINE_RUST_DEPENDENCIES)
 	$(FAULTLINE_VERIFY_FETCH)
@@ -70,7 +69,7 @@ define FAULTLINE_VERIFY_INSTALL_INIT_SYSV
 		$(TARGET_DIR)/etc/init.d/S90faultline-verify
 endef
 
-# The program has its crates in it, so that their sources, and the notices in these, go with its own.
+# The program contains its crates, so that their sources, with their notices, go with its own.
 define FAULTLINE_VERIFY_LEGAL_INFO_CRATES
 	$(FAULTLINE_VERIFY_FETCH)
 	$(FAULTLINE_VERIFY_ENV) cargo vendor --quiet --offline --locked --versioned-dirs \
@@ -81,6 +80,6 @@ FAULTLINE_VERIFY_POST_LEGAL_INFO_HOOKS += FAULTLINE_VERIFY_LEGAL_INFO_CRATES
 
 $(eval $(generic-package))
 
-# The sources that legal-info keeps are those that are copied for the build: not build/, which may
-# have Buildroot's own output in it.
+# legal-info keeps the sources that are copied for the build, and not build/, which may contain
+# Buildroot's own output.
 faultline-verify-legal-info: private RSYNC_VCS_EXCLUSIONS = $(FAULTLINE_VERIFY_OVERRIDE_SRCDIR_RSYNC_EXCLUSIONS)

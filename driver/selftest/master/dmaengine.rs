@@ -58,7 +58,7 @@ struct Stopover {
     memory: Option<Coherent<[u8]>>,
 }
 
-/// Takes hold of the channel that the node calls `memcpy`.
+/// Claims the channel that the node calls `memcpy`.
 ///
 /// # Errors
 ///

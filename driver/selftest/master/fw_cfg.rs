@@ -122,7 +122,7 @@ struct FwCfg {
     engine: Mutex<Engine>,
 }
 
-/// Takes hold of the fw_cfg device whose registers the node's `reg` gives.
+/// Claims the fw_cfg device whose registers the node's `reg` gives.
 ///
 /// # Errors
 ///
@@ -344,7 +344,7 @@ impl Engine {
 
             read_poll_timeout(|| self.control(), is_done, INTERVAL, patience)?;
             self.is_busy = false;
-            // Nothing is read from memory, by whomever, before the device was seen to be done.
+            // Nothing is read from memory before the device was seen to be done.
             dma_mb(Read);
         }
         Ok(())

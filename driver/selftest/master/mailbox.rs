@@ -112,7 +112,7 @@ struct Firmware {
     mailbox: Mutex<Mailbox>,
 }
 
-/// Takes hold of the mailbox whose registers the node's `reg` gives.
+/// Claims the mailbox whose registers the node's `reg` gives.
 ///
 /// # Errors
 ///
@@ -260,7 +260,7 @@ impl Mailbox {
         Ok(length)
     }
 
-    /// Hands a message to the firmware, which has none of ours, and waits until it is handed back.
+    /// Hands a message to the firmware, which has no other one, and waits until it comes back.
     ///
     /// # Errors
     ///
@@ -286,7 +286,7 @@ impl Mailbox {
         self.settle(PATIENCE)
     }
 
-    /// Waits until the firmware has nothing of ours.
+    /// Waits until the firmware has no message of the driver's.
     fn settle(&mut self, patience: Delta) -> Result {
         let Some(posted) = self.posted else {
             return Ok(());
@@ -299,7 +299,7 @@ impl Mailbox {
             patience,
         )?;
         self.posted = None;
-        // Nothing is read from memory, by whomever, before the firmware was seen to be done.
+        // Nothing is read from memory before the firmware was seen to be done.
         dma_mb(Read);
         Ok(())
     }

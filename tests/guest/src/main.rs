@@ -15,11 +15,13 @@
 
 use core::ffi::CStr;
 
-use faultline_core::device::{Device, Fault, Mapping, Signal, System};
+use faultline_core::device::{Device, Fault, Mapping, Signal};
 use faultline_core::errno::Errno;
+use faultline_core::system::System;
 use faultline_core::text::{Out, Show};
 use faultline_sys::console::Console;
-use faultline_sys::device::{File, Machine};
+use faultline_sys::device::File;
+use faultline_sys::machine::Machine;
 use faultline_sys::process::Args;
 use faultline_sys::{fault, init, program};
 use faultline_uapi::FLAG_PRISTINE;
@@ -75,8 +77,8 @@ fn number(text: &CStr) -> i32 {
         .unwrap_or(2)
 }
 
-/// Unbinds a device that is open and mapped: all of it ends at once, and binding it again starts
-/// anew, with nothing left of what was stored.
+/// Unbinds a device that is open and mapped: all access ends at once, and a new binding has a new
+/// buffer, without the stored data.
 fn unbind() -> Result<(), Unexpected> {
     let mut machine = Machine::new();
     let mut file = open(&mut machine)?;

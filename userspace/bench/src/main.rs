@@ -11,24 +11,24 @@
 
 use core::ffi::CStr;
 
-use faultline_core::bench::{
-    report, report_clock, Misunderstood, Operation, Samples, Step, Steps, Subject, USAGE,
-};
-use faultline_core::device::{Device, Fault, Mapping, System};
+use faultline_core::args::bench::{steps, Step, COMMAND};
+use faultline_core::bench::{report, report_clock, Operation, Samples, Subject};
+use faultline_core::device::{Device, Fault, Mapping};
 use faultline_core::errno::Errno;
+use faultline_core::system::System;
 use faultline_core::text::{Out, Printable, Show};
-use faultline_sys::clock::{now, FaultCounter};
+use faultline_sys::clock::{now_ns, FaultCounter};
 use faultline_sys::console::Console;
-use faultline_sys::device::{find, File, Machine, NodePath};
-use faultline_sys::memory::{Access, Scratch};
+use faultline_sys::device::File;
+use faultline_sys::machine::Machine;
+use faultline_sys::mapping::Access;
+use faultline_sys::nodes::{find, NodePath};
 use faultline_sys::process::Args;
-use faultline_sys::{fault, module, program};
+use faultline_sys::scratch::Scratch;
+use faultline_sys::{command_line, fault, module, program};
 use faultline_uapi::FLAG_COHERENT;
 
 program!(main);
-
-/// The exit status for a command line that cannot be understood.
-const USAGE_ERROR: i32 = 2;
 
 /// How much is read and written by system calls at once, if the device has as much.
 const TRANSFER: usize = 1 << 20;
@@ -36,16 +36,12 @@ const TRANSFER: usize = 1 << 20;
 fn main(args: Args) -> i32 {
     let mut console = Console::stdout();
     // A mistake at the end of the line is not to show after minutes.
-    if let Some(Err(Misunderstood(arg))) = Steps::new(args.clone()).find(Result::is_err) {
-        let mut stderr = Console::stderr();
-        let out = stderr.out().text("faultline-bench: what is ");
-        out.show(&Quoted(arg)).text("?\n").text(USAGE);
-        return USAGE_ERROR;
+    if let Some(wrong) = steps(args.clone()).find_map(Result::err) {
+        return command_line::refuse(&COMMAND, &wrong);
     }
-    let mut steps = Steps::new(args).map_while(Result::ok).peekable();
+    let mut steps = steps(args).map_while(Result::ok).peekable();
     if steps.peek().is_none() {
-        Console::stderr().out().text(USAGE);
-        return USAGE_ERROR;
+        return command_line::refuse_empty(&COMMAND, "at least one step");
     }
 
     fault::install();
@@ -68,16 +64,6 @@ fn complain(what: &CStr, problem: &Problem) -> i32 {
     out.show(&Printable(what.to_bytes())).text(": ");
     out.show(problem).text("\n");
     1
-}
-
-/// An argument, so that an empty one is seen.
-struct Quoted<'a>(&'a CStr);
-
-impl Show for Quoted<'_> {
-    fn show(&self, out: &mut dyn Out) {
-        let text = Printable(self.0.to_bytes());
-        out.text("'").show(&text).text("'");
-    }
 }
 
 /// Why a step failed.
@@ -114,16 +100,16 @@ impl Show for Problem {
 }
 
 /// What stays from step to step.
-struct Bench<'a> {
+struct Bench {
     machine: Machine,
     faults: FaultCounter,
     scratch: Scratch,
-    label: &'a CStr,
+    label: &'static CStr,
     size: u64,
     samples: usize,
 }
 
-impl<'a> Bench<'a> {
+impl Bench {
     fn new() -> Result<Self, Problem> {
         Ok(Self {
             machine: Machine::new(),
@@ -136,19 +122,18 @@ impl<'a> Bench<'a> {
     }
 
     /// Takes a step. What fails is named by the argument.
-    fn take(&mut self, step: Step<'a>, console: &mut Console) -> Result<(), (&'a CStr, Problem)> {
+    fn take(&mut self, step: Step, console: &mut Console) -> Result<(), (&'static CStr, Problem)> {
         match step {
-            Step::Help => {
-                console.out().text(USAGE);
-            }
-            Step::Version => {
-                let version = concat!("faultline-bench ", env!("CARGO_PKG_VERSION"), "\n");
-                console.out().text(version);
+            Step::Request(request) => {
+                command_line::answer(console, &COMMAND, request, env!("CARGO_PKG_VERSION"));
             }
             Step::Label(label) => self.label = label,
             Step::Size(size) => self.size = size,
             Step::Repeat(samples) => self.samples = samples,
-            Step::Load(path, parameters) => {
+            Step::Load {
+                file: path,
+                parameters,
+            } => {
                 module::load(path, parameters).map_err(|e| (path, Problem::Call("load", e)))?;
             }
             Step::Unload(name) => {
@@ -185,8 +170,8 @@ impl<'a> Bench<'a> {
             let mut unseen = Operation::ALL.map(|_| Samples::default());
             // The first round brings in the code and what the kernel has to allocate once.
             let seen = if round == 0 { &mut unseen } else { &mut seen };
-            let start = now();
-            clock.add(now() - start, 0);
+            let start = now_ns();
+            clock.add(now_ns() - start, 0);
             self.mapping(&mut file, size, Access::Load, seen)?;
             self.mapping(&mut file, size, Access::Store, seen)?;
             self.copies(&mut file, transfer, seen)?;
@@ -220,14 +205,14 @@ impl<'a> Bench<'a> {
     ) -> Result<(), Problem> {
         let page = self.machine.page_size() as usize;
 
-        let start = now();
+        let start = now_ns();
         let mut area = file.map(0, size).map_err(Problem::call("mmap"))?;
-        let mapped = now() - start;
+        let mapped = now_ns() - start;
 
         let before = self.faults()?;
-        let start = now();
+        let start = now_ns();
         area.touch(page, access).map_err(Problem::Access)?;
-        let touched = now() - start;
+        let touched = now_ns() - start;
         let faulted = self.faults()? - before;
 
         if access == Access::Load {
@@ -238,14 +223,14 @@ impl<'a> Bench<'a> {
         seen[Operation::FirstWrite as usize].add(touched, faulted);
 
         let before = self.faults()?;
-        let start = now();
+        let start = now_ns();
         area.touch(page, access).map_err(Problem::Access)?;
-        let touched = now() - start;
+        let touched = now_ns() - start;
         seen[Operation::NextWrite as usize].add(touched, self.faults()? - before);
 
-        let start = now();
+        let start = now_ns();
         area.unmap().map_err(Problem::call("munmap"))?;
-        seen[Operation::Munmap as usize].add(now() - start, 0);
+        seen[Operation::Munmap as usize].add(now_ns() - start, 0);
         Ok(())
     }
 
@@ -258,19 +243,19 @@ impl<'a> Bench<'a> {
     ) -> Result<(), Problem> {
         let buffer = &mut self.scratch[..length];
 
-        let start = now();
+        let start = now_ns();
         read(file, buffer)?;
-        seen[Operation::Read as usize].add(now() - start, 0);
+        seen[Operation::Read as usize].add(now_ns() - start, 0);
 
-        let start = now();
+        let start = now_ns();
         write(file, buffer)?;
-        seen[Operation::Write as usize].add(now() - start, 0);
+        seen[Operation::Write as usize].add(now_ns() - start, 0);
 
         let mut untouched = Scratch::new(length).map_err(Problem::call("mmap"))?;
         let before = self.faults()?;
-        let start = now();
+        let start = now_ns();
         read(file, &mut untouched)?;
-        let time = now() - start;
+        let time = now_ns() - start;
         seen[Operation::ReadNew as usize].add(time, self.faults()? - before);
         Ok(())
     }

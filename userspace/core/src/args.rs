@@ -1,347 +1,374 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The command line.
+//! The command lines of the three programs, and the parser that reads them.
+//!
+//! A program is a [`Command`]: what it is for, and one [`Flag`] for each of its options, which has
+//! the option's name, its value, its help text and its meaning in one place. To add an option, add a
+//! [`Flag`] to the list in [`verify`], [`stress`] or [`bench`]: the parser, `--help` and the errors
+//! take everything from there.
 
 use core::ffi::CStr;
+use core::fmt::{self, Display, Formatter, Write};
 
-use crate::finding::Value;
-use crate::text::cut;
+pub mod bench;
+pub mod stress;
+pub mod verify;
 
-/// What `--help` prints.
-pub const USAGE: &str = "\
-Usage: faultline-verify [OPTION...] [DEVICE...]
+/// An argument, as the kernel hands it to the program: it lives as long as the program.
+pub type Arg = &'static CStr;
 
-Verifies DMA-coherent buffers of the faultline driver: the DEVICEs, or every
-/dev/faultlineN. Prints a KTAP report and a verdict. Zeroes the buffers.
-
-  --json       JSON to standard output, the report to standard error
-  --long       all patterns, 100000 messages
-  --foreign --size BYTES
-               the DEVICEs are another driver's
-  --kernel-attr write-back|non-cacheable|device
-               how the kernel maps these
-  --help, --version
-
-Exit status: 0 passed, 1 failed, 2 usage error, 4 skipped or no device.
-";
-
-/// What is to be verified, and how.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Options<'a> {
-    /// What is asked for instead.
-    pub instead: Option<Instead>,
-    /// The report is to be written for machines, too.
-    pub json: bool,
-    /// What is tried again and again is tried as often as is worth anything.
-    pub long: bool,
-    /// The devices are another driver's,
-    pub foreign: bool,
-    /// of so many bytes each,
-    pub size: u64,
-    /// and this is the memory type of the kernel's mapping, if that was told.
-    pub kernel: Value,
-    /// A device of ours, which asks the CPU about the foreign one.
-    pub witness: &'a CStr,
-    /// Whether devices may be unbound.
-    pub may_unbind: bool,
+/// A program's command line. `O` is what the options set.
+pub struct Command<O: 'static> {
+    /// The program.
+    pub name: &'static str,
+    /// What follows the name in the first line of `--help`.
+    pub synopsis: &'static str,
+    /// What the program does: whole lines.
+    pub about: &'static str,
+    /// The arguments that are no options, if the program takes any.
+    pub operand: Option<Operand>,
+    /// The options, in the order of `--help`. Every program has [`Common`] ones, too.
+    pub flags: &'static [Flag<O>],
+    /// The end of `--help`: whole lines.
+    pub notes: &'static str,
 }
 
-/// What can be asked for instead of a verification.
+/// The arguments that are no options.
+pub struct Operand {
+    /// What `--help` calls one.
+    pub name: &'static str,
+    /// What the program does with it.
+    pub help: &'static str,
+}
+
+/// An option.
+pub struct Flag<O: 'static> {
+    /// Its name, with the dashes.
+    pub name: &'static str,
+    /// What `--help` says of it: each line of it goes into a line of its own.
+    pub help: &'static str,
+    /// What it takes, and what it sets.
+    pub meaning: Meaning<O>,
+}
+
+/// What an option takes, and what it sets.
+pub enum Meaning<O> {
+    /// It takes no value.
+    Switch(fn(&mut O)),
+    /// It takes one value, which `--help` calls so.
+    Value(&'static str, fn(&mut O, Arg) -> Result<(), Expected>),
+    /// It takes two.
+    Values([&'static str; 2], fn(&mut O, [Arg; 2])),
+}
+
+/// What a value should have been: completes the sentence "expected …".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Instead {
-    /// `--help`.
+pub struct Expected(pub &'static str);
+
+/// An option that every program has.
+struct Common {
+    name: &'static str,
+    short: &'static str,
+    help: &'static str,
+    request: Request,
+}
+
+/// What can be asked for instead of the program's work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// The text that [`Command::help`] gives.
     Help,
-    /// `--version`.
+    /// The program's name and version.
     Version,
 }
 
-impl Options<'_> {
-    /// Those of a command line that has none.
-    pub const NONE: Self = Self {
-        instead: None,
-        json: false,
-        long: false,
-        foreign: false,
-        size: 0,
-        kernel: Value::UNKNOWN,
-        witness: c"",
-        may_unbind: false,
-    };
+const COMMON: [Common; 2] = [
+    Common {
+        name: "--help",
+        short: "-h",
+        help: "print this text",
+        request: Request::Help,
+    },
+    Common {
+        name: "--version",
+        short: "-V",
+        help: "print the version",
+        request: Request::Version,
+    },
+];
+
+/// What the parser made of an argument, or of an option and its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// An option, which has been set.
+    Set,
+    /// An argument that is no option.
+    Operand(Arg),
+    /// A request that stands in place of the program's work.
+    Request(Request),
 }
 
-/// What is wrong with a command line, and with what of it.
-pub type Wrong<'a> = (&'static str, &'a CStr);
+/// What is wrong with a command line. It is shown as whole sentences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// There is no such option.
+    UnknownOption(Arg),
+    /// The program takes no argument that is no option.
+    UnexpectedOperand(Arg),
+    /// In place of what `--help` calls so there is an empty argument.
+    EmptyOperand(&'static str),
+    /// Nothing follows an option that takes a value.
+    MissingValue {
+        /// The option.
+        option: &'static str,
+        /// What `--help` calls the value.
+        value: &'static str,
+    },
+    /// A value was joined by `=` to an option that does not take exactly one.
+    JoinedValue(Arg),
+    /// The value of an option is not of the kind that it takes.
+    Value {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        seen: Arg,
+        /// What the value should have been.
+        expected: Expected,
+    },
+    /// Options that do not go together: a whole sentence says which do.
+    Combination(&'static str),
+}
 
-/// The options, a line each, those with a value first.
-const NAMES: &[u8] = b"\
-    --size\n\
-    --kernel-attr\n\
-    --help\n\
-    -h\n\
-    --version\n\
-    -V\n\
-    --json\n\
-    --long\n\
-    --foreign\n";
-
-/// How many have one.
-const VALUED: usize = 2;
-
-/// What `--kernel-attr` can be, in the order of [`Value::TYPES`].
-const TYPES: &[u8] = b"write-back\nnon-cacheable\ndevice\n";
-
-/// Which line of a list an argument is.
-#[inline(never)]
-fn find(mut list: &[u8], arg: &CStr) -> Option<usize> {
-    let mut number = 0;
-    while let Some((line, rest)) = cut(list, b'\n') {
-        if line == arg.to_bytes() {
-            return Some(number);
+impl<O> Command<O> {
+    /// Reads the arguments that follow the program's name, one after the other.
+    pub fn parse<A: Iterator<Item = Arg>>(&'static self, args: A) -> Parser<O, A> {
+        Parser {
+            command: self,
+            args,
+            options_ended: false,
         }
-        number += 1;
-        list = rest;
     }
-    None
+
+    /// What `--help` prints.
+    pub fn help(&self) -> impl Display + '_ {
+        Help(self)
+    }
+
+    fn flag(&self, name: &[u8]) -> Option<&'static Flag<O>> {
+        self.flags.iter().find(|flag| flag.name.as_bytes() == name)
+    }
 }
 
-/// Whether an argument is an option, or wants to be.
-fn is_option(arg: &CStr) -> bool {
-    arg.to_bytes().first() == Some(&b'-')
+/// Reads a command line: see [`Command::parse`].
+pub struct Parser<O: 'static, A> {
+    command: &'static Command<O>,
+    args: A,
+    /// `--` has been read: what follows is no option, whatever it looks like.
+    options_ended: bool,
 }
 
-/// Reads the arguments that follow the program's name, of a machine with pages of so many bytes.
-///
-/// ```
-/// use faultline_core::args::{parse, Instead, Options};
-///
-/// let mut options = Options::NONE;
-/// let args = [c"/dev/faultline0", c"--help", c"-x"];
-/// assert_eq!(parse(&mut options, args.into_iter(), 4096), Ok(()));
-/// assert_eq!(options.instead, Some(Instead::Help));
-/// let wrong = parse(&mut options, [c"-x"].into_iter(), 4096);
-/// assert_eq!(wrong, Err(("unknown option", c"-x")));
-/// ```
-///
-/// # Errors
-///
-/// [`Wrong`] says what cannot be understood.
-pub fn parse<'a>(
-    options: &mut Options<'_>,
-    mut args: impl Iterator<Item = &'a CStr>,
-    page: u64,
-) -> Result<(), Wrong<'a>> {
-    let mut devices = false;
-    while let Some(arg) = args.next() {
-        if arg == c"--" {
-            devices |= args.next().is_some();
-            break;
+impl<O, A: Iterator<Item = Arg>> Parser<O, A> {
+    /// Reads the next argument, and the values of an option with it. `None` is the end.
+    ///
+    /// # Errors
+    ///
+    /// [`Wrong`] says what cannot be understood.
+    pub fn next(&mut self, options: &mut O) -> Option<Result<Parsed, Wrong>> {
+        let mut arg = self.args.next()?;
+        if arg == c"--" && !self.options_ended {
+            self.options_ended = true;
+            arg = self.args.next()?;
         }
-        if !is_option(arg) {
-            devices = true;
-            continue;
+        if self.options_ended || !arg.to_bytes().starts_with(b"-") {
+            return Some(self.operand(arg));
         }
-        let option = find(NAMES, arg).ok_or(("unknown option", arg))?;
-        match option {
-            0 | 1 => {
-                let value = args.next().ok_or(("a value is missing after", arg))?;
-                let bytes = value.to_bytes();
-                if option == 0 {
-                    options.size = number(bytes) & page.wrapping_neg();
-                    if options.size == 0 || options.size != number(bytes) {
-                        return Err(("not bytes in whole pages:", value));
-                    }
-                } else {
-                    let known = find(TYPES, value).ok_or(("no such memory type:", value))?;
-                    options.kernel = Value::TYPES[known];
+        Some(self.option(arg, options))
+    }
+
+    fn operand(&self, arg: Arg) -> Result<Parsed, Wrong> {
+        match &self.command.operand {
+            None => Err(Wrong::UnexpectedOperand(arg)),
+            Some(operand) if arg.is_empty() => Err(Wrong::EmptyOperand(operand.name)),
+            Some(_) => Ok(Parsed::Operand(arg)),
+        }
+    }
+
+    fn option(&mut self, arg: Arg, options: &mut O) -> Result<Parsed, Wrong> {
+        let bytes = arg.to_bytes();
+        for common in &COMMON {
+            if bytes == common.name.as_bytes() || bytes == common.short.as_bytes() {
+                return Ok(Parsed::Request(common.request));
+            }
+        }
+        let (name, joined) = match split_value(arg) {
+            Some((name, value)) => (name, Some(value)),
+            None => (bytes, None),
+        };
+        let flag = self.command.flag(name).ok_or(Wrong::UnknownOption(arg))?;
+        match (&flag.meaning, joined) {
+            (Meaning::Switch(set), None) => set(options),
+            (Meaning::Value(value, set), joined) => {
+                let seen = joined.map_or_else(|| self.value(flag, value), Ok)?;
+                set(options, seen).map_err(|expected| Wrong::Value {
+                    option: flag.name,
+                    seen,
+                    expected,
+                })?;
+            }
+            (Meaning::Values([first, second], set), None) => {
+                let values = [self.value(flag, first)?, self.value(flag, second)?];
+                set(options, values);
+            }
+            (_, Some(_)) => return Err(Wrong::JoinedValue(arg)),
+        }
+        Ok(Parsed::Set)
+    }
+
+    /// The next argument, whatever it looks like, as a value of an option.
+    fn value(&mut self, flag: &Flag<O>, value: &'static str) -> Result<Arg, Wrong> {
+        self.args.next().ok_or(Wrong::MissingValue {
+            option: flag.name,
+            value,
+        })
+    }
+}
+
+/// The name and the value of `--NAME=VALUE`.
+fn split_value(arg: Arg) -> Option<(&'static [u8], Arg)> {
+    let equals = arg.to_bytes().iter().position(|&byte| byte == b'=')?;
+    let value = CStr::from_bytes_with_nul(&arg.to_bytes_with_nul()[equals + 1..]).ok()?;
+    Some((&arg.to_bytes()[..equals], value))
+}
+
+/// Finds the one of some values that has this name.
+pub(crate) fn choice<T: Copy>(
+    choices: &[(&str, T)],
+    name: Arg,
+    expected: &'static str,
+) -> Result<T, Expected> {
+    choices
+        .iter()
+        .find(|(other, _)| other.as_bytes() == name.to_bytes())
+        .map(|&(_, value)| value)
+        .ok_or(Expected(expected))
+}
+
+/// An argument as the errors quote it: what is not printable ASCII becomes a question mark.
+struct Quoted(Arg);
+
+impl Display for Quoted {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_char('\'')?;
+        for &byte in self.0.to_bytes() {
+            let printable = matches!(byte, b' '..=b'~');
+            f.write_char(if printable { byte.into() } else { '?' })?;
+        }
+        f.write_char('\'')
+    }
+}
+
+impl Display for Wrong {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::UnknownOption(arg) => write!(f, "There is no option {}.", Quoted(arg)),
+            Self::EmptyOperand(operand) => {
+                write!(f, "An argument is empty; expected an option or {operand}.")
+            }
+            Self::UnexpectedOperand(arg) => {
+                write!(
+                    f,
+                    "The argument {} is not an option; expected only options.",
+                    Quoted(arg)
+                )
+            }
+            Self::MissingValue { option, value } => {
+                write!(f, "{option} takes {value}, but nothing follows it.")
+            }
+            Self::JoinedValue(arg) => {
+                write!(
+                    f,
+                    "In {}, the option does not take one value after '='.",
+                    Quoted(arg)
+                )
+            }
+            Self::Value {
+                option,
+                seen,
+                expected: Expected(expected),
+            } => {
+                write!(
+                    f,
+                    "The value of {option} is {}; expected {expected}.",
+                    Quoted(seen)
+                )
+            }
+            Self::Combination(sentence) => f.write_str(sentence),
+        }
+    }
+}
+
+/// See [`Command::help`].
+struct Help<'c, O: 'static>(&'c Command<O>);
+
+/// The column of the help texts.
+const COLUMN: usize = 24;
+
+impl<O> Display for Help<'_, O> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let command = self.0;
+        writeln!(f, "Usage: {} {}\n", command.name, command.synopsis)?;
+        writeln!(f, "{}", command.about)?;
+        if let Some(operand) = &command.operand {
+            entry(f, format_args!("{}", operand.name), operand.help)?;
+        }
+        for flag in command.flags {
+            let name = flag.name;
+            match flag.meaning {
+                Meaning::Switch(_) => entry(f, format_args!("{name}"), flag.help)?,
+                Meaning::Value(value, _) => entry(f, format_args!("{name} {value}"), flag.help)?,
+                Meaning::Values([first, second], _) => {
+                    entry(f, format_args!("{name} {first} {second}"), flag.help)?;
                 }
             }
-            2..=5 => {
-                let version = option > 3;
-                options.instead = Some(if version {
-                    Instead::Version
-                } else {
-                    Instead::Help
-                });
-                return Ok(());
-            }
-            6 => options.json = true,
-            7 => options.long = true,
-            _ => options.foreign = true,
         }
+        for Common {
+            name, short, help, ..
+        } in &COMMON
+        {
+            entry(f, format_args!("{short}, {name}"), help)?;
+        }
+        write!(f, "\n{}", command.notes)
     }
-    if options.foreign != (options.size != 0) {
-        return Err(("each takes the other: --foreign,", c"--size"));
+}
+
+/// Writes an option and its help text beside it, or below it where there is no room.
+fn entry(f: &mut Formatter<'_>, what: fmt::Arguments<'_>, help: &str) -> fmt::Result {
+    let mut left = Left { f, length: 0 };
+    write!(left, "  {what}")?;
+    let mut column = left.length;
+    if column + 2 > COLUMN {
+        f.write_char('\n')?;
+        column = 0;
     }
-    if options.foreign && !devices {
-        return Err(("a DEVICE is missing after", c"--foreign"));
-    }
-    if !options.foreign && options.kernel != Value::UNKNOWN {
-        return Err(("--kernel-attr is for", c"--foreign"));
+    for line in help.lines() {
+        writeln!(f, "{:width$}{line}", "", width = COLUMN - column)?;
+        column = 0;
     }
     Ok(())
 }
 
-/// A number in decimal; zero, if it is none.
-fn number(digits: &[u8]) -> u64 {
-    let mut number = 0_u64;
-    for digit in digits {
-        let digit = u64::from(digit.wrapping_sub(b'0'));
-        // The lesser half of all numbers will do for a size, and does not overflow.
-        if digit > 9 || number > u64::MAX / 32 {
-            return 0;
-        }
-        number = number * 10 + digit;
-    }
-    number
+/// Counts what is written. All of it is ASCII.
+struct Left<'f, 'g> {
+    f: &'f mut Formatter<'g>,
+    length: usize,
 }
 
-/// The devices that the arguments name, once [`parse`] has understood them.
-///
-/// ```
-/// use faultline_core::args::devices;
-///
-/// let args = [c"a", c"--size", c"4096", c"--", c"-b"];
-/// assert!(devices(args.into_iter()).eq([c"a", c"-b"]));
-/// ```
-pub fn devices<'a, A: Iterator<Item = &'a CStr>>(args: A) -> Devices<A> {
-    let options = true;
-    Devices { args, options }
-}
-
-/// See [`devices`].
-#[derive(Clone)]
-pub struct Devices<A> {
-    args: A,
-    /// There has been no `--`.
-    options: bool,
-}
-
-impl<'a, A: Iterator<Item = &'a CStr>> Iterator for Devices<A> {
-    type Item = &'a CStr;
-
-    #[inline(never)]
-    fn next(&mut self) -> Option<&'a CStr> {
-        loop {
-            let arg = self.args.next()?;
-            if !self.options || !is_option(arg) {
-                return Some(arg);
-            }
-            self.options = arg != c"--";
-            if find(NAMES, arg).is_some_and(|option| option < VALUED) {
-                self.args.next();
-            }
-        }
+impl Write for Left<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.length += text.len();
+        self.f.write_str(text)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed<'a>(args: &[&'a CStr]) -> Result<Options<'static>, Wrong<'a>> {
-        let mut options = Options::NONE;
-        parse(&mut options, args.iter().copied(), 4096).map(|()| options)
-    }
-
-    #[test]
-    fn no_argument_verifies() {
-        assert_eq!(parsed(&[]), Ok(Options::NONE));
-        assert_eq!(devices([].into_iter()).count(), 0);
-    }
-
-    #[test]
-    fn options() {
-        for (arg, instead) in [
-            (c"--help", Some(Instead::Help)),
-            (c"-h", Some(Instead::Help)),
-            (c"--version", Some(Instead::Version)),
-            (c"-V", Some(Instead::Version)),
-            (c"", None),
-        ] {
-            assert_eq!(parsed(&[arg]).map(|options| options.instead), Ok(instead));
-        }
-        let options = Options {
-            json: true,
-            long: true,
-            ..Options::NONE
-        };
-        let args = [c"--json", c"/dev/faultline0", c"--long"];
-        assert_eq!(parsed(&args), Ok(options));
-        assert!(devices(args.into_iter()).eq([c"/dev/faultline0"]));
-    }
-
-    #[test]
-    fn what_follows_two_dashes_is_a_device() {
-        let args = [c"--", c"--help", c"--"];
-        assert_eq!(parsed(&args), Ok(Options::NONE));
-        assert!(devices(args.into_iter()).eq([c"--help", c"--"]));
-    }
-
-    #[test]
-    fn a_foreign_device() {
-        for (size, kernel) in [
-            (c"65536", None),
-            (c"65536", Some((c"write-back", Value::WRITE_BACK))),
-            (c"65536", Some((c"non-cacheable", Value::NON_CACHEABLE))),
-            (c"65536", Some((c"device", Value::DEVICE))),
-        ] {
-            let mut args = vec![c"--foreign", c"/dev/x", c"--size", size];
-            if let Some((name, _)) = kernel {
-                args.extend([c"--kernel-attr", name]);
-            }
-            let options = Options {
-                foreign: true,
-                size: 65536,
-                kernel: kernel.map_or(Value::UNKNOWN, |kernel| kernel.1),
-                ..Options::NONE
-            };
-            assert_eq!(parsed(&args), Ok(options));
-            assert!(devices(args.into_iter()).eq([c"/dev/x"]));
-        }
-        assert!(parsed(&[c"--foreign", c"--size", c"4096", c"--", c"-x"]).is_ok());
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        let unknown = "unknown option";
-        let bytes = "not bytes in whole pages:";
-        let both = "each takes the other: --foreign,";
-        let missing = "a value is missing after";
-        for (args, what, which) in [
-            (&[c"--versio"][..], unknown, c"--versio"),
-            (&[c"-"], unknown, c"-"),
-            (&[c"--size"], missing, c"--size"),
-            (&[c"--kernel-attr"], missing, c"--kernel-attr"),
-            (&[c"--foreign", c"x"], both, c"--size"),
-            (&[c"--size", c"4096"], both, c"--size"),
-            (
-                &[c"--foreign", c"--size", c"4096"],
-                "a DEVICE is missing after",
-                c"--foreign",
-            ),
-            (
-                &[c"--kernel-attr", c"device"],
-                "--kernel-attr is for",
-                c"--foreign",
-            ),
-            (
-                &[c"--kernel-attr", c"cached"],
-                "no such memory type:",
-                c"cached",
-            ),
-            (&[c"--size", c""], bytes, c""),
-            (&[c"--size", c"0"], bytes, c"0"),
-            (&[c"--size", c"0x1000"], bytes, c"0x1000"),
-            (&[c"--size", c"5000"], bytes, c"5000"),
-            (&[c"--size", c"4096k"], bytes, c"4096k"),
-            (&[c"--size", c"-4096"], bytes, c"-4096"),
-            (
-                &[c"--size", c"18446744073709555712"],
-                bytes,
-                c"18446744073709555712",
-            ),
-        ] {
-            assert_eq!(parsed(args), Err((what, which)), "{args:?}");
-        }
-    }
-}
+mod tests;

@@ -1,131 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What `faultline-bench` says and understands: its command line, its statistics, its report.
+//! The statistics of `faultline-bench`, and its report.
 //!
 //! A report is JSON Lines: one object per line, nothing else.
 
 use core::ffi::CStr;
 
+use crate::decimal;
 use crate::text::{Out, Show};
-
-/// What `--help` prints.
-pub const USAGE: &str = "\
-Usage: faultline-bench STEP...
-
-Measures what it costs to map, touch and copy device memory. The steps are
-taken in their order:
-
-  DEVICE                  measure this device node, of any driver
-  --all                   measure every /dev/faultlineN
-  --load FILE PARAMETERS  load a kernel module ('' for no parameters)
-  --unload NAME           unload a kernel module
-  --label TEXT            name what is measured from here on
-  --size BYTES            size of the devices that follow; 0, as at first: the
-                          end of the device, as lseek() gives it
-  --repeat N              take N samples (1 to 64, at first 9) after one that
-                          does not count
-  --help, --version
-
-Writes JSON Lines to standard output, errors to standard error. The contents
-of the devices are lost.
-
-Exit status: 0 done, 1 a step failed, 2 usage error.
-";
 
 /// The most samples of one operation.
 pub const MAX_SAMPLES: usize = 64;
-
-/// One thing to do.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Step<'a> {
-    /// Measure this device.
-    Device(&'a CStr),
-    /// Measure every device of the faultline driver.
-    All,
-    /// Load a module from a file with parameters.
-    Load(&'a CStr, &'a CStr),
-    /// Unload the module of this name.
-    Unload(&'a CStr),
-    /// Name what is measured from here on.
-    Label(&'a CStr),
-    /// Take this for the size of the devices that follow; 0: ask them.
-    Size(u64),
-    /// Take so many samples from here on.
-    Repeat(usize),
-    /// Print [`USAGE`].
-    Help,
-    /// Print the version.
-    Version,
-}
-
-/// A step that cannot be understood: the argument that is to blame.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Misunderstood<'a>(pub &'a CStr);
-
-/// The steps that the arguments ask for.
-///
-/// ```
-/// use faultline_core::bench::{Step, Steps};
-///
-/// let steps = Steps::new([c"--size", c"4096", c"/dev/udmabuf0"].into_iter());
-/// assert!(steps.eq([Ok(Step::Size(4096)), Ok(Step::Device(c"/dev/udmabuf0"))]));
-/// ```
-pub struct Steps<I>(I);
-
-impl<'a, I: Iterator<Item = &'a CStr>> Steps<I> {
-    /// Reads the arguments that follow the program's name.
-    pub fn new(args: I) -> Self {
-        Self(args)
-    }
-
-    fn operand(&mut self, option: &'a CStr) -> Result<&'a CStr, Misunderstood<'a>> {
-        self.0.next().ok_or(Misunderstood(option))
-    }
-
-    fn step(&mut self, arg: &'a CStr) -> Result<Step<'a>, Misunderstood<'a>> {
-        Ok(match arg.to_bytes() {
-            b"--help" => Step::Help,
-            b"--version" => Step::Version,
-            b"--all" => Step::All,
-            b"--load" => Step::Load(self.operand(arg)?, self.operand(arg)?),
-            b"--unload" => Step::Unload(self.operand(arg)?),
-            b"--label" => Step::Label(self.operand(arg)?),
-            b"--size" => {
-                let operand = self.operand(arg)?;
-                Step::Size(decimal(operand.to_bytes()).ok_or(Misunderstood(operand))?)
-            }
-            b"--repeat" => {
-                let operand = self.operand(arg)?;
-                let number = decimal(operand.to_bytes());
-                let samples = number.and_then(|number| usize::try_from(number).ok());
-                let valid = samples.filter(|samples| (1..=MAX_SAMPLES).contains(samples));
-                Step::Repeat(valid.ok_or(Misunderstood(operand))?)
-            }
-            [b'-', ..] | [] => return Err(Misunderstood(arg)),
-            _ => Step::Device(arg),
-        })
-    }
-}
-
-impl<'a, I: Iterator<Item = &'a CStr>> Iterator for Steps<I> {
-    type Item = Result<Step<'a>, Misunderstood<'a>>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let arg = self.0.next()?;
-        Some(self.step(arg))
-    }
-}
-
-/// A number in decimal, if it is one and fits.
-fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0u64, |number, digit| {
-        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
-        number.checked_mul(10)?.checked_add(digit)
-    })
-}
 
 /// The process's minor faults so far, from what `/proc/PID/stat` says (proc_pid_stat(5)). This
 /// is the number that `getrusage()` gives as `ru_minflt`.
@@ -134,7 +19,7 @@ pub fn minor_faults(stat: &[u8]) -> Option<u64> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     // It is followed by a space and field 3; `minflt` is field 10.
     let mut fields = stat[name_end + 1..].split(|&byte| byte == b' ');
-    decimal(fields.nth(10 - 3 + 1)?)
+    decimal::parse(fields.nth(10 - 3 + 1)?)
 }
 
 /// What was seen of one operation, time and again.
@@ -282,66 +167,6 @@ impl Show for Json<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parse<'a>(args: &[&'a CStr]) -> Vec<Result<Step<'a>, Misunderstood<'a>>> {
-        Steps::new(args.iter().copied()).collect()
-    }
-
-    #[test]
-    fn steps_come_in_their_order() {
-        let args = [
-            c"--unload",
-            c"faultline",
-            c"--load",
-            c"/a.ko",
-            c"",
-            c"--label",
-            c"--size",
-            c"--repeat",
-            c"64",
-            c"/dev/a",
-            c"--all",
-            c"--size",
-            c"18446744073709551615",
-            c"-",
-            c"--help",
-            c"--version",
-        ];
-        let want = [
-            Ok(Step::Unload(c"faultline")),
-            Ok(Step::Load(c"/a.ko", c"")),
-            Ok(Step::Label(c"--size")),
-            Ok(Step::Repeat(64)),
-            Ok(Step::Device(c"/dev/a")),
-            Ok(Step::All),
-            Ok(Step::Size(u64::MAX)),
-            Err(Misunderstood(c"-")),
-            Ok(Step::Help),
-            Ok(Step::Version),
-        ];
-        assert_eq!(parse(&args), want);
-    }
-
-    #[test]
-    fn the_argument_to_blame_is_named() {
-        for (args, blamed) in [
-            (&[c"--load", c"/a.ko"][..], c"--load"),
-            (&[c"--size"], c"--size"),
-            (&[c"--size", c""], c""),
-            (&[c"--size", c"4k"], c"4k"),
-            (&[c"--size", c"-1"], c"-1"),
-            (
-                &[c"--size", c"18446744073709551616"],
-                c"18446744073709551616",
-            ),
-            (&[c"--repeat", c"0"], c"0"),
-            (&[c"--repeat", c"65"], c"65"),
-            (&[c"--sizes", c"1"], c"--sizes"),
-            (&[c""], c""),
-        ] {
-            assert_eq!(parse(args)[0], Err(Misunderstood(blamed)), "{args:?}");
-        }
-    }
 
     #[test]
     fn faults_are_the_tenth_field() {

@@ -2,47 +2,22 @@
 
 //! Errors of the kernel, by number and by name.
 
-use crate::text::{Out, Show};
+use core::fmt;
 
-/// What a system call answered instead of a result.
-///
-/// It is held as the kernel gives it, as a negative number, and is as wide as a result: both go by
-/// in registers, just as they came.
+/// The error of a system call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Errno(u64);
 
 impl Errno {
-    /// How many there are (`MAX_ERRNO`, include/linux/err.h).
-    pub const MAX: u64 = 4095;
-
     /// The error of a number as the C library counts them, from 1 on.
     pub const fn new(number: u64) -> Self {
-        Self(number.wrapping_neg())
+        Self(number)
     }
 
     /// Its number.
     pub const fn number(self) -> u64 {
-        self.0.wrapping_neg()
-    }
-
-    /// What the kernel gives instead of a result.
-    pub const fn answer(self) -> u64 {
         self.0
     }
-}
-
-/// A name without the `E` that they all begin with, filled up with zeroes: a table of these is half
-/// as long as one of pointers to strings and their lengths.
-type Name = [u8; 9];
-
-const fn name(text: &str) -> Name {
-    let mut name = [0; 9];
-    let mut index = 0;
-    while index < text.len() {
-        name[index] = text.as_bytes()[index];
-        index += 1;
-    }
-    name
 }
 
 /// Defines the constants and, from the same lines, their names.
@@ -51,9 +26,15 @@ macro_rules! errnos {
         impl Errno {
             $(#[doc = concat!("`E", stringify!($name), "`.")]
             pub const $name: Errno = Errno::new($number);)*
-        }
 
-        const NAMES: &[(u8, Name)] = &[$(($number, name(stringify!($name))),)*];
+            /// The name of one of these constants.
+            pub const fn name(self) -> Option<&'static str> {
+                match self.0 {
+                    $($number => Some(concat!("E", stringify!($name))),)*
+                    _ => None,
+                }
+            }
+        }
     };
 }
 
@@ -87,17 +68,11 @@ errnos! {
     110 TIMEDOUT;
 }
 
-impl Show for Errno {
-    fn show(&self, out: &mut dyn Out) {
-        let number = self.number();
-        match NAMES.iter().find(|name| u64::from(name.0) == number) {
-            Some((_, name)) => {
-                let length = name.iter().take_while(|letter| **letter != 0).count();
-                out.text("E").write(&name[..length]);
-            }
-            None => {
-                out.text("errno ").number(number);
-            }
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "errno {}", self.0),
         }
     }
 }
@@ -105,15 +80,14 @@ impl Show for Errno {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::text::shown;
 
     #[test]
     fn known_ones_by_name_and_others_by_number() {
-        assert_eq!(shown(&Errno::INVAL), "EINVAL");
-        assert_eq!(shown(&Errno::PERM), "EPERM");
-        assert_eq!(shown(&Errno::NOEXEC), "ENOEXEC");
-        assert_eq!(shown(&Errno::OPNOTSUPP), "EOPNOTSUPP");
-        assert_eq!(shown(&Errno::new(133)), "errno 133");
-        assert_eq!(shown(&Errno::new(256 + 22)), "errno 278");
+        assert_eq!(Errno::INVAL.to_string(), "EINVAL");
+        assert_eq!(Errno::PERM.to_string(), "EPERM");
+        assert_eq!(Errno::NOEXEC.to_string(), "ENOEXEC");
+        assert_eq!(Errno::OPNOTSUPP.to_string(), "EOPNOTSUPP");
+        assert_eq!(Errno::new(133).to_string(), "errno 133");
+        assert_eq!(Errno::new(256 + 22).to_string(), "errno 278");
     }
 }

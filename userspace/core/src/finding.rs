@@ -1,224 +1,333 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a check looked at last: what was seen, and what should have been.
+//! Where it is decided that a check fails: [`Finding::same`] compares what was seen with what was
+//! wanted, and answers with [`Stop::Fail`] if they differ.
 //!
-//! Every line of the report about a check is one of these. They are put together in one place, so
-//! that they read alike, and so that each of the many ways to fail costs few instructions.
+//! A [`Finding`] is the last thing that a check, or a case of the stress program, looked at. It is
+//! shown as one line of the report.
+//!
+//! ```
+//! use faultline_core::errno::Errno;
+//! use faultline_core::finding::{about, Finding, Stop};
+//!
+//! let mut finding = Finding::NONE;
+//! assert_eq!(finding.same("write() past the end", Errno::NOSPC, Errno::NOSPC), Ok(()));
+//! let read = finding.same(about("read()").at(0x1000), 17_u64, 4096_u64);
+//! assert_eq!(read, Err(Stop::Fail));
+//! assert_eq!(finding.to_string(), "read() at offset 0x1000: 17, want 4096");
+//! ```
+
+use core::fmt;
 
 use crate::device::{Fault, Signal};
 use crate::errno::Errno;
-use crate::text::{nth_line, Line, Out, Show};
+use crate::text::Line;
 
-/// Why a check ended early; the finding says what was seen.
+/// Why a check ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)] // As wide as what is given otherwise, so that both go by in registers; zero is success.
 pub enum Stop {
-    /// The property does not hold.
-    Fail = 1,
-    /// The property cannot be looked at.
-    Skip,
-    /// The property was looked at, but the machine gave the program too little time for a verdict.
-    Unknown,
+    /// The finding says what is wrong.
+    Fail,
+    /// The check cannot be made here, for this reason.
+    Skip(&'static str),
+    /// The check cannot be made here, because a call that it needs was refused.
+    Refused {
+        /// The call.
+        call: &'static str,
+        /// The error that it gave.
+        errno: Errno,
+    },
+    /// The check was made, but the machine gave the program too little time for a verdict.
+    Undecided(&'static str),
 }
 
-/// Something seen or wanted, in one register as the kernel puts what a call answers: a number or,
-/// as one of the highest, what there is in its place.
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fail => f.write_str("failed"),
+            Self::Skip(reason) => f.write_str(reason),
+            Self::Refused { call, errno } => write!(f, "{call}: {errno}"),
+            Self::Undecided(reason) => write!(f, "could not tell: {reason}"),
+        }
+    }
+}
+
+/// Something seen or wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Value(u64);
+pub enum Value {
+    /// A call or an access succeeded, and its result does not matter.
+    Success,
+    /// A number that counts something: it is shown in decimal.
+    Count(u64),
+    /// A number that does not: the contents of memory, an address, flags. It is shown in
+    /// hexadecimal.
+    Word(u64),
+    /// Whether something is so.
+    Is(bool),
+    /// A call failed.
+    Errno(Errno),
+    /// An access was answered by a signal.
+    Signal(Signal),
+    /// The memory type of a mapping.
+    Memory(MemoryType),
+    /// A process ended with a status.
+    Exit(i32),
+    /// A process was killed by a signal of this number.
+    Killed(i32),
+    /// Something that has no other value.
+    Text(&'static str),
+}
 
-/// What there is in place of a number, beside errors.
-const WORDS: &[u8] = b"\
-    no signal\n\
-    SIGBUS\n\
-    SIGSEGV\n\
-    no error\n\
-    Normal write-back\n\
-    Normal non-cacheable\n\
-    Device-nGnRnE\n\
-    Device-nGnRE\n\
-    Device-nGRE\n\
-    Device-GRE\n\
-    unknown\n";
-
-impl Value {
-    /// None.
-    pub const ZERO: Self = Self(0);
-    /// What an access is answered by that succeeds,
-    pub const NO_SIGNAL: Self = Self::word(0);
-    /// and what a system call should be, if the result does not matter.
-    pub const NO_ERROR: Self = Self::word(3);
-    /// The memory of a coherent device, and of everything that is only memory;
-    pub const WRITE_BACK: Self = Self::word(4);
-    /// that of a device that is not coherent;
-    pub const NON_CACHEABLE: Self = Self::word(5);
-    /// and the first of those that are for registers.
-    pub const DEVICE: Self = Self::word(6);
-
-    /// The register.
-    pub const fn bits(self) -> u64 {
-        self.0
-    }
-
-    /// A memory type that nobody has told.
-    pub const UNKNOWN: Self = Self::word(10);
-
-    const fn word(index: u64) -> Self {
-        Self(!(Errno::MAX + index))
-    }
-
-    /// Memory types that a mapping can be meant to have.
-    pub const TYPES: [Self; 3] = [Self::WRITE_BACK, Self::NON_CACHEABLE, Self::DEVICE];
-
-    /// Whether it is zero, or an error.
-    pub fn is_none(self) -> bool {
-        self.0 == 0 || self.0 > !Errno::MAX
-    }
-
-    /// Whether it is a memory type for registers, any of them.
-    pub fn is_device(self) -> bool {
-        // In descending order.
-        (Self::word(9).0..=Self::DEVICE.0).contains(&self.0)
-    }
-
-    /// A memory type, as a byte of `MAIR_EL1` says it; one that Linux does not use stays a number.
-    pub fn memory_type(attribute: u8) -> Self {
-        match attribute {
-            // The second has tags beside (MTE): as what the kernel itself maps memory, if it can.
-            0xff | 0xf0 => Self::WRITE_BACK,
-            0x44 => Self::NON_CACHEABLE,
-            0x00 | 0x04 | 0x08 | 0x0c => Self::word(6 + u64::from(attribute / 4)),
-            other => u32::from(other).into(),
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Success => f.write_str("success"),
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Word(word) => write!(f, "{word:#x}"),
+            Self::Is(true) => f.write_str("yes"),
+            Self::Is(false) => f.write_str("no"),
+            Self::Errno(errno) => write!(f, "{errno}"),
+            Self::Signal(signal) => write!(f, "{signal}"),
+            Self::Memory(memory) => write!(f, "{memory}"),
+            Self::Exit(status) => write!(f, "exit status {status}"),
+            Self::Killed(signal) => write!(f, "killed by signal {signal}"),
+            Self::Text(text) => f.write_str(text),
         }
     }
 }
 
 impl From<u64> for Value {
-    fn from(number: u64) -> Self {
-        Self(number)
+    fn from(count: u64) -> Self {
+        Self::Count(count)
     }
 }
 
-impl From<u32> for Value {
-    fn from(number: u32) -> Self {
-        Self(number.into())
+impl From<bool> for Value {
+    fn from(is: bool) -> Self {
+        Self::Is(is)
     }
 }
 
 impl From<Errno> for Value {
     fn from(errno: Errno) -> Self {
-        Self(errno.answer())
+        Self::Errno(errno)
     }
 }
 
 impl From<Signal> for Value {
     fn from(signal: Signal) -> Self {
-        Self::word(signal as u64)
+        Self::Signal(signal)
     }
 }
 
-impl From<Result<(), Fault>> for Value {
-    fn from(access: Result<(), Fault>) -> Self {
-        access.map_or_else(|fault| fault.signal.into(), |()| Self::NO_SIGNAL)
+impl From<MemoryType> for Value {
+    fn from(memory: MemoryType) -> Self {
+        Self::Memory(memory)
     }
 }
 
-impl From<Result<u64, Errno>> for Value {
-    fn from(answer: Result<u64, Errno>) -> Self {
-        answer.map_or_else(Self::from, Self::from)
+impl From<()> for Value {
+    fn from((): ()) -> Self {
+        Self::Success
     }
 }
 
-impl Show for Value {
-    fn show(&self, out: &mut dyn Out) {
-        // From 0 on, in descending order, what is no number.
-        let index = !self.0;
-        if index < Errno::MAX {
-            Errno::new(index + 1).show(out);
-            return;
+impl From<&'static str> for Value {
+    fn from(text: &'static str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<T: Into<Value>> From<Result<T, Errno>> for Value {
+    fn from(result: Result<T, Errno>) -> Self {
+        result.map_or_else(Self::Errno, T::into)
+    }
+}
+
+impl<T: Into<Value>> From<Result<T, Fault>> for Value {
+    fn from(result: Result<T, Fault>) -> Self {
+        result.map_or_else(|fault| Self::Signal(fault.signal), T::into)
+    }
+}
+
+/// The memory type of a mapping, as the architecture names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryType {
+    /// Cached: that of a coherent device's buffer, and of all ordinary memory.
+    WriteBack,
+    /// Not cached: that of the buffer of a device that is not coherent.
+    NonCacheable,
+    /// For registers.
+    Device(DeviceMemory),
+    /// None that Linux uses: a byte of `MAIR_EL1`.
+    Other(u8),
+}
+
+/// The kinds of memory for registers, from the strictest on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceMemory {
+    /// Accesses are not gathered, not reordered, and acknowledged by the device.
+    NGnRnE,
+    /// Writes may be acknowledged earlier.
+    NGnRE,
+    /// Accesses may be reordered, too.
+    NGRE,
+    /// Accesses may be gathered, too.
+    Gre,
+}
+
+impl MemoryType {
+    /// The type that a byte of `MAIR_EL1` stands for.
+    pub const fn of_attribute(attribute: u8) -> Self {
+        match attribute {
+            // 0xf0 has tags beside (MTE): as what the kernel itself maps memory, if it can.
+            0xff | 0xf0 => Self::WriteBack,
+            0x44 => Self::NonCacheable,
+            0x00 => Self::Device(DeviceMemory::NGnRnE),
+            0x04 => Self::Device(DeviceMemory::NGnRE),
+            0x08 => Self::Device(DeviceMemory::NGRE),
+            0x0c => Self::Device(DeviceMemory::Gre),
+            other => Self::Other(other),
         }
-        let word = nth_line(WORDS, index.saturating_sub(Errno::MAX) as usize);
-        if index >= Errno::MAX && !word.is_empty() {
-            out.write(word);
-        } else {
-            out.number(self.0);
-        }
     }
 }
 
-/// In place of an offset: none.
-pub const NOWHERE: u64 = u64::MAX;
+impl fmt::Display for MemoryType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WriteBack => "Normal write-back",
+            Self::NonCacheable => "Normal non-cacheable",
+            Self::Device(DeviceMemory::NGnRnE) => "Device-nGnRnE",
+            Self::Device(DeviceMemory::NGnRE) => "Device-nGnRE",
+            Self::Device(DeviceMemory::NGRE) => "Device-nGRE",
+            Self::Device(DeviceMemory::Gre) => "Device-GRE",
+            Self::Other(attribute) => return write!(f, "memory attribute {attribute:#x}"),
+        })
+    }
+}
+
+/// What a finding is about: [`about`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject {
+    what: &'static str,
+    of: Option<&'static str>,
+    at: Option<u64>,
+}
+
+/// Begins a [`Subject`].
+pub const fn about(what: &'static str) -> Subject {
+    Subject {
+        what,
+        of: None,
+        at: None,
+    }
+}
+
+impl Subject {
+    /// Says whose it is, or by what: it is shown after the rest.
+    pub const fn of(mut self, whose: &'static str) -> Self {
+        self.of = Some(whose);
+        self
+    }
+
+    /// Says the offset in the buffer.
+    pub const fn at(mut self, offset: u64) -> Self {
+        self.at = Some(offset);
+        self
+    }
+}
+
+impl From<&'static str> for Subject {
+    fn from(what: &'static str) -> Self {
+        about(what)
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)?;
+        if let Some(whose) = self.of {
+            write!(f, " {whose}")?;
+        }
+        if let Some(offset) = self.at {
+            write!(f, " at offset {offset:#x}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What was counted, such as pages, and in how many of them it was not as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// What was counted, in the plural.
+    pub unit: &'static str,
+    /// How many were wrong.
+    pub wrong: u64,
+    /// How many there were.
+    pub all: u64,
+}
+
+/// What kind of thing went wrong: a check that could not look at its property says so, instead of
+/// what the failure of the property would mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Matter {
+    /// The property itself.
+    Property,
+    /// A call that the check needs to look at it.
+    Call,
+    /// An access to a mapping, inside the buffer.
+    Access,
+}
 
 /// See the [module](self).
+#[derive(Clone)]
 pub struct Finding {
-    what: &'static str,
-    /// Whose that is, if there are several.
-    pub whose: &'static [u8],
-    /// The offset in the buffer that it is about, or [`NOWHERE`].
-    pub at: u64,
+    subject: Subject,
     seen: Value,
     want: Value,
-    /// Any number is but a number, and is shown in hexadecimal.
-    words: bool,
-    /// Where a word that was seen belongs, if it is in the wrong place; else [`NOWHERE`].
-    pub home: u64,
-    /// What was counted, such as pages,
-    pub unit: &'static str,
-    /// in how many of them it was not as it should be,
-    pub wrong: u64,
-    /// and of how many: of none if they were not.
-    pub of: u64,
+    matter: Matter,
+    /// Where a word that was seen belongs, if it is in the wrong place.
+    pub belongs_at: Option<u64>,
+    /// In how many places it was looked for.
+    pub count: Option<Count>,
     /// The first complaint in the kernel's log.
-    pub complaint: Line,
+    pub complaint: Option<Line>,
 }
 
 impl Finding {
-    /// Nothing.
-    pub const fn new() -> Self {
+    /// Nothing was looked at.
+    pub const NONE: Self = Self::new(about("nothing"), Value::Success, Value::Success);
+
+    const fn new(subject: Subject, seen: Value, want: Value) -> Self {
         Self {
-            what: "",
-            whose: b"",
-            at: NOWHERE,
-            seen: Value(0),
-            want: Value(0),
-            words: false,
-            home: NOWHERE,
-            unit: "",
-            wrong: 0,
-            of: 0,
-            complaint: Line::new(),
+            subject,
+            seen,
+            want,
+            matter: Matter::Property,
+            belongs_at: None,
+            count: None,
+            complaint: None,
         }
     }
 
-    /// What is seen must be what is wanted.
+    /// Takes note of what was seen, which must be what is wanted.
     ///
-    /// What somebody may have chosen at will, such as the contents of memory, is for
-    /// [`Finding::word`]: among numbers the highest would be taken for errors.
-    pub fn equal(
+    /// # Errors
+    ///
+    /// [`Stop::Fail`] if it is not.
+    pub fn same(
         &mut self,
-        what: &'static str,
-        at: u64,
+        subject: impl Into<Subject>,
         seen: impl Into<Value>,
         want: impl Into<Value>,
     ) -> Result<(), Stop> {
-        self.compare(what, at, seen.into(), want.into())
+        self.compare(subject.into(), seen.into(), want.into())
     }
 
+    // Not inlined: a hundred callers would each have a copy, a tenth of the program.
     #[inline(never)]
-    fn compare(
-        &mut self,
-        what: &'static str,
-        at: u64,
-        seen: Value,
-        want: Value,
-    ) -> Result<(), Stop> {
-        self.what = what;
-        self.whose = b"";
-        self.at = at;
-        self.seen = seen;
-        self.want = want;
-        self.words = false;
-        self.home = NOWHERE;
-        self.of = 0;
+    fn compare(&mut self, subject: Subject, seen: Value, want: Value) -> Result<(), Stop> {
+        *self = Self::new(subject, seen, want);
         if seen == want {
             Ok(())
         } else {
@@ -226,98 +335,72 @@ impl Finding {
         }
     }
 
-    /// So must the contents of memory, or an address.
-    pub fn word(&mut self, what: &'static str, at: u64, seen: u64, want: u64) -> Result<(), Stop> {
-        let result = self.equal(what, at, seen, want);
-        self.words = true;
-        result
-    }
-
-    /// A call failed that must not.
+    // As above.
     #[inline(never)]
-    pub fn refused(&mut self, what: &'static str, errno: Errno) -> Stop {
-        let _ = self.equal(what, NOWHERE, errno, Value::NO_ERROR);
+    fn refuse(&mut self, call: Subject, seen: Value) -> Stop {
+        *self = Self::new(call, seen, Value::Success);
+        self.matter = Matter::Call;
         Stop::Fail
     }
 
-    /// Nothing was wrong, in so many of what was counted.
-    pub fn count(&mut self, unit: &'static str, of: u64) {
-        self.unit = unit;
-        self.wrong = 0;
-        self.of = of;
+    /// Takes note of a call without which the check cannot go on, and gives its result.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Fail`] if the call failed.
+    pub fn need<T, E>(&mut self, call: impl Into<Subject>, result: Result<T, E>) -> Result<T, Stop>
+    where
+        Value: From<Result<(), E>>,
+    {
+        result.map_err(|error| self.refuse(call.into(), Err(error).into()))
     }
 
-    fn value(&self, out: &mut dyn Out, value: Value) {
-        if self.words {
-            out.hex(value.0);
-        } else {
-            value.show(out);
+    /// Takes note of an access to a mapping, inside the buffer, and gives its result.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Fail`] if the access was answered by a signal.
+    pub fn access<T>(
+        &mut self,
+        access: impl Into<Subject>,
+        result: Result<T, Fault>,
+    ) -> Result<T, Stop> {
+        let result = self.need(access, result);
+        if result.is_err() {
+            self.matter = Matter::Access;
         }
+        result
+    }
+
+    /// What kind of thing this is about.
+    pub const fn matter(&self) -> Matter {
+        self.matter
     }
 }
 
-impl Default for Finding {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Show for Finding {
+impl fmt::Display for Finding {
     /// Shows it in one line.
-    fn show(&self, out: &mut dyn Out) {
-        out.text(self.what).write(self.whose);
-        if self.at != NOWHERE {
-            out.form(" at offset &", &[self.at]);
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            subject,
+            seen,
+            want,
+            ..
+        } = self;
+        write!(f, "{subject}: {seen}")?;
+        if let Some(offset) = self.belongs_at {
+            write!(f, " (which belongs at offset {offset:#x})")?;
         }
-        self.value(out.text(": "), self.seen);
-        if self.home != NOWHERE {
-            out.form(" (that of offset &)", &[self.home]);
+        write!(f, ", want {want}")?;
+        if let Some(Count { unit, wrong, all }) = self.count {
+            write!(f, "; {unit} wrong: {wrong} of {all}")?;
         }
-        self.value(out.text(", want "), self.want);
-        if self.of != 0 {
-            let out = out.text("; ").text(self.unit);
-            out.form(" wrong: % of %", &[self.wrong, self.of]);
+        if let Some(complaint) = &self.complaint {
+            write!(f, "; the first: {complaint}")?;
         }
-        if !self.complaint.is_empty() {
-            out.text("; the first: ").show(&self.complaint);
-        }
+        Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::text::shown;
-
-    #[test]
-    fn each_kind_of_value_is_shown_as_what_it_is() {
-        for (value, text) in [
-            (Value::from(0_u64), "0"),
-            (Value::from(u64::MAX >> 1), "9223372036854775807"),
-            (Value::from(Ok(4096)), "4096"),
-            (Value::from(Err(Errno::PERM)), "EPERM"),
-            (Value::from(Errno::new(Errno::MAX)), "errno 4095"),
-            (Value::from(Signal::Bus), "SIGBUS"),
-            (Value::from(Signal::Segv), "SIGSEGV"),
-            (Value::from(Ok::<(), Fault>(())), "no signal"),
-            (Value::NO_ERROR, "no error"),
-            (Value::memory_type(0xff), "Normal write-back"),
-            (Value::memory_type(0xf0), "Normal write-back"),
-            (Value::memory_type(0x44), "Normal non-cacheable"),
-            (Value::memory_type(0), "Device-nGnRnE"),
-            (Value::memory_type(0x0c), "Device-GRE"),
-            (Value::memory_type(0xbb), "187"),
-        ] {
-            assert_eq!(shown(&value), text);
-            assert_eq!(value.is_device(), text.starts_with("Device"));
-        }
-    }
-
-    #[test]
-    fn a_word_is_never_taken_for_anything_else() {
-        let mut finding = Finding::new();
-        assert_eq!(finding.word("word", 8, u64::MAX, 0), Err(Stop::Fail));
-        let want = "word at offset 0x8: 0xffffffffffffffff, want 0x0";
-        assert_eq!(shown(&finding), want);
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 //! What a second task does with the buffer, on a CPU of its own and by a mapping of its own, while
 //! the program itself has the buffer changed.
 //!
-//! A [`Job`] is done a look at a time, so that whoever does it decides how long to go on, and the
+//! A [`Job`] is done a look at a time, so that its caller decides how long to go on, and the
 //! tests do two of them by turns.
 //!
 //! # Ordering
@@ -16,9 +16,9 @@
 
 use faultline_uapi::{litmus_word, LITMUS_WORDS};
 
-use crate::device::{Fault, Mapping, Signal, System};
+use crate::device::{Fault, Mapping, Signal};
 use crate::errno::Errno;
-use crate::finding::{Value, NOWHERE};
+use crate::finding::{about, Subject, Value};
 use crate::pattern::WORD;
 
 /// How often a job looks before others may run.
@@ -40,24 +40,114 @@ pub const MOST_BYTES: usize = 64;
 /// What a task that is ready stores in the buffer's last word.
 pub const READY: u64 = 0x5e74_e4d7_0b5e_77e5;
 
+/// What a task that does a job needs of the machine.
+pub trait Worker {
+    /// Milliseconds of a clock that only grows.
+    fn milliseconds(&mut self) -> u64;
+
+    /// Says that the second task has looked at the buffer, by that task.
+    fn beat(&mut self);
+
+    /// Whether the second task has been told that the first one's work is done. What the first did
+    /// before that can be seen then.
+    fn is_told(&mut self) -> bool;
+}
+
 /// How a job ended: what was seen there, and what should have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tally {
-    /// An offset in the buffer, or [`NOWHERE`].
-    pub at: u64,
-    /// What was seen,
-    pub seen: Value,
-    /// and what was wanted.
-    pub want: Value,
+    /// An offset in the buffer, if it is about one.
+    pub at: Option<u64>,
+    /// What was seen.
+    pub seen: Seen,
+    /// What was wanted.
+    pub want: Seen,
 }
 
+/// What a job can see or want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// An access succeeded.
+    Access,
+    /// An access was answered by a signal.
+    Signal(Signal),
+    /// A number of rounds, or of one.
+    Count(u64),
+    /// A byte.
+    Byte(u8),
+    /// Nothing, for too long.
+    TimedOut,
+}
+
+impl From<Seen> for Value {
+    fn from(seen: Seen) -> Self {
+        match seen {
+            Seen::Access => Self::Success,
+            Seen::Signal(signal) => Self::Signal(signal),
+            Seen::Count(count) => Self::Count(count),
+            Seen::Byte(byte) => Self::Word(byte.into()),
+            Seen::TimedOut => Self::Errno(Errno::TIMEDOUT),
+        }
+    }
+}
+
+/// How many numbers a [`Tally`] takes that goes from one process to another.
+pub const TALLY_NUMBERS: usize = 6;
+
 impl Tally {
-    /// Nothing was wrong.
-    pub const NONE: Self = Self {
-        at: NOWHERE,
-        seen: Value::ZERO,
-        want: Value::ZERO,
-    };
+    /// What it is about.
+    pub fn about(&self, what: &'static str) -> Subject {
+        let subject = about(what);
+        self.at.map_or(subject, |at| subject.at(at))
+    }
+
+    /// It as numbers, for memory that two processes share.
+    pub fn to_numbers(self) -> [u64; TALLY_NUMBERS] {
+        let [seen, want] = [self.seen, self.want].map(Seen::to_numbers);
+        [
+            self.at.is_some().into(),
+            self.at.unwrap_or(0),
+            seen[0],
+            seen[1],
+            want[0],
+            want[1],
+        ]
+    }
+
+    /// It from its numbers: none, if no tally has these.
+    pub fn from_numbers(numbers: [u64; TALLY_NUMBERS]) -> Option<Self> {
+        let [has_offset, at, seen_kind, seen, want_kind, want] = numbers;
+        Some(Self {
+            at: (has_offset != 0).then_some(at),
+            seen: Seen::from_numbers([seen_kind, seen])?,
+            want: Seen::from_numbers([want_kind, want])?,
+        })
+    }
+}
+
+impl Seen {
+    fn to_numbers(self) -> [u64; 2] {
+        match self {
+            Self::Access => [1, 0],
+            Self::Signal(Signal::Bus) => [2, 0],
+            Self::Signal(Signal::Segv) => [3, 0],
+            Self::Count(count) => [4, count],
+            Self::Byte(byte) => [5, byte.into()],
+            Self::TimedOut => [6, 0],
+        }
+    }
+
+    fn from_numbers(numbers: [u64; 2]) -> Option<Self> {
+        Some(match numbers {
+            [1, _] => Self::Access,
+            [2, _] => Self::Signal(Signal::Bus),
+            [3, _] => Self::Signal(Signal::Segv),
+            [4, count] => Self::Count(count),
+            [5, byte] => Self::Byte(byte as u8),
+            [6, _] => Self::TimedOut,
+            _ => return None,
+        })
+    }
 }
 
 /// What came of a look.
@@ -114,10 +204,10 @@ pub enum Job {
         round: u64,
         /// and the last one.
         rounds: u64,
-        /// How many rounds had a wrong word, and the offset of the first one.
+        /// How many rounds had a wrong word.
         wrong: u64,
-        /// See above.
-        at: u64,
+        /// The offset of the first wrong word.
+        at: Option<u64>,
     },
 }
 
@@ -143,7 +233,7 @@ impl Job {
         Self::Hold { ready }
     }
 
-    /// Passes messages back and forth: a round is a block of words and a flag that announces it,
+    /// Passes messages back and forth: a round is some words and a flag that announces it,
     /// in each direction. The side that leads writes the words of the round, the other answers by
     /// those of its complement.
     pub fn pass(leads: bool, mine: Channel, other: Channel, rounds: u64) -> Self {
@@ -154,7 +244,7 @@ impl Job {
             round: 0,
             rounds,
             wrong: 0,
-            at: NOWHERE,
+            at: None,
         }
     }
 
@@ -162,11 +252,10 @@ impl Job {
     ///
     /// The second task goes on until it is told that the first one's work is done, however long that
     /// takes: what has not come by then, and does not come while it looks again, never comes.
-    #[inline(never)]
-    pub fn run<S: System>(
+    pub fn run<M: Mapping>(
         &mut self,
-        system: &mut S,
-        mapping: &mut S::Mapping,
+        system: &mut impl Worker,
+        mapping: &mut M,
         is_second: bool,
     ) -> Tally {
         let patience = if is_second { SETTLING } else { PATIENCE };
@@ -208,11 +297,11 @@ impl Job {
         match self.try_look(mapping) {
             Ok(look) => look,
             Err(fault) => Look::Done(Tally {
-                at: fault.address.wrapping_sub(mapping.address()),
-                seen: fault.signal.into(),
+                at: Some(fault.address.wrapping_sub(mapping.address())),
+                seen: Seen::Signal(fault.signal),
                 want: match self {
-                    Self::Hold { .. } => Signal::Bus.into(),
-                    _ => Value::NO_SIGNAL,
+                    Self::Hold { .. } => Seen::Signal(Signal::Bus),
+                    _ => Seen::Access,
                 },
             }),
         }
@@ -277,7 +366,7 @@ impl Job {
                     let want = if *leads { !*round } else { *round };
                     if let Some(index) = first_wrong(mapping, *other, want)? {
                         if *wrong == 0 {
-                            *at = other.data + (index - index % WORD) as u64;
+                            *at = Some(other.data + (index - index % WORD) as u64);
                         }
                         *wrong += 1;
                     }
@@ -288,8 +377,8 @@ impl Job {
                     if *round == *rounds {
                         return Ok(Look::Done(Tally {
                             at: *at,
-                            seen: (*wrong).into(),
-                            want: Value::ZERO,
+                            seen: Seen::Count(*wrong),
+                            want: Seen::Count(0),
                         }));
                     }
                     *round += 1;
@@ -311,15 +400,15 @@ impl Job {
                 byte(*at, index, seen, new[index])
             }
             Self::Hold { .. } => Tally {
-                at: 0,
-                seen: Value::NO_SIGNAL,
-                want: Signal::Bus.into(),
+                at: Some(0),
+                seen: Seen::Access,
+                want: Seen::Signal(Signal::Bus),
             },
             // The round that it waits for is the one that it has announced, if it leads.
             Self::Pass { other, round, .. } => Tally {
-                at: other.flag,
-                seen: Errno::TIMEDOUT.into(),
-                want: (*round).into(),
+                at: Some(other.flag),
+                seen: Seen::TimedOut,
+                want: Seen::Count(*round),
             },
         }
     }
@@ -327,20 +416,19 @@ impl Job {
 
 fn byte(at: u64, index: usize, seen: u8, want: u8) -> Tally {
     Tally {
-        at: at + index as u64,
-        seen: u32::from(seen).into(),
-        want: u32::from(want).into(),
+        at: Some(at + index as u64),
+        seen: Seen::Byte(seen),
+        want: Seen::Byte(want),
     }
 }
 
 /// The words of a number.
-#[inline(never)]
-fn block(number: u64) -> [u8; LITMUS_WORDS * WORD] {
-    let mut block = [0; LITMUS_WORDS * WORD];
-    for (index, word) in block.chunks_mut(WORD).enumerate() {
+fn words(number: u64) -> [u8; LITMUS_WORDS * WORD] {
+    let mut words = [0; LITMUS_WORDS * WORD];
+    for (index, word) in words.chunks_mut(WORD).enumerate() {
         word.copy_from_slice(&litmus_word(number, index).to_ne_bytes());
     }
-    block
+    words
 }
 
 /// Writes the words of a number, then, with release, the round to the flag.
@@ -350,7 +438,7 @@ fn put<M: Mapping>(
     round: u64,
     number: u64,
 ) -> Result<(), Fault> {
-    mapping.store(channel.data, &block(number))?;
+    mapping.store(channel.data, &words(number))?;
     mapping.store_release(channel.flag, round)
 }
 
@@ -362,7 +450,7 @@ fn first_wrong<M: Mapping>(
 ) -> Result<Option<usize>, Fault> {
     let mut seen = [0; LITMUS_WORDS * WORD];
     mapping.load(channel.data, &mut seen)?;
-    let want = block(number);
+    let want = words(number);
     let mut bytes = seen.iter().zip(&want);
     Ok(bytes.position(|(seen, want)| seen != want))
 }

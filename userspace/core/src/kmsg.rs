@@ -2,13 +2,11 @@
 
 //! Records of the kernel's log, as `/dev/kmsg` gives them (Documentation/ABI/testing/dev-kmsg).
 
-use crate::text::{cut, nth_line};
-
 /// The least urgent level that counts as a complaint: `KERN_WARNING`.
 const WARNING: u8 = b'4';
 
 /// What the kernel prints when it caught itself in a mistake, at whatever level.
-const SPLATS: &[u8] = b"BUG:\nWARNING:\nOops\nCall trace:\n";
+const SPLATS: [&[u8]; 4] = [b"BUG:", b"WARNING:", b"Oops", b"Call trace:"];
 
 /// What the kernel warns of whenever a module from outside its tree is loaded, this driver being
 /// one. It says nothing about how the driver behaves.
@@ -33,9 +31,14 @@ pub fn complaint(record: &[u8]) -> Option<&[u8]> {
     };
     let (_, text) = cut(rest, b';')?;
     let text = cut(text, b'\n').map_or(text, |(line, _)| line);
-    let complains =
-        *level <= WARNING || (0..4).any(|splat| contains(text, nth_line(SPLATS, splat)));
+    let complains = *level <= WARNING || SPLATS.iter().any(|splat| contains(text, splat));
     (complains && text != TAINT).then_some(text)
+}
+
+/// What is before the first of these bytes, and what is after it.
+fn cut(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let index = bytes.iter().position(|byte| *byte == at)?;
+    Some((&bytes[..index], &bytes[index + 1..]))
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

@@ -2,31 +2,24 @@
 
 //! A writer of KTAP version 1, as Documentation/dev-tools/ktap.rst defines it.
 
-use crate::text::{Out, Printable, Show};
+use core::fmt::{self, Display, Write};
+
+use crate::text::{Out, Printable};
 
 /// A group of tests: a version line, a plan, and as many results as the plan says.
 ///
 /// ```
 /// use faultline_core::ktap::{Group, Outcome};
-/// use faultline_core::text::Out;
 ///
-/// struct Screen(String);
-///
-/// impl Out for Screen {
-///     fn write(&mut self, bytes: &[u8]) {
-///         self.0.push_str(&String::from_utf8_lossy(bytes));
-///     }
-/// }
-///
-/// let mut screen = Screen(String::new());
-/// let name = b"/dev/faultline0";
+/// let name = "/dev/faultline0";
+/// let mut screen = String::new();
 /// let mut devices = Group::new(&mut screen, 1);
-/// let mut checks = devices.group(name, 2);
-/// checks.diagnostic().text("zeroed: 4096 bytes are zero\n");
-/// checks.result(Outcome::Pass, b"zeroed").text("\n");
-/// checks.result(Outcome::Skip, b"pagemap_same").text("needs CAP_SYS_ADMIN\n");
-/// devices.result(Outcome::Pass, name).text("\n");
-/// let lines: Vec<_> = screen.0.lines().collect();
+/// let mut checks = devices.group(&name, 2);
+/// checks.comment(format_args!("zeroed: 4096 bytes are zero"));
+/// checks.conclude(Outcome::Pass, &"zeroed", &"");
+/// checks.conclude(Outcome::Skip, &"pagemap_same", &"needs CAP_SYS_ADMIN");
+/// devices.conclude(Outcome::Pass, &name, &"");
+/// let lines: Vec<_> = screen.lines().collect();
 /// assert_eq!(
 ///     lines,
 ///     [
@@ -43,7 +36,7 @@ use crate::text::{Out, Printable, Show};
 /// );
 /// ```
 pub struct Group<'w> {
-    out: &'w mut dyn Out,
+    out: &'w mut dyn Write,
     indent: &'static str,
     results: u64,
 }
@@ -79,29 +72,31 @@ impl Outcome {
     }
 }
 
-impl Show for Outcome {
-    fn show(&self, out: &mut dyn Out) {
-        out.text(self.word());
+impl Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
     }
 }
 
+// The owner of `out` knows if a line could not be written: a lost line does not cost the rest.
 impl<'w> Group<'w> {
     /// Starts the outermost group, of `plan` tests.
-    pub fn new(out: &'w mut dyn Out, plan: u64) -> Self {
-        let group = Self {
+    pub fn new(out: &'w mut dyn Write, plan: u64) -> Self {
+        let _ = write!(out, "KTAP version 1\n1..{plan}\n");
+        Self {
             out,
             indent: "",
             results: 0,
-        };
-        group.out.form("KTAP version 1\n1..%\n", &[plan]);
-        group
+        }
     }
 
     /// Starts a group of `plan` tests within the outermost one, for which this one is to have a
     /// result of the same name.
-    pub fn group(&mut self, name: &[u8], plan: u64) -> Group<'_> {
-        let form = "  KTAP version 1\n  # Subtest: $\n  1..%\n";
-        self.out.fill(form, &[plan], &[&Printable(name)]);
+    pub fn group(&mut self, name: &dyn Display, plan: u64) -> Group<'_> {
+        let _ = write!(
+            self.out,
+            "  KTAP version 1\n  # Subtest: {name}\n  1..{plan}\n"
+        );
         Group {
             out: self.out,
             indent: "  ",
@@ -112,25 +107,46 @@ impl<'w> Group<'w> {
     /// Begins a line for people, which is to end with a line break. Those about a test come
     /// before its result.
     pub fn diagnostic(&mut self) -> &mut (dyn Out + 'w) {
-        self.out.text(self.indent).text("# ")
+        let _ = write!(self.out, "{}# ", self.indent);
+        &mut self.out
     }
 
     /// Begins the line with the result of the next test, which is to end with the reason if it was
     /// skipped, and a line break.
-    #[inline(never)]
     pub fn result(&mut self, outcome: Outcome, name: &[u8]) -> &mut (dyn Out + 'w) {
-        self.results += 1;
-        let form = match outcome {
-            Outcome::Pass => "ok % $",
-            Outcome::Fail => "not ok % $",
-            Outcome::Skip => "ok % $ # SKIP ",
-        };
-        let out = self.out.text(self.indent);
-        out.fill(form, &[self.results], &[&Printable(name)])
+        self.begin_result(outcome, &Printable(name));
+        &mut self.out
     }
 
-    /// Where the group is written to, for lines that are no part of it.
-    pub fn out(&mut self) -> &mut (dyn Out + 'w) {
-        self.out
+    fn begin_result(&mut self, outcome: Outcome, name: &dyn Display) {
+        self.results += 1;
+        let (ok, directive) = match outcome {
+            Outcome::Pass => ("ok", ""),
+            Outcome::Fail => ("not ok", ""),
+            Outcome::Skip => ("ok", " # SKIP "),
+        };
+        let Self {
+            indent, results, ..
+        } = self;
+        let _ = write!(self.out, "{indent}{ok} {results} {name}{directive}");
+    }
+
+    /// Writes a line for people. Those about a test come before its result.
+    pub fn comment(&mut self, line: fmt::Arguments<'_>) {
+        let _ = writeln!(self.out, "{}# {line}", self.indent);
+    }
+
+    /// Writes text that is no part of the group, such as the program's verdict.
+    pub fn line(&mut self, text: fmt::Arguments<'_>) {
+        let _ = self.out.write_fmt(text);
+    }
+
+    /// Writes the result of the next test, and the reason if it was skipped.
+    pub fn conclude(&mut self, outcome: Outcome, name: &dyn Display, reason: &dyn Display) {
+        self.begin_result(outcome, name);
+        let _ = match outcome {
+            Outcome::Skip => writeln!(self.out, "{reason}"),
+            Outcome::Pass | Outcome::Fail => writeln!(self.out),
+        };
     }
 }

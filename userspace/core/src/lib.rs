@@ -14,11 +14,13 @@
 //! - [`ktap`]: the report's format, KTAP version 1.
 //! - [`pattern`]: the data that is written and looked for.
 //! - [`kmsg`]: which records of the kernel's log are complaints.
-//! - [`random`]: numbers for `faultline-stress`, and [`options`] its command line.
-//! - [`args`] and [`nodes`]: the command line, and the devices when it names none.
-//! - [`bench`]: what `faultline-bench` has of its own.
+//! - [`random`]: numbers for `faultline-stress`.
+//! - [`args`]: the command lines of the three programs, with one entry for each option.
+//! - [`nodes`]: the devices when the command line names none.
+//! - [`decimal`]: numbers as they are written there, and in `/proc`.
+//! - [`bench`]: the statistics and the report of `faultline-bench`.
 //!
-//! [`System`]: device::System
+//! [`System`]: system::System
 //! [`Device`]: device::Device
 //! [`Mapping`]: device::Mapping
 
@@ -28,6 +30,7 @@
 pub mod args;
 pub mod bench;
 pub mod checks;
+pub mod decimal;
 pub mod device;
 pub mod errno;
 pub mod finding;
@@ -35,10 +38,10 @@ pub mod job;
 pub mod kmsg;
 pub mod ktap;
 pub mod nodes;
-pub mod options;
 pub mod pattern;
 pub mod random;
 pub mod session;
+pub mod system;
 pub mod text;
 
 #[cfg(test)]

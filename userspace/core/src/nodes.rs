@@ -37,7 +37,6 @@ impl Nodes {
     }
 
     /// The next one that was seen, from a number on.
-    #[inline(never)]
     pub fn next(&self, from: u32) -> Option<u32> {
         (from..MAX_NODES).find(|number| {
             (self.seen[(number / u64::BITS) as usize] >> (number % u64::BITS)) & 1 != 0

@@ -3,23 +3,27 @@
 //! One run over several devices: the report, the totals, the verdict.
 
 use core::ffi::CStr;
+use core::fmt::{self, Display, Write};
 
 use faultline_uapi::FLAG_COHERENT;
 
-use crate::args::Options;
-use crate::checks::{checks, Context, CHECKS};
-use crate::device::System;
-use crate::finding::{Finding, Stop};
+use crate::args::verify::Options;
+use crate::checks::catalogue::{Check, CHECKS};
+use crate::checks::context::Context;
+use crate::finding::{Finding, Matter, Stop};
 use crate::ktap::{Group, Outcome};
-use crate::text::{Line, Note, Out, Printable, Show};
+use crate::system::System;
+use crate::text::{Counted, Json, Line, Note, Printable};
+
+/// Where the report is written for machines, if it is.
+type Machines<'a> = Option<&'a mut dyn Write>;
 
 /// A run over devices.
 pub struct Session<'a, S> {
     system: &'a mut S,
     options: &'a Options<'a>,
     report: Group<'a>,
-    /// Where it is written for machines.
-    json: Option<&'a mut dyn Out>,
+    json: Machines<'a>,
     devices: u64,
     counts: Counts,
     /// The checks that failed, by name as far as they fit on the verdict's line.
@@ -28,28 +32,50 @@ pub struct Session<'a, S> {
     undecided: Line,
     /// A line for each device.
     table: Note<2048>,
-    /// The checks that failed on any device, by bits.
-    failed: u32,
 }
-
-/// What is in the table above the verdict.
-const HEADING: &str =
-    "# device | bytes | DMA address | user | kernel | master | pass | fail | skip\n";
-
-/// The same for machines.
-const DEVICE_OBJECT: &str = "{\"device\":@,\"bytes\":%,\"dma_address\":\"&\",\"user\":@,\
-    \"kernel\":@,\"master\":@,\"pass\":%,\"fail\":%,\"skip\":%,\"result\":@}\n";
 
 /// How many checks had which outcome.
 #[derive(Clone, Copy, Default)]
-struct Counts([u64; 3]);
+struct Counts {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+}
+
+impl Counts {
+    fn add(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Pass => self.passed += 1,
+            Outcome::Fail => self.failed += 1,
+            Outcome::Skip => self.skipped += 1,
+        }
+    }
+
+    fn add_all(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+
+    const fn all(self) -> u64 {
+        self.passed + self.failed + self.skipped
+    }
+
+    const fn outcome(self) -> Outcome {
+        match self {
+            Self { failed: 1.., .. } => Outcome::Fail,
+            Self { passed: 1.., .. } => Outcome::Pass,
+            _ => Outcome::Skip,
+        }
+    }
+}
 
 impl<'a, S: System> Session<'a, S> {
     /// Starts the report on `devices` devices.
     pub fn new(
         system: &'a mut S,
-        out: &'a mut dyn Out,
-        json: Option<&'a mut dyn Out>,
+        out: &'a mut dyn Write,
+        json: Machines<'a>,
         devices: u64,
         options: &'a Options<'a>,
     ) -> Self {
@@ -63,181 +89,376 @@ impl<'a, S: System> Session<'a, S> {
             failures: Line::new(),
             undecided: Line::new(),
             table: Note::new(),
-            failed: 0,
         }
     }
 
     /// Makes all checks on one device.
     pub fn verify(&mut self, path: &CStr) {
-        let name = path.to_bytes();
-        let mut finding = Finding::new();
+        let device = Printable(path.to_bytes());
+        let mut finding = Finding::NONE;
         let mut counts = Counts::default();
         self.devices += 1;
-        if let Ok(mut context) = Context::open(self.system, path, self.options, &mut finding) {
-            let info = context.info();
-            let form = match (self.options.foreign, info.flags & FLAG_COHERENT) {
-                (true, _) => "# $: % bytes, foreign\n",
-                (_, 0) => "# $: % bytes, non-coherent, DMA address &\n",
-                _ => "# $: % bytes, coherent, DMA address &\n",
-            };
-            let numbers = [info.size, info.dma_address];
-            self.report.out().fill(form, &numbers, &[&Printable(name)]);
-            let mut group = self.report.group(name, CHECKS as u64);
-            for check in checks() {
-                let stopped = context.run(check);
-                let outcome = match stopped {
-                    Ok(()) => Outcome::Pass,
-                    Err(Stop::Fail) => Outcome::Fail,
-                    Err(Stop::Skip | Stop::Unknown) => Outcome::Skip,
+        match Context::open(self.system, path, self.options, &mut finding) {
+            Ok(mut context) => {
+                let info = *context.info();
+                let size = Counted {
+                    number: info.size,
+                    unit: "byte",
                 };
-                counts.0[outcome as usize] += 1;
-                match stopped {
-                    Err(Stop::Fail) => {
-                        blame(&mut self.failures, name, check.name());
-                        self.failed |= 1 << check.number();
-                    }
-                    Err(Stop::Unknown) => blame(&mut self.undecided, name, check.name()),
-                    _ => {}
+                let coherency = if info.flags & FLAG_COHERENT != 0 {
+                    "coherent"
+                } else {
+                    "non-coherent"
+                };
+                match context.dma_address() {
+                    Some(address) => self.report.comment(format_args!(
+                        "{device}: {size}, {coherency}, DMA address {address:#x}"
+                    )),
+                    None => self
+                        .report
+                        .comment(format_args!("{device}: {size}, foreign")),
                 }
-                let finding = context.finding();
-                conclude(&mut group, outcome, check.name(), finding);
-                tell(&mut self.json, name, check.name(), outcome, finding);
+                let mut group = self.report.group(&device, CHECKS.len() as u64);
+                for check in CHECKS {
+                    let result = context.run(check.steps);
+                    match result {
+                        Err(Stop::Fail) => blame(&mut self.failures, &device, check.name),
+                        Err(Stop::Undecided(_)) => blame(&mut self.undecided, &device, check.name),
+                        _ => {}
+                    }
+                    counts.add(outcome(result));
+                    let said = Said::of(check, result, context.finding());
+                    said.report(&mut group, &check.name);
+                    said.tell(&mut self.json, &device, check.name);
+                }
+                let outcome = counts.outcome();
+                let row = Row::of(&device, &context, counts);
+                // A note takes what fits, and says if something was cut off.
+                let _ = writeln!(self.table, "# {row}");
+                tell(&mut self.json, format_args!("{}", row.for_machines()));
+                self.report
+                    .conclude(outcome, &device, &"no check could be made");
             }
-            let info = context.info();
-            let [user, kernel] = context.types();
-            let master = context.master().map_or(&b"-"[..], |master| &master.name);
-            let master = Printable(until_nul(master));
-            let outcome = counts.outcome();
-            let [pass, fail, skip] = counts.0;
-            let numbers = [info.size, info.dma_address, pass, fail, skip];
-            let values: [&dyn Show; 5] = [&Printable(name), &user, &kernel, &master, &outcome];
-            let row: &mut dyn Out = &mut self.table;
-            row.fill("# $ | % | & | $ | $ | $ | % | % | %\n", &numbers, &values);
-            if let Some(json) = &mut self.json {
-                json.fill(DEVICE_OBJECT, &numbers, &values);
+            Err(stop) => {
+                // It cannot be opened, or is no such device: one check, which failed.
+                counts.add(Outcome::Fail);
+                blame(&mut self.failures, &device, "open");
+                let said = Said::of(&OPEN, Err(stop), &finding);
+                said.report(&mut self.report, &device);
+                said.tell(&mut self.json, &device, OPEN.name);
             }
-            let line = self.report.result(outcome, name);
-            if outcome == Outcome::Skip {
-                line.text("no check could be made");
-            }
-            line.text("\n");
-        } else {
-            // It cannot be opened, or is none: one check, which failed.
-            counts.0[Outcome::Fail as usize] = 1;
-            blame(&mut self.failures, name, b"open");
-            conclude(&mut self.report, Outcome::Fail, name, &finding);
-            tell(&mut self.json, name, b"open", Outcome::Fail, &finding);
         }
-        for (total, count) in self.counts.0.iter_mut().zip(&counts.0) {
-            *total += count;
-        }
+        self.counts.add_all(counts);
     }
 
     /// Ends the report with the totals, as kselftest writes them, and gives the verdict.
     pub fn finish(&mut self) -> Outcome {
-        let [passed, failed, skipped] = self.counts.0;
+        let Counts {
+            passed,
+            failed,
+            skipped,
+        } = self.counts;
         let verdict = self.counts.outcome();
-        let out = self.report.out();
-        out.text(HEADING).show(&self.table);
-        for check in checks() {
-            if self.failed >> check.number() & 1 != 0 {
-                out.fill("# $\n", &[], &[&Printable(check.text())]);
-            }
-        }
-        let checks = passed + failed + skipped;
-        out.fill(
-            "# Totals: pass:% fail:% xfail:0 xpass:0 skip:% error:0\nfaultline-verify: $: \
-             % device+, % check+: % passed, % failed, % skipped",
-            &[
-                passed,
-                failed,
-                skipped,
-                self.devices,
-                checks,
-                passed,
-                failed,
-                skipped,
-            ],
-            &[&verdict],
-        );
-        out.show(&self.failures);
-        if !self.undecided.is_empty() {
-            out.text("; could not tell").show(&self.undecided);
-        }
-        out.text("\n");
+        self.report.comment(format_args!(
+            "device | bytes | DMA address | user | kernel | master | pass | fail | skip"
+        ));
+        self.report.line(format_args!("{}", self.table));
+        self.report.comment(format_args!(
+            "Totals: pass:{passed} fail:{failed} xfail:0 xpass:0 skip:{skipped} error:0"
+        ));
+        let devices = Counted {
+            number: self.devices,
+            unit: "device",
+        };
+        let checks = Counted {
+            number: self.counts.all(),
+            unit: "check",
+        };
+        let how = if self.options.quick {
+            " (quick: the first MiB and the last page of each buffer)"
+        } else {
+            ""
+        };
+        let undecided = if self.undecided.is_empty() {
+            ""
+        } else {
+            "; could not tell"
+        };
+        self.report.line(format_args!(
+            "faultline-verify: {verdict}: {devices}, {checks}{how}: {passed} passed, {failed} \
+             failed, {skipped} skipped{}{undecided}{}\n",
+            self.failures, self.undecided
+        ));
         self.counts.tell(&mut self.json, self.devices);
         verdict
     }
 }
 
-/// A name that is filled up with zeroes.
-fn until_nul(name: &[u8]) -> &[u8] {
-    name.split(|byte| *byte == 0).next().unwrap_or(name)
-}
+/// What stands for a check of a device that cannot be opened.
+const OPEN: Check = Check {
+    name: "open",
+    proves: "The device is there, and is one of the faultline driver.",
+    failure: "The device does not answer INFO as the interface says. Check first that the path is \
+        that of a faultline device, and that program and driver are of one version.",
+    steps: &[],
+};
 
-/// Adds a check that failed to the others.
-#[inline(never)]
-fn blame(failures: &mut dyn Out, device: &[u8], check: &[u8]) {
-    failures.fill(", $: $", &[], &[&Printable(device), &Printable(check)]);
-}
+/// What the failure of a check means whose property could not be looked at.
+const CALL_FAILED: &str = "A call that this check needs failed, so that the check could not look \
+    at its property. Check the driver's handling of that call first.";
+const ACCESS_FAILED: &str = "The kernel answered an access inside the buffer by a signal: a \
+    program would be killed there. Check first which offsets the driver's fault handler refuses.";
 
-/// Writes what was seen, and the result.
-#[inline(never)]
-fn conclude(group: &mut Group<'_>, outcome: Outcome, name: &[u8], finding: &Finding) {
-    if outcome != Outcome::Skip {
-        let out = group.diagnostic();
-        out.fill("$: $\n", &[], &[&Printable(name), finding]);
+const fn outcome(result: Result<(), Stop>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Pass,
+        Err(Stop::Fail) => Outcome::Fail,
+        Err(_) => Outcome::Skip,
     }
-    let line = group.result(outcome, name);
-    if outcome == Outcome::Skip {
-        line.show(finding);
-    }
-    line.text("\n");
 }
 
-/// The same for machines.
-#[inline(never)]
-fn tell(
-    json: &mut Option<&mut dyn Out>,
-    device: &[u8],
-    check: &[u8],
-    outcome: Outcome,
-    finding: &Finding,
-) {
+/// Adds a check to the list of those that failed.
+fn blame(failures: &mut Line, device: &dyn Display, check: &str) {
+    // A line takes what fits, and says if something was cut off.
+    let _ = write!(failures, ", {device}: {check}");
+}
+
+/// Writes a line for machines.
+fn tell(json: &mut Machines<'_>, line: fmt::Arguments<'_>) {
     if let Some(json) = json {
-        json.fill(
-            "{\"device\":@,\"check\":@,\"result\":@,\"seen\":@}\n",
-            &[],
-            &[&Printable(device), &Printable(check), &outcome, finding],
-        );
+        // Its owner knows if something was lost.
+        let _ = writeln!(json, "{line}");
+    }
+}
+
+/// What is said of a check, to people and to machines alike.
+struct Said<'a> {
+    result: Result<(), Stop>,
+    finding: &'a Finding,
+    meaning: Meaning,
+}
+
+/// What a failure means, and where to read more.
+struct Meaning {
+    text: &'static str,
+    anchor: &'static str,
+}
+
+impl Display for Meaning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} See docs/verdicts.md#{}.", self.text, self.anchor)
+    }
+}
+
+impl<'a> Said<'a> {
+    fn of(check: &Check, result: Result<(), Stop>, finding: &'a Finding) -> Self {
+        let text = match finding.matter() {
+            Matter::Property => check.failure,
+            Matter::Call => CALL_FAILED,
+            Matter::Access => ACCESS_FAILED,
+        };
+        Self {
+            result,
+            finding,
+            meaning: Meaning {
+                text,
+                anchor: check.name,
+            },
+        }
+    }
+
+    /// Writes what was seen and what it means, and the result.
+    fn report(&self, group: &mut Group<'_>, name: &dyn Display) {
+        let outcome = outcome(self.result);
+        match self.result {
+            Ok(()) => group.comment(format_args!("{name}: {}", self.finding)),
+            Err(Stop::Fail) => {
+                group.comment(format_args!("{name}: {}", self.finding));
+                group.comment(format_args!("{name}: {}", self.meaning));
+            }
+            Err(_) => {}
+        }
+        match self.result {
+            Ok(()) => group.conclude(outcome, name, &""),
+            Err(stop) => group.conclude(outcome, name, &stop),
+        }
+    }
+
+    /// Writes the same for machines.
+    fn tell(&self, json: &mut Machines<'_>, device: &dyn Display, name: &str) {
+        let outcome = outcome(self.result);
+        let (device, name, result) = (Json(device), Json(name), Json(outcome));
+        let start = format_args!("{{\"device\":{device},\"check\":{name},\"result\":{result}");
+        match self.result {
+            Ok(()) => tell(
+                json,
+                format_args!("{start},\"seen\":{}}}", Json(self.finding)),
+            ),
+            Err(Stop::Fail) => tell(
+                json,
+                format_args!(
+                    "{start},\"seen\":{},\"meaning\":{}}}",
+                    Json(self.finding),
+                    Json(&self.meaning)
+                ),
+            ),
+            Err(stop) => tell(json, format_args!("{start},\"seen\":{}}}", Json(stop))),
+        }
+    }
+}
+
+/// What is said of a device, after its checks.
+struct Row<'a> {
+    device: &'a dyn Display,
+    bytes: u64,
+    dma_address: Known<Address>,
+    user: Known<crate::finding::MemoryType>,
+    kernel: Known<crate::finding::MemoryType>,
+    master: [u8; MASTER_NAME],
+    counts: Counts,
+}
+
+const MASTER_NAME: usize = 16;
+
+/// An address, which is shown in hexadecimal.
+struct Address(u64);
+
+impl Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+/// What may not be known, and what stands for it then.
+struct Known<T> {
+    value: Option<T>,
+    otherwise: &'static str,
+}
+
+impl<T: Display> Display for Known<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => value.fmt(f),
+            None => f.write_str(self.otherwise),
+        }
+    }
+}
+
+impl<'a> Row<'a> {
+    fn of<S: System>(device: &'a dyn Display, context: &Context<'_, S>, counts: Counts) -> Self {
+        let types = context.types();
+        let memory = |value| Known {
+            value,
+            otherwise: "unknown",
+        };
+        Self {
+            device,
+            bytes: context.info().size,
+            dma_address: Known {
+                value: context.dma_address().map(Address),
+                otherwise: "-",
+            },
+            user: memory(types.user),
+            kernel: memory(types.kernel),
+            master: context
+                .master()
+                .map_or([0; MASTER_NAME], |master| master.name),
+            counts,
+        }
+    }
+
+    /// The name of the bus master, which is padded with zeroes.
+    fn master(&self) -> Known<Printable<'_>> {
+        let name = self.master.split(|byte| *byte == 0).next();
+        Known {
+            value: name.filter(|name| !name.is_empty()).map(Printable),
+            otherwise: "-",
+        }
+    }
+
+    fn for_machines(&self) -> impl Display + '_ {
+        RowForMachines(self)
+    }
+}
+
+impl Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            device,
+            bytes,
+            dma_address,
+            user,
+            kernel,
+            counts,
+            ..
+        } = self;
+        let Counts {
+            passed,
+            failed,
+            skipped,
+        } = counts;
+        let master = self.master();
+        write!(
+            f,
+            "{device} | {bytes} | {dma_address} | {user} | {kernel} | {master} | {passed} | \
+             {failed} | {skipped}"
+        )
+    }
+}
+
+struct RowForMachines<'a>(&'a Row<'a>);
+
+impl Display for RowForMachines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Row {
+            device,
+            bytes,
+            dma_address,
+            user,
+            kernel,
+            counts,
+            ..
+        } = self.0;
+        write!(
+            f,
+            "{{\"device\":{},\"bytes\":{bytes},\"dma_address\":{},\"user\":{},\"kernel\":{},\
+             \"master\":{},\"pass\":{},\"fail\":{},\"skip\":{},\"result\":{}}}",
+            Json(device),
+            Json(dma_address),
+            Json(user),
+            Json(kernel),
+            Json(self.0.master()),
+            counts.passed,
+            counts.failed,
+            counts.skipped,
+            Json(counts.outcome()),
+        )
     }
 }
 
 impl Counts {
-    /// The verdict for machines.
-    fn tell(self, json: &mut Option<&mut dyn Out>, devices: u64) {
-        if let Some(json) = json {
-            let [pass, fail, skip] = self.0;
-            json.fill(
-                "{\"devices\":%,\"pass\":%,\"fail\":%,\"skip\":%,\"result\":@}\n",
-                &[devices, pass, fail, skip],
-                &[&self.outcome()],
-            );
-        }
-    }
-
-    fn outcome(self) -> Outcome {
-        match self.0 {
-            [0, 0, _] => Outcome::Skip,
-            [_, 0, _] => Outcome::Pass,
-            _ => Outcome::Fail,
-        }
+    /// Writes the verdict for machines.
+    fn tell(self, json: &mut Machines<'_>, devices: u64) {
+        let Self {
+            passed,
+            failed,
+            skipped,
+        } = self;
+        let result = Json(self.outcome());
+        tell(
+            json,
+            format_args!(
+                "{{\"devices\":{devices},\"pass\":{passed},\"fail\":{failed},\"skip\":{skipped},\
+                 \"result\":{result}}}"
+            ),
+        );
     }
 }
 
 /// Reports that there is no device to verify.
-pub fn no_device(out: &mut dyn Out, mut json: Option<&mut dyn Out>) -> Outcome {
-    out.text(
+pub fn no_device(out: &mut dyn Write, mut json: Machines<'_>) -> Outcome {
+    // Its owner knows if something was lost.
+    let _ = out.write_str(
         "KTAP version 1\n1..0 # SKIP no /dev/faultline* device\n\
          faultline-verify: SKIP: no /dev/faultline* device\n",
     );

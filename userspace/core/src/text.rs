@@ -21,11 +21,14 @@
 //! assert_eq!(screen.0, "page 7 at 0x7000\n1 page, 4096 bytes at 0x7000\n");
 //! ```
 
-use crate::finding::NOWHERE;
+use core::fmt::{self, Display, Write};
+
+/// In place of an offset: none.
+const NOWHERE: u64 = u64::MAX;
 
 /// Takes text.
 pub trait Out {
-    /// Takes bytes. It does not fail: whoever owns it knows if some were lost.
+    /// Takes bytes. It does not fail: its owner knows if some were lost.
     fn write(&mut self, bytes: &[u8]);
 }
 
@@ -33,6 +36,32 @@ pub trait Out {
 pub trait Show {
     /// Writes itself.
     fn show(&self, out: &mut dyn Out);
+}
+
+impl<W: Write> Out for W {
+    fn write(&mut self, bytes: &[u8]) {
+        // Its owner knows if something was lost.
+        let _ = match core::str::from_utf8(bytes) {
+            Ok(text) => self.write_str(text),
+            Err(_) => write!(self, "{}", Printable(bytes)),
+        };
+    }
+}
+
+impl<T: Display + ?Sized> Show for T {
+    fn show(&self, out: &mut dyn Out) {
+        let _ = write!(Formatted(out), "{self}");
+    }
+}
+
+/// Writes what `core::fmt` formats.
+struct Formatted<'a, 'b>(&'a mut (dyn Out + 'b));
+
+impl Write for Formatted<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
+    }
 }
 
 // Not inlined: what is called from a hundred places is to be small there.
@@ -155,28 +184,73 @@ impl Out for Quoted<'_, '_> {
 #[derive(Clone, Copy, Default)]
 pub struct Printable<'a>(pub &'a [u8]);
 
-impl Show for Printable<'_> {
-    fn show(&self, out: &mut dyn Out) {
-        out.printable(self.0);
+impl Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0 {
+            let printable = matches!(byte, b' '..=b'~') && *byte != b'#';
+            f.write_char(if printable { char::from(*byte) } else { '?' })?;
+        }
+        Ok(())
     }
 }
 
-/// Text as long as a line may be that has more in it than that.
+/// A value as a string of JSON, quotes included: a backslash stands before what would end the
+/// string, and before itself. What else such a string may not have, no value here contains.
+pub struct Json<T>(pub T);
+
+impl<T: Display> Display for Json<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Escaped<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+        impl Write for Escaped<'_, '_> {
+            fn write_str(&mut self, text: &str) -> fmt::Result {
+                for letter in text.chars() {
+                    if let '"' | '\\' = letter {
+                        self.0.write_char('\\')?;
+                    }
+                    self.0.write_char(letter)?;
+                }
+                Ok(())
+            }
+        }
+
+        f.write_char('"')?;
+        write!(Escaped(f), "{}", self.0)?;
+        f.write_char('"')
+    }
+}
+
+/// A number and what it counts, which is in the plural unless there is one.
+pub struct Counted {
+    /// How many.
+    pub number: u64,
+    /// What, in the singular; an s makes it the plural.
+    pub unit: &'static str,
+}
+
+impl Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = if self.number == 1 { "" } else { "s" };
+        write!(f, "{} {}{plural}", self.number, self.unit)
+    }
+}
+
+/// Bounded text, for a part of a report line.
 pub type Line = Note<160>;
 
 /// Text that grows up to `N` bytes. What goes beyond is left out, and three dots say so.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Note<const N: usize> {
-    text: heapless::Vec<u8, N>,
-    cut: bool,
+    text: heapless::String<N>,
+    is_cut: bool,
 }
 
 impl<const N: usize> Note<N> {
     /// Makes an empty one.
     pub const fn new() -> Self {
         Self {
-            text: heapless::Vec::new(),
-            cut: false,
+            text: heapless::String::new(),
+            is_cut: false,
         }
     }
 
@@ -186,8 +260,13 @@ impl<const N: usize> Note<N> {
     }
 
     /// What has been written, as far as it fits.
-    pub fn bytes(&self) -> &[u8] {
+    pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The bytes of that.
+    pub fn bytes(&self) -> &[u8] {
+        self.text.as_bytes()
     }
 
     /// How many bytes more would fit.
@@ -196,61 +275,32 @@ impl<const N: usize> Note<N> {
     }
 }
 
-impl<const N: usize> Out for Note<N> {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.cut |= self.text.push(byte).is_err();
+impl<const N: usize> Write for Note<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for letter in text.chars() {
+            self.is_cut |= self.text.push(letter).is_err();
         }
+        Ok(())
     }
 }
 
-impl<const N: usize> Show for Note<N> {
-    fn show(&self, out: &mut dyn Out) {
-        out.write(&self.text);
-        if self.cut {
-            out.text("...");
+impl<const N: usize> Display for Note<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        if self.is_cut {
+            f.write_str("...")?;
         }
+        Ok(())
     }
-}
-
-/// What is before the first of these bytes, and what is after it.
-#[inline(never)]
-pub fn cut(bytes: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
-    let index = bytes.iter().position(|byte| *byte == at)?;
-    Some((&bytes[..index], &bytes[index + 1..]))
-}
-
-/// A line of a text of which each line ends with a line break; beyond the last one, nothing.
-#[inline(never)]
-pub fn nth_line(mut text: &'static [u8], mut number: usize) -> &'static [u8] {
-    while let Some((line, rest)) = cut(text, b'\n') {
-        if number == 0 {
-            return line;
-        }
-        number -= 1;
-        text = rest;
-    }
-    b""
-}
-
-#[cfg(test)]
-impl Out for String {
-    fn write(&mut self, bytes: &[u8]) {
-        self.push_str(std::str::from_utf8(bytes).unwrap());
-    }
-}
-
-/// A value as a string.
-#[cfg(test)]
-pub(crate) fn shown(value: &impl Show) -> String {
-    let mut text = String::new();
-    value.show(&mut text);
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn shown(value: &impl Display) -> String {
+        value.to_string()
+    }
 
     fn written(write: impl FnOnce(&mut dyn Out)) -> String {
         let mut text = String::new();
@@ -294,8 +344,8 @@ mod tests {
     fn a_note_that_fits_is_whole() {
         let mut note = Note::<5>::new();
         assert!(note.is_empty());
-        note.write(b"123");
-        note.write(b"45");
+        let _ = note.write_str("123");
+        let _ = note.write_str("45");
         assert_eq!((shown(&note).as_str(), note.room()), ("12345", 0));
         assert!(!note.is_empty());
     }
@@ -303,9 +353,9 @@ mod tests {
     #[test]
     fn a_note_that_does_not_fit_says_so() {
         let mut note = Note::<5>::new();
-        note.write(b"123");
-        note.write(b"456");
-        note.write(b"7");
+        let _ = note.write_str("123");
+        let _ = note.write_str("456");
+        let _ = note.write_str("7");
         assert_eq!(shown(&note), "12345...");
     }
 }

@@ -21,7 +21,7 @@ program!(main);
 /// Names the program and its arguments, each ended by a NUL.
 const RUN: &CStr = c"/etc/faultline/run";
 
-/// The exit status of whoever starts it by hand, and that of a machine that it could not set up.
+/// The exit status if a user starts it by hand, and that of a machine that it could not set up.
 const USAGE_ERROR: i32 = 2;
 const FAILED: i32 = 1;
 

@@ -9,15 +9,16 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use faultline_core::args::stress::Options;
 use faultline_core::device::{Device, Fault, Signal};
 use faultline_core::errno::Errno;
-use faultline_core::options::Options;
 use faultline_core::random::Random;
 use faultline_core::text::{Note, Out, Printable};
 use faultline_sys::arena::{Access, Argument, Nowhere, Sharing, ADVICE};
+use faultline_sys::child::{fork, Child, Ending};
 use faultline_sys::device::File;
 use faultline_sys::process::exit;
-use faultline_sys::task::{fork, shared_numbers, Child, Ending};
+use faultline_sys::shared::shared_numbers;
 use faultline_uapi::{
     FAULTLINE_IOC_COPY, FAULTLINE_IOC_FILL, FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO,
     FAULTLINE_IOC_LITMUS, FAULTLINE_IOC_MASTER, FAULTLINE_IOC_TRANSLATE, FLAG_PRISTINE,

@@ -60,7 +60,7 @@ const OPERATIONS: &[Operation] = &[
     Operation {
         name: "touch_again",
         run: |world, _, _| stored(world.arena.store(W::A, tagged(3))),
-        // Page tables stay, entries go. There must be an area in any case: for want of one there
+        // Page tables stay, entries go. There must be a VMA in any case: without one there
         // would be a signal, which takes an allocation itself.
         undo: |world, target| {
             map_anew(world, target);

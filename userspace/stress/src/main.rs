@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! `faultline-stress`: ill-treats the buffers of the faultline driver.
+//! `faultline-stress`: stresses the buffers of the faultline driver.
 //!
 //! - [`cases`]: one hostile thing each, and what the driver must answer.
 //! - [`inject`]: every allocation of every operation fails once.
@@ -19,12 +19,12 @@ mod report;
 mod round;
 mod world;
 
+use faultline_core::args::stress::{parse, Options, COMMAND};
 use faultline_core::ktap::{Group, Outcome};
-use faultline_core::options::{self, Options, Refusal, USAGE};
 use faultline_core::text::{Note, Out, Printable};
 use faultline_sys::console::Console;
 use faultline_sys::process::Args;
-use faultline_sys::{fault, program};
+use faultline_sys::{command_line, fault, program};
 
 use crate::report::Report;
 use crate::world::World;
@@ -33,26 +33,18 @@ program!(main);
 
 const PASSED: i32 = 0;
 const FAILED: i32 = 1;
-const USAGE_ERROR: i32 = 2;
 const NO_DEVICE: i32 = 4;
 
 fn main(args: Args) -> i32 {
     let mut console = Console::stdout();
-    let options = match options::parse(args) {
+    let options = match parse(args) {
         Ok(options) => options,
-        Err(Refusal::Help) => {
-            console.out().text(USAGE);
-            return PASSED;
-        }
-        Err(Refusal::Wrong(what)) => {
-            let mut stderr = Console::stderr();
-            let out = stderr.out().text("faultline-stress: ");
-            out.show(&Printable(what.to_bytes()))
-                .text(": no such option or value\n")
-                .text(USAGE);
-            return USAGE_ERROR;
-        }
+        Err(wrong) => return command_line::refuse(&COMMAND, &wrong),
     };
+    if let Some(request) = options.request {
+        command_line::answer(&mut console, &COMMAND, request, env!("CARGO_PKG_VERSION"));
+        return if console.has_failed() { FAILED } else { PASSED };
+    }
     fault::install();
     let mut world = match World::find() {
         Ok(world) => world,
@@ -76,10 +68,10 @@ fn run(options: &Options, world: &mut World, console: &mut Console) -> i32 {
     let seed = options.seed.unwrap_or_else(world::new_seed);
     let devices = world.targets.len() as u64;
     // The cases of each device, then the rest as one group each.
-    let plan = u64::from(options.cases) * (devices + 1)
-        + u64::from(options.inject) * devices
-        + u64::from(options.fuzz);
-    let mut group = Group::new(console.out(), plan);
+    let plan = u64::from(options.parts.cases) * (devices + 1)
+        + u64::from(options.parts.inject) * devices
+        + u64::from(options.parts.fuzz);
+    let mut group = Group::new(console, plan);
     let out = group.diagnostic().text("seed ").number(seed);
     out.text(", ")
         .number(options.operations)
@@ -93,7 +85,7 @@ fn run(options: &Options, world: &mut World, console: &mut Console) -> i32 {
     let mut report = Report::new();
     for number in 0..world.targets.len() {
         let path = world.targets[number].path.clone();
-        if options.cases {
+        if options.parts.cases {
             let mut name = Note::<64>::new();
             let out: &mut dyn Out = &mut name;
             out.text("cases ").show(&Printable(path.bytes()));
@@ -101,7 +93,7 @@ fn run(options: &Options, world: &mut World, console: &mut Console) -> i32 {
                 cases::run(part, world, number, options.cycles);
             });
         }
-        if options.inject {
+        if options.parts.inject {
             let mut name = Note::<64>::new();
             let out: &mut dyn Out = &mut name;
             out.text("inject ").show(&Printable(path.bytes()));
@@ -110,12 +102,12 @@ fn run(options: &Options, world: &mut World, console: &mut Console) -> i32 {
             });
         }
     }
-    if options.fuzz {
+    if options.parts.fuzz {
         report.part(&mut group, b"fuzz", options.processes + 1, |part| {
             fuzz::run(part, world, seed, options);
         });
     }
-    if options.cases {
+    if options.parts.cases {
         report.part(&mut group, b"machine", cases::machine_count(), |part| {
             cases::machine(part, world);
         });

@@ -5,8 +5,8 @@
 use faultline_core::device::{Fault, Signal};
 use faultline_core::errno::Errno;
 use faultline_core::ktap::{Group, Outcome};
-use faultline_core::text::{Out, Show};
-use faultline_sys::task::Ending;
+use faultline_core::text::{Out, Printable, Show};
+use faultline_sys::child::Ending;
 
 use crate::outcome;
 
@@ -189,7 +189,7 @@ impl Report {
     ) {
         let failed_before = self.failed;
         run(&mut Part {
-            group: &mut all.group(name, plan),
+            group: &mut all.group(&Printable(name), plan),
             report: self,
         });
         all.result(outcome(self.failed > failed_before), name)

@@ -9,8 +9,9 @@ use faultline_core::device::{Call, Device};
 use faultline_core::errno::Errno;
 use faultline_core::text::Out;
 use faultline_sys::arena::{Access, Arena};
-use faultline_sys::device::{find, File};
-use faultline_sys::task::shared_numbers;
+use faultline_sys::device::File;
+use faultline_sys::nodes::find;
+use faultline_sys::shared::shared_numbers;
 use faultline_uapi::{Info, Master, MASTER_DATA_NONCE, MASTER_FILL};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, CWD};
@@ -32,7 +33,7 @@ pub(crate) struct World {
     pub(crate) page: u64,
     pub(crate) cpus: usize,
     /// What the processes of one case share, and then those of the next: were it mapped for each,
-    /// there would be more areas than fit into what is read of `/proc/self/smaps`.
+    /// there would be more VMAs than fit into what is read of `/proc/self/smaps`.
     pub(crate) shared: &'static [AtomicU64],
     nonce: Nonce,
 }
@@ -209,7 +210,7 @@ impl Target {
     }
 }
 
-pub(crate) use faultline_sys::errno;
+pub(crate) use faultline_sys::error::errno;
 
 pub(crate) fn open_file(path: &CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     let flags = flags | OFlags::CLOEXEC;

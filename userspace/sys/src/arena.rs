@@ -2,8 +2,8 @@
 
 //! A range of addresses set aside, in which a program may do to its mappings whatever it likes.
 //!
-//! What [`crate::memory::Area`] is to one well-behaved mapping, an [`Arena`] is to any number of
-//! ill-treated ones: they are put at places of the caller's choice, over one another, cut into
+//! What [`crate::mapping::FileMapping`] is to one well-behaved mapping, an [`Arena`] is to any number of
+//! badly behaved ones: they are put at places of the caller's choice, over one another, cut into
 //! pieces, moved, and accessed where nothing is.
 
 use core::ffi::c_void;
@@ -14,12 +14,13 @@ use faultline_core::errno::Errno;
 use rustix::fd::{AsFd, AsRawFd};
 use rustix::mm::{self, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 
+use crate::arch;
 use crate::call::{self, call};
+use crate::error::errno;
 use crate::fault::Watch;
-use crate::memory::map_file;
-use crate::{arch, errno};
+use crate::mapping::map_file;
 
-/// What an area may be used for: any of these, joined by `|`.
+/// What a VMA may be used for: any of these, joined by `|`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access(u32);
 
@@ -49,7 +50,7 @@ impl core::ops::BitOr for Access {
     }
 }
 
-/// Who sees what is stored in an area.
+/// Who sees what is stored in a VMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
     /// `MAP_SHARED`.
@@ -81,7 +82,7 @@ pub enum Nowhere {
     Kernel,
 }
 
-/// The advice of `madvise()` that concerns areas alone: none of it poisons memory.
+/// The advice of `madvise()` that concerns VMAs alone: none of it poisons memory.
 pub const ADVICE: [u32; 22] = [
     0, 1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24,
 ];
@@ -110,7 +111,7 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// The multiple at which an arena begins: a block of the page table of 4 KiB pages.
+    /// The multiple at which an arena begins: a PMD of a page table of 4 KiB pages.
     pub const ALIGNMENT: u64 = 2 << 20;
 
     /// Sets `length` bytes aside. They are never given back.
@@ -358,11 +359,11 @@ impl Arena {
         unsafe { call(call::IOCTL, &[file, command as usize, argument]) }.map(drop)
     }
 
-    /// `vmsplice()` of a range into a pipe, which takes hold of its pages.
+    /// `vmsplice()` of a range into a pipe, which pins its pages.
     pub fn splice_into(&self, at: u64, length: u64, pipe: impl AsFd) -> Result<u64, Errno> {
         let vector = [self.pointer(at, length).addr(), length as usize];
         let pipe = pipe.as_fd().as_raw_fd() as usize;
-        // SAFETY: the call reads the vector, of one element, and takes hold of pages of the range.
+        // SAFETY: the call reads the vector, of one element, and pins pages of the range.
         let length = unsafe { call(call::VMSPLICE, &[pipe, vector.as_ptr().addr(), 1, 0]) };
         length.map(|length| length as u64)
     }

@@ -4,9 +4,9 @@
 
 use faultline_core::errno::Errno;
 
-use crate::{arch, errno};
+use crate::arch;
+use crate::error::errno;
 
-pub(crate) use crate::arch::CLOCK_GETTIME;
 pub(crate) use linux_raw_sys::general::{
     __NR_ioctl as IOCTL, __NR_madvise as MADVISE, __NR_pread64 as PREAD,
     __NR_process_vm_readv as PROCESS_VM_READ, __NR_process_vm_writev as PROCESS_VM_WRITE,

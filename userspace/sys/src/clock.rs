@@ -2,20 +2,35 @@
 
 //! What an operation costs: time, and page faults.
 
+use core::time::Duration;
+
 use faultline_core::bench::minor_faults;
 use faultline_core::errno::Errno;
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 use rustix::time::{clock_gettime, ClockId};
 
-use crate::device::open;
-use crate::errno;
+use crate::error::errno;
+use crate::file::open;
 
-/// Nanoseconds of `CLOCK_MONOTONIC`.
-pub fn now() -> u64 {
+/// The time since the machine started (`CLOCK_MONOTONIC`).
+pub fn uptime() -> Duration {
     let time = clock_gettime(ClockId::Monotonic);
-    // The clock begins at 0 when the machine starts and only grows.
-    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+    // The clock begins at 0 and only grows.
+    let seconds = Duration::from_secs(time.tv_sec.unsigned_abs());
+    seconds + Duration::from_nanos(time.tv_nsec.unsigned_abs())
+}
+
+/// The same in nanoseconds.
+pub fn now_ns() -> u64 {
+    let now = uptime();
+    now.as_secs() * 1_000_000_000 + u64::from(now.subsec_nanos())
+}
+
+/// The same in milliseconds.
+pub fn now_ms() -> u64 {
+    let now = uptime();
+    now.as_secs() * 1000 + u64::from(now.subsec_millis())
 }
 
 /// Counts the minor faults of this process.
@@ -24,9 +39,7 @@ pub struct FaultCounter(OwnedFd);
 impl FaultCounter {
     /// Opens what the kernel says of this process.
     pub fn new() -> Result<Self, Errno> {
-        open(c"/proc/self/stat", OFlags::RDONLY)
-            .map(Self)
-            .map_err(errno)
+        open(c"/proc/self/stat", OFlags::RDONLY).map(Self)
     }
 
     /// The faults so far.

@@ -2,6 +2,8 @@
 
 //! Standard output and standard error, by lines.
 
+use core::fmt;
+
 use faultline_core::text::Out;
 use rustix::fd::BorrowedFd;
 
@@ -35,7 +37,6 @@ impl Console {
         Self::new(unsafe { rustix::stdio::stderr() })
     }
 
-    #[inline(never)]
     fn new(file: BorrowedFd<'static>) -> Self {
         Self {
             file,
@@ -70,16 +71,17 @@ impl Console {
     }
 }
 
-impl Out for Console {
+impl fmt::Write for Console {
     /// One line that is lost does not cost the rest: ask [`Console::has_failed`] at the end.
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
             self.line[self.length] = byte;
             self.length += 1;
             if byte == b'\n' || self.length == self.line.len() {
                 self.flush();
             }
         }
+        Ok(())
     }
 }
 

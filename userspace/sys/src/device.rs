@@ -1,262 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The real devices and the real machine.
+//! An open device.
 
 use core::ffi::CStr;
 use core::ptr;
-use core::sync::atomic::{
-    AtomicU64,
-    Ordering::{Relaxed, SeqCst},
-};
 
-use faultline_core::device::{Call, Device, KnownMemory, System};
+use faultline_core::device::{Call, Device};
 use faultline_core::errno::Errno;
-use faultline_core::job::{Job, Tally};
-use faultline_core::nodes::{Nodes, MAX_NODES};
-use faultline_core::text::{Line, Out};
 use faultline_uapi as uapi;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{self, Access, Mode, OFlags, SeekFrom, CWD};
+use rustix::fs::{seek, OFlags, SeekFrom};
 use rustix::io;
 use rustix::mm::{MapFlags, ProtFlags};
-use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 
-use crate::memory::Area;
-use crate::task::{self, shared_numbers, Child, Ending};
-use crate::{call, errno};
-
-/// The running machine. Its view of the kernel's log begins when it is made.
-pub struct Machine {
-    pagemap: io::Result<OwnedFd>,
-    log: io::Result<OwnedFd>,
-    /// The CPUs that the program may run on.
-    cpus: CpuSet,
-    /// The task that does a job, and what it shares with this one.
-    helper: Option<Child>,
-    shared: Result<&'static [AtomicU64], Errno>,
-    /// The name by which the device is bound that was unbound last.
-    unbound: Line,
-}
-
-/// What two tasks share: the outcome of a job in three numbers, how often the second task has looked,
-/// and whether it has been told that the first one's work is done.
-const BEATS: usize = 3;
-const TOLD: usize = 4;
-const NUMBERS: usize = 5;
-
-/// The directory of the driver's devices, and of what all drivers' are called.
-const DRIVER: &str = "/sys/bus/platform/drivers/faultline/";
-const CLASS: &str = "/sys/class/misc/";
-
-impl Machine {
-    /// Opens what is needed of `/proc` and `/dev`. What cannot be opened is said when it is asked
-    /// for.
-    pub fn new() -> Self {
-        let log = open(c"/dev/kmsg", OFlags::RDONLY | OFlags::NONBLOCK).and_then(|log| {
-            // After the last record, which is not ours to judge.
-            fs::seek(&log, SeekFrom::End(0))?;
-            Ok(log)
-        });
-        Self {
-            pagemap: open(c"/proc/self/pagemap", OFlags::RDONLY),
-            log,
-            cpus: sched_getaffinity(None).unwrap_or_default(),
-            helper: None,
-            shared: shared_numbers(NUMBERS),
-            unbound: Line::new(),
-        }
-    }
-}
-
-impl Default for Machine {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl System for Machine {
-    type Device = File;
-    type Mapping = Area;
-
-    fn page_size(&self) -> u64 {
-        rustix::param::page_size() as u64
-    }
-
-    fn open(&mut self, path: &CStr) -> Result<File, Errno> {
-        open(path, OFlags::RDWR).map(File).map_err(errno)
-    }
-
-    fn pagemap(&mut self, address: u64) -> Result<u64, Errno> {
-        let pagemap = self.pagemap.as_ref().map_err(|&error| errno(error))?;
-        let mut entry = [0; 8];
-        let offset = address / self.page_size() * entry.len() as u64;
-        match io::pread(pagemap, &mut entry, offset).map_err(errno)? {
-            8 => Ok(u64::from_ne_bytes(entry)),
-            // The end of the file: no user address is that high.
-            _ => Err(Errno::FAULT),
-        }
-    }
-
-    fn known_memory(&mut self) -> KnownMemory {
-        static VARIABLE: AtomicU64 = AtomicU64::new(0);
-        static CONSTANT: u64 = u64::MAX;
-
-        // By the store the page is there, this process's own, and writable.
-        VARIABLE.store(CONSTANT, Relaxed);
-        KnownMemory {
-            variable: ptr::from_ref(&VARIABLE).addr() as u64,
-            constant: ptr::from_ref(&CONSTANT).addr() as u64,
-            // Nobody may map anything there (`vm.mmap_min_addr`).
-            nothing: 0,
-        }
-    }
-
-    fn command_line(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let file = open(c"/proc/cmdline", OFlags::RDONLY).map_err(errno)?;
-        io::read(file, buffer).map_err(errno)
-    }
-
-    fn two_cpus(&mut self) -> [u32; 2] {
-        let mut two = [u32::MAX, 0];
-        for cpu in 0..CpuSet::MAX_CPU {
-            if self.cpus.is_set(cpu) {
-                two = [two[0].min(cpu as u32), cpu as u32];
-            }
-        }
-        two
-    }
-
-    fn stay_on(&mut self, cpu: Option<u32>) {
-        let mut set = self.cpus;
-        if let Some(cpu) = cpu {
-            set = CpuSet::new();
-            set.set(cpu as usize);
-        }
-        // It asks for CPUs that it had.
-        let _ = sched_setaffinity(None, &set);
-    }
-
-    fn milliseconds(&mut self) -> u64 {
-        let mut time = [0_u64; 2];
-        const MONOTONIC: usize = 1;
-        let address = ptr::from_mut(&mut time).expose_provenance();
-        // SAFETY: the call writes a `struct timespec`, of two numbers.
-        let told = unsafe { call::call(call::CLOCK_GETTIME, &[MONOTONIC, address]) };
-        debug_assert!(told.is_ok(), "every kernel has this clock");
-        time[0] * 1000 + time[1] / 1_000_000
-    }
-
-    fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: &mut Job) -> Result<(), Errno> {
-        let shared = self.shared?;
-        shared[BEATS].store(0, SeqCst);
-        shared[TOLD].store(0, SeqCst);
-        let child = task::fork(|| {
-            let tally = task::stay_on_cpu(cpu as usize)
-                .and_then(|()| self.open(path))
-                .and_then(|mut file| file.map(0, size))
-                .map(|mut mapping| job.run(self, &mut mapping, true));
-            let status = match tally {
-                Ok(tally) => {
-                    let numbers = [tally.at, tally.seen.bits(), tally.want.bits()];
-                    for (to, number) in shared.iter().zip(numbers) {
-                        to.store(number, Relaxed);
-                    }
-                    0
-                }
-                Err(errno) => errno.number() as i32,
-            };
-            shared[BEATS].store(u64::MAX, SeqCst);
-            status
-        })?;
-        // One that is there yet is killed.
-        self.helper = Some(child);
-        Ok(())
-    }
-
-    fn beat(&mut self) {
-        if let Ok(shared) = self.shared {
-            shared[BEATS].fetch_add(1, SeqCst);
-        }
-    }
-
-    fn beats(&mut self) -> u64 {
-        self.shared.map_or(0, |shared| shared[BEATS].load(SeqCst))
-    }
-
-    fn is_told(&mut self) -> bool {
-        self.shared
-            .is_ok_and(|shared| shared[TOLD].load(SeqCst) != 0)
-    }
-
-    fn finish(&mut self) -> Result<Tally, Errno> {
-        let child = self.helper.take().ok_or(Errno::NOENT)?;
-        let shared = self.shared?;
-        shared[TOLD].store(1, SeqCst);
-        match (child.wait(), shared) {
-            (Ending::Exit(0), [at, seen, want, ..]) => Ok(Tally {
-                at: at.load(Relaxed),
-                seen: seen.load(Relaxed).into(),
-                want: want.load(Relaxed).into(),
-            }),
-            (Ending::Exit(errno), _) => Err(Errno::new(errno.unsigned_abs().into())),
-            _ => Err(Errno::INTR),
-        }
-    }
-
-    fn unbind(&mut self, device: &CStr) -> Result<(), Errno> {
-        let mut link = Line::new();
-        let out: &mut dyn Out = &mut link;
-        let name = |path| <[u8]>::rsplit(path, |byte| *byte == b'/').next();
-        let device_name = name(device.to_bytes()).unwrap_or_default();
-        out.text(CLASS).printable(device_name).text("/device\0");
-        let mut target = [0; 256];
-        let length = fs::readlinkat_raw(CWD, path(&link), &mut target[..]).map_err(errno)?;
-        self.unbound = Line::new();
-        self.unbound
-            .write(name(&target[..length]).unwrap_or_default());
-        // What the driver says when it is bound again could come in the middle of a line of the
-        // report: from here on the console shows warnings alone. Only the first process does this.
-        // SAFETY: the call changes what is shown, and reads and writes no memory.
-        let _ = unsafe { call::call(call::SYSLOG, &[call::CONSOLE_LEVEL, 0, call::NOTICE]) };
-        self.say_to_driver("unbind")
-    }
-
-    fn bind(&mut self) -> Result<(), Errno> {
-        self.say_to_driver("bind")
-    }
-
-    fn map_beyond_a_file(&mut self) -> Result<Area, Errno> {
-        // The program's own file is there on every machine, and is far smaller than this.
-        const BEYOND: u64 = 1 << 30;
-        let file = open(c"/proc/self/exe", OFlags::RDONLY).map_err(errno)?;
-        Area::new(
-            file.as_fd(),
-            BEYOND,
-            self.page_size(),
-            ProtFlags::READ,
-            MapFlags::PRIVATE,
-        )
-    }
-
-    fn log_record(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        let log = self.log.as_ref().map_err(|&error| errno(error))?;
-        io::read(log, buffer).map_err(errno)
-    }
-}
-
-impl Machine {
-    /// Writes the name of the device to a file of the driver's directory.
-    #[inline(never)]
-    fn say_to_driver(&mut self, file: &str) -> Result<(), Errno> {
-        let mut line = Line::new();
-        let out: &mut dyn Out = &mut line;
-        out.text(DRIVER).text(file).text("\0");
-        let file = open(path(&line), OFlags::WRONLY).map_err(errno)?;
-        io::write(file, self.unbound.bytes())
-            .map(drop)
-            .map_err(errno)
-    }
-}
+use crate::call;
+use crate::error::errno;
+use crate::file::open;
+use crate::mapping::FileMapping;
 
 /// An open device.
 pub struct File(OwnedFd);
@@ -269,7 +29,7 @@ impl File {
         } else {
             OFlags::RDWR
         };
-        open(path, flags).map(Self).map_err(errno)
+        open(path, flags).map(Self)
     }
 }
 
@@ -280,7 +40,7 @@ impl AsFd for File {
 }
 
 impl Device for File {
-    type Mapping = Area;
+    type Mapping = FileMapping;
 
     fn call(&mut self, call: Call<'_>) -> Result<(), Errno> {
         /// The number of a call, and where its argument is.
@@ -299,19 +59,20 @@ impl Device for File {
         };
         let file = self.0.as_raw_fd() as usize;
         // SAFETY: the driver's interface defines each number as that of a call which reads and
-        // writes an argument of this type, which is borrowed for as long, and no other memory; it
-        // is asserted to carry that size. Another driver that knows the number at all would have
-        // to go by the same size, which is part of it.
+        // writes an argument of this type, and no other memory but the buffer's, which no Rust
+        // reference leads to. The argument is mutably borrowed until the call has returned. `uapi`
+        // asserts that each number carries the size of its type: another driver that knows the number
+        // at all goes by the same size.
         unsafe { call::call(call::IOCTL, &[file, number as usize, argument]) }.map(drop)
     }
 
-    fn map(&mut self, offset: u64, length: u64) -> Result<Area, Errno> {
+    fn map(&mut self, offset: u64, length: u64) -> Result<FileMapping, Errno> {
         let protection = ProtFlags::READ | ProtFlags::WRITE;
-        Area::new(self.0.as_fd(), offset, length, protection, MapFlags::SHARED)
+        FileMapping::new(self.0.as_fd(), offset, length, protection, MapFlags::SHARED)
     }
 
-    fn map_read_only(&mut self, length: u64) -> Result<Area, Errno> {
-        Area::new(self.0.as_fd(), 0, length, ProtFlags::READ, MapFlags::SHARED)
+    fn map_read_only(&mut self, length: u64) -> Result<FileMapping, Errno> {
+        FileMapping::new(self.0.as_fd(), 0, length, ProtFlags::READ, MapFlags::SHARED)
     }
 
     fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<u64, Errno> {
@@ -328,57 +89,6 @@ impl Device for File {
 impl File {
     /// The size of the device: its end, as `lseek()` gives it.
     pub fn end(&self) -> Result<u64, Errno> {
-        fs::seek(&self.0, SeekFrom::End(0)).map_err(errno)
+        seek(&self.0, SeekFrom::End(0)).map_err(errno)
     }
-}
-
-/// Finds the driver's nodes in `/dev`.
-///
-/// # Errors
-///
-/// What is there or not cannot be told.
-pub fn find() -> Result<Nodes, Errno> {
-    let mut nodes = Nodes::default();
-    for number in 0..MAX_NODES {
-        match fs::access(NodePath::new(number).as_c_str(), Access::EXISTS).map_err(errno) {
-            Ok(()) => nodes.see(number),
-            Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(nodes)
-}
-
-/// The path of a node.
-pub struct NodePath(Line);
-
-impl NodePath {
-    /// The path of `/dev/faultlineN`.
-    pub fn new(number: u32) -> Self {
-        let mut path = Line::new();
-        let out: &mut dyn Out = &mut path;
-        out.form("/dev/faultline%\0", &[number.into()]);
-        Self(path)
-    }
-
-    /// The path, for a system call.
-    pub fn as_c_str(&self) -> &CStr {
-        path(&self.0)
-    }
-}
-
-/// A line that ends with a NUL as a path: the empty one if it has been cut.
-fn path(line: &Line) -> &CStr {
-    match line.bytes() {
-        // SAFETY: a NUL ends it, if none comes before.
-        bytes @ [.., 0] => unsafe { CStr::from_ptr(bytes.as_ptr().cast()) },
-        _ => c"",
-    }
-}
-
-/// Opens a file that exists; no program that is started later inherits it.
-///
-/// With rustix's own error the result fits into a register.
-pub(crate) fn open(path: &CStr, flags: OFlags) -> io::Result<OwnedFd> {
-    fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())
 }

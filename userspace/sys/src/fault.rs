@@ -1,13 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Catching SIGBUS and SIGSEGV of accesses that may fault.
+//! What SIGBUS and SIGSEGV look like to the program: a [`Fault`] in place of the access's result.
 //!
-//! A [`Watch`] names a range of addresses. A signal for an address in it is remembered and the
-//! access stepped over; the watch's owner learns of the first of them at the end. Any other such
-//! signal is a mistake in the program, and kills it as it would without this.
+//! The kernel answers an access by SIGBUS if the address is mapped but nothing is behind it: the
+//! device has been unbound, or the address lies beyond the end of a file. It answers by SIGSEGV if
+//! the address is not mapped, or not for this kind of access. What follows is always the same:
+//!
+//! 1. A function that accesses device memory ([`mapping`](crate::mapping), [`arena`](crate::arena))
+//!    makes a [`Watch`] of the range, and then accesses it by one of the instructions of
+//!    [`arch`], and by nothing else.
+//! 2. The kernel interrupts that instruction and calls [`on_fault`].
+//! 3. [`on_fault`] remembers the first signal and its address, and has the program go on behind the
+//!    instruction. A store has then stored nothing, and a load gives a number that means nothing.
+//! 4. [`Watch::end`] returns `Err(Fault { signal, address })`, and the function returns that.
+//!
+//! A signal for any other address is a mistake in the program. It kills the program, as it would
+//! without all of this.
 
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering::Relaxed};
 
 use faultline_core::device::{Fault, Signal};
 use rustix::runtime::{
@@ -21,14 +32,15 @@ use crate::arch;
 static START: AtomicUsize = AtomicUsize::new(0);
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
-/// The first signal since the watch began: its number, or 0, and its address.
-static SIGNAL: AtomicU8 = AtomicU8::new(0);
+/// The number of the first signal since the watch began, or [`NONE`], and its address.
+static SIGNAL: AtomicI32 = AtomicI32::new(NONE);
 static ADDRESS: AtomicUsize = AtomicUsize::new(0);
 
-const SIGBUS: u8 = Number::BUS.as_raw() as u8;
-const SIGSEGV: u8 = Number::SEGV.as_raw() as u8;
+/// No signal has this number.
+const NONE: c_int = 0;
+const SIGBUS: c_int = Number::BUS.as_raw();
 
-/// Takes charge of SIGBUS and SIGSEGV.
+/// Has this program handle SIGBUS and SIGSEGV, from here on.
 pub fn install() {
     // SAFETY: the field's type is that of a handler without `SA_SIGINFO`. Nobody but the kernel
     // calls what is in it, and with that flag it does so with the arguments of `on_fault`.
@@ -38,29 +50,28 @@ pub fn install() {
             unsafe extern "C" fn(c_int),
         >(on_fault)
     };
-    // SAFETY: the handler touches nothing but atomics and its own arguments, and this program
-    // relies on no other handler of these signals.
-    unsafe { answer_by(Some(handler)) };
+    // SAFETY: `on_fault` may interrupt the program anywhere: it uses nothing but atomics and what
+    // the kernel passes to it. No code of the program relies on another handler of these signals.
+    unsafe { handle_by(Some(handler)) };
 }
 
-/// Has both signals answered by a handler that takes a `siginfo_t`, or by the default action.
+/// Has both signals handled by a function that takes a `siginfo_t`, or by the default action.
 ///
 /// # Safety
 ///
 /// It must be right to call the handler whenever such a signal comes.
-#[inline(never)]
-unsafe fn answer_by(handler: KernelSighandler) {
-    for signal in &[Number::BUS, Number::SEGV] {
+unsafe fn handle_by(handler: KernelSighandler) {
+    for signal in [Number::BUS, Number::SEGV] {
         let action = KernelSigaction {
             sa_handler_kernel: handler,
             sa_flags: KernelSigactionFlags::SIGINFO,
-            // The kernel has its own way to return from a handler (the vDSO, on ARM its page of
-            // trampolines).
+            // The kernel has its own way to return from a handler: the vDSO, and on ARM its page of
+            // trampolines.
             sa_restorer: None,
             sa_mask: KernelSigSet::empty(),
         };
-        // SAFETY: as the caller vouches.
-        let done = unsafe { kernel_sigaction(*signal, Some(action)) };
+        // SAFETY: the caller vouches for the handler. The call changes nothing else.
+        let done = unsafe { kernel_sigaction(signal, Some(action)) };
         debug_assert!(done.is_ok(), "the signals exist and can be caught");
     }
 }
@@ -77,16 +88,16 @@ impl Watch {
     /// that stepping over the instruction is right.
     pub(crate) unsafe fn new(start: usize, length: usize) -> Self {
         debug_assert_eq!(LENGTH.load(Relaxed), 0, "one watch at a time");
-        SIGNAL.store(0, Relaxed);
+        SIGNAL.store(NONE, Relaxed);
         START.store(start, Relaxed);
         LENGTH.store(length, Relaxed);
         Self(())
     }
 
-    /// Ends the watch with the first fault in it.
+    /// Ends the watch. The first signal since it began is the error.
     pub(crate) fn end(self) -> Result<(), Fault> {
         let signal = match SIGNAL.load(Relaxed) {
-            0 => return Ok(()),
+            NONE => return Ok(()),
             SIGBUS => Signal::Bus,
             _ => Signal::Segv,
         };
@@ -114,32 +125,25 @@ unsafe extern "C" fn on_fault(signal: c_int, info: *mut Siginfo, context: *mut c
         reason = "one field, through its unions"
     )]
     // SAFETY: the kernel passes a `siginfo_t`, and with these two signals it is `_sigfault` that
-    // it fills in. Sent by hand (`kill`) the address is some other field's bits: any number will
-    // do, it is only compared.
+    // it writes. If another process has sent the signal by `kill()`, these bytes are those of other
+    // fields: they are still some number, which is compared and no more.
     let address = unsafe {
         let info = &(*info).__bindgen_anon_1.__bindgen_anon_1;
         info._sifields._sigfault._addr
     };
     let address = address as usize;
     if address.wrapping_sub(START.load(Relaxed)) >= LENGTH.load(Relaxed) {
-        // Not ours. The default action is set and the instruction runs again: this time the
-        // signal kills, and says where.
+        // A mistake in the program. With the default action the instruction runs again: this time
+        // the signal kills the program, and the kernel says where.
         // SAFETY: the default action runs no code of this program.
-        unsafe { answer_by(KERNEL_SIG_DFL) };
+        unsafe { handle_by(KERNEL_SIG_DFL) };
         return;
     }
-    if SIGNAL.load(Relaxed) == 0 {
+    if SIGNAL.load(Relaxed) == NONE {
         ADDRESS.store(address, Relaxed);
-        SIGNAL.store(
-            if signal == c_int::from(SIGSEGV) {
-                SIGSEGV
-            } else {
-                SIGBUS
-            },
-            Relaxed,
-        );
+        SIGNAL.store(signal, Relaxed);
     }
-    // SAFETY: `context` is what the kernel passed to this handler, and by the contract of
-    // `Watch::new` what accessed the range is a function of `arch`.
+    // SAFETY: `context` is what the kernel has passed to this handler. The interrupted instruction
+    // accessed the watched range, and by the contract of `Watch::new` it is one of `arch`.
     unsafe { arch::skip(context) };
 }

@@ -3,9 +3,11 @@
 //! The duties of the first process of a machine that has no other.
 
 use core::ffi::CStr;
+use core::fmt::Write;
 use core::ptr::null;
 
 use faultline_core::errno::Errno;
+use faultline_core::text::Printable;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{mount, MountFlags};
 use rustix::process::{chdir, ioctl_tiocsctty, setsid, wait, WaitOptions};
@@ -14,8 +16,9 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use rustix::system::{reboot, RebootCommand};
 
 use crate::console::{stdout, Console};
-use crate::device::open;
-use crate::{errno, module};
+use crate::error::errno;
+use crate::file::open;
+use crate::module;
 
 /// The driver's module.
 pub const MODULE: &CStr = c"/lib/modules/faultline.ko";
@@ -54,7 +57,7 @@ pub fn set_up() -> Console {
         }
         match mounted {
             // EBUSY: the kernel has mounted it already. ENODEV: the kernel does not have it, and
-            // whoever configured it so knows.
+            // its configuration says so.
             Ok(()) | Err(Errno::BUSY | Errno::NODEV) => {}
             Err(errno) => complain(&mut console, target, errno),
         }
@@ -68,11 +71,10 @@ pub fn load_module() -> Result<(), Errno> {
 }
 
 /// Says of a file, or of a call that has none, what came of it.
-#[inline(never)]
 pub fn complain(console: &mut Console, what: &CStr, errno: Errno) {
-    let out = console.out().text("faultline: ");
-    out.printable(what.to_bytes()).text(": ");
-    out.show(&errno).text("\n");
+    let what = Printable(what.to_bytes());
+    // There is nowhere else to say it.
+    let _ = writeln!(console, "faultline: {what}: {errno}");
 }
 
 /// A program to run, and its arguments.
@@ -95,7 +97,7 @@ impl Program {
     /// - `EINVAL`: it is empty, its last argument has no end, or it is not shorter than
     ///   [`Program::MAX_BYTES`].
     pub fn read(path: &CStr) -> Result<Self, Errno> {
-        let file = open(path, OFlags::RDONLY).map_err(errno)?;
+        let file = open(path, OFlags::RDONLY)?;
         let mut program = Self {
             text: [0; Self::MAX_BYTES],
             length: 0,
@@ -136,7 +138,7 @@ impl Program {
             }
         };
         loop {
-            // Whoever loses its parent becomes a child of this process: it is reaped, and that is
+            // A process that loses its parent becomes a child of this process: it is reaped, and that is
             // all.
             match wait(WaitOptions::empty()) {
                 Ok(Some((pid, status))) if pid == child => {
@@ -192,12 +194,8 @@ impl Program {
 
 /// Says the status, writes back what is to be kept, and switches the machine off.
 pub fn power_off(console: &mut Console, status: i32) -> ! {
-    let shown = status.unsigned_abs().into();
-    console
-        .out()
-        .text("faultline: exit status ")
-        .number(shown)
-        .text("\n");
+    // As above.
+    let _ = writeln!(console, "faultline: exit status {}", status.unsigned_abs());
     rustix::fs::sync();
     let error = match reboot(RebootCommand::PowerOff) {
         Ok(()) => Errno::NOSYS,
@@ -205,7 +203,7 @@ pub fn power_off(console: &mut Console, status: i32) -> ! {
     };
     complain(console, c"power off", error);
     loop {
-        // The first process must not end; whoever watches the console knows all there is to know.
+        // The first process must not end; the console shows all there is to know.
         let _ = wait(WaitOptions::empty());
         let _ = rustix::runtime::kernel_sigsuspend(&rustix::runtime::KernelSigSet::empty());
     }

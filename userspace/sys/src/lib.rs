@@ -2,9 +2,20 @@
 
 //! The machine under `faultline-verify` and `faultline-stress`, by system calls and without libc.
 //!
-//! All of the programs' `unsafe` is in this crate, most of it in [`memory`] and [`fault`]: the
-//! accesses to memory that a device may change or take away, and the signal handler that lets them
-//! fail without harm.
+//! All of the programs' `unsafe` is in this crate. A module uses those above it in this list, and no
+//! other:
+//!
+//! - `start`, `arch`: the entry point, and what has to be written in assembly; `call`, [`error`]:
+//!   system calls that rustix has no function for, and what system calls answer.
+//! - [`fault`]: **what SIGBUS and SIGSEGV look like to the program.**
+//! - [`scratch`], [`shared`], [`mapping`]: memory of the program's own, memory that processes share,
+//!   and mappings of a file, which survive both signals.
+//! - [`file`], [`device`], [`nodes`], [`module`], [`clock`], [`cpu`], [`child`]: an open file, an open
+//!   device and its calls, the device nodes, kernel modules, time and page faults, CPUs, processes.
+//! - [`machine`]: all of this as the checks of `faultline-core` need it.
+//! - [`arena`], [`disturb`], [`race`], [`stall`], [`together`], `thread`: what `faultline-stress` has
+//!   beside that, to stress mappings by several tasks at a time.
+//! - [`console`], [`command_line`], [`init`], [`process`]: what makes a program.
 //!
 //! The programs have one thread each.
 
@@ -17,21 +28,26 @@ mod arch;
 
 pub mod arena;
 mod call;
+pub mod child;
 pub mod clock;
+pub mod command_line;
 pub mod console;
+pub mod cpu;
 pub mod device;
 pub mod disturb;
-pub mod events;
+pub mod error;
 pub mod fault;
+pub mod file;
 pub mod init;
-pub mod memory;
+pub mod machine;
+pub mod mapping;
 pub mod module;
+pub mod nodes;
 pub mod process;
+pub mod race;
+pub mod scratch;
+pub mod shared;
 pub mod stall;
-pub mod task;
-
-/// What rustix calls an error, as the core crate calls it.
-pub fn errno(errno: rustix::io::Errno) -> faultline_core::errno::Errno {
-    // CAST: it is above zero. From here to there nothing is left of it but a sign extension.
-    faultline_core::errno::Errno::new(i64::from(errno.raw_os_error()) as u64)
-}
+mod start;
+mod thread;
+pub mod together;

@@ -8,12 +8,12 @@ use faultline_core::errno::Errno;
 use rustix::fs::OFlags;
 use rustix::system::{delete_module, finit_module};
 
-use crate::device::open;
-use crate::errno;
+use crate::error::errno;
+use crate::file::open;
 
 /// Loads a module, with parameters as `insmod` takes them.
 pub fn load(path: &CStr, parameters: &CStr) -> Result<(), Errno> {
-    let module = open(path, OFlags::RDONLY).map_err(errno)?;
+    let module = open(path, OFlags::RDONLY)?;
     finit_module(module, parameters, 0).map_err(errno)
 }
 

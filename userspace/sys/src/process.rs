@@ -3,6 +3,7 @@
 //! How the program starts and how it dies.
 
 use core::ffi::{c_char, CStr};
+use core::fmt::Write;
 use core::panic::PanicInfo;
 
 use crate::console::Console;
@@ -30,16 +31,6 @@ macro_rules! program {
             $crate::process::panic(env!("CARGO_PKG_NAME"), info)
         }
     };
-}
-
-/// What the program begins with.
-///
-/// # Safety
-///
-/// Nothing has happened yet, and `stack` is what the kernel made of it.
-pub(crate) unsafe extern "C" fn begin(stack: *mut usize) -> ! {
-    // SAFETY: as the caller vouches.
-    unsafe { origin::program::start(stack) }
 }
 
 /// The arguments that follow the program's name.
@@ -92,18 +83,14 @@ pub fn exit(status: i32) -> ! {
 #[doc(hidden)]
 pub fn panic(program: &str, info: &PanicInfo<'_>) -> ! {
     let mut console = Console::stderr();
-    console.out().text(program).text(": panic");
+    // There is nowhere else to say it.
+    let _ = write!(console, "{program}: panic");
     if cfg!(debug_assertions) {
         if let Some(place) = info.location() {
-            console
-                .out()
-                .text(" at ")
-                .text(place.file())
-                .text(":")
-                .number(place.line().into());
+            let _ = write!(console, " at {}:{}", place.file(), place.line());
         }
     }
-    console.out().text("\n");
+    let _ = writeln!(console);
     if is_init() {
         init::power_off(&mut console, 1)
     }

@@ -8,7 +8,7 @@ use rustix::ioctl::{self, opcode, Updater};
 use rustix::mm::{userfaultfd, UserfaultfdFlags};
 
 use crate::arena::{Access, Arena};
-use crate::errno;
+use crate::error::errno;
 
 /// `struct uffdio_api` (include/uapi/linux/userfaultfd.h).
 #[repr(C)]
@@ -32,7 +32,7 @@ const REGISTER: u32 = opcode::read_write::<Register>(0xaa, 0x00);
 const VERSION: u64 = 0xaa;
 const MODE_MISSING: u64 = 1;
 
-/// A range of memory that makes whoever touches it first wait, as long as this lives: nobody
+/// A range of memory that makes the task that touches it first wait, as long as this lives: nobody
 /// answers the faults.
 pub struct Stall(#[expect(dead_code, reason = "it is open, and that is all")] OwnedFd);
 

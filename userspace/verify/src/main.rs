@@ -12,24 +12,22 @@
 #![no_main]
 
 use core::ffi::CStr;
+use core::fmt::Write;
 
-use faultline_core::args::{self, Instead, Options, USAGE};
-use faultline_core::device::System;
+use faultline_core::args::verify::{devices, parse, Options, COMMAND};
 use faultline_core::errno::Errno;
 use faultline_core::ktap::Outcome;
 use faultline_core::nodes::Nodes;
 use faultline_core::session::{no_device, Session};
-use faultline_core::text::Out;
+use faultline_core::system::System;
 use faultline_sys::console::Console;
-use faultline_sys::device::{find, Machine, NodePath};
 use faultline_sys::init::{self, MODULE};
+use faultline_sys::machine::Machine;
+use faultline_sys::nodes::{find, NodePath};
 use faultline_sys::process::{is_init, Args};
-use faultline_sys::{fault, program};
+use faultline_sys::{command_line, fault, program};
 
 program!(main);
-
-/// The exit status for a command line that cannot be understood.
-const USAGE_ERROR: i32 = 2;
 
 fn main(args: Args) -> i32 {
     if is_init() {
@@ -39,30 +37,25 @@ fn main(args: Args) -> i32 {
         init::power_off(&mut console, status);
     }
     let mut console = Console::stdout();
-    let status = command_line(args, &mut console);
+    let status = obey(args, &mut console);
     match status {
         0 if console.has_failed() => 1,
         status => status,
     }
 }
 
-fn command_line(args: Args, console: &mut Console) -> i32 {
+/// Does what the command line says.
+fn obey(args: Args, console: &mut Console) -> i32 {
     let mut machine = Machine::new();
-    let mut options = Options::NONE;
-    if let Err((what, which)) = args::parse(&mut options, args.clone(), machine.page_size()) {
-        let mut stderr = Console::stderr();
-        let out = stderr.out().text("faultline-verify: ").text(what);
-        out.text(" ").printable(which.to_bytes());
-        out.text("\n").text(USAGE);
-        return USAGE_ERROR;
-    }
-    let text = match options.instead {
-        None => return verify(&mut machine, console, options, args),
-        Some(Instead::Help) => USAGE,
-        Some(Instead::Version) => concat!("faultline-verify ", env!("CARGO_PKG_VERSION"), "\n"),
+    let options = match parse(args.clone(), machine.page_size()) {
+        Ok(options) => options,
+        Err(wrong) => return command_line::refuse(&COMMAND, &wrong),
     };
-    console.out().text(text);
-    0
+    if let Some(request) = options.request {
+        command_line::answer(console, &COMMAND, request, env!("CARGO_PKG_VERSION"));
+        return 0;
+    }
+    verify(&mut machine, console, options, args)
 }
 
 fn first_process(console: &mut Console) -> i32 {
@@ -77,16 +70,19 @@ fn first_process(console: &mut Console) -> i32 {
     };
     let status = verify(&mut machine, console, options, Args::default());
     if status == Outcome::Skip.status() {
-        console
-            .out()
-            .text("faultline: no node \"faultline,coherent-buffer\", or see above\n");
+        // The console remembers that something could not be written.
+        let _ = writeln!(
+            console,
+            "faultline: the device tree has no node that is compatible with \
+             \"faultline,coherent-buffer\", or the driver refused it: see above"
+        );
     }
     status
 }
 
 /// Verifies the devices that the arguments name or, if they name none, all; or a foreign one.
 fn verify(machine: &mut Machine, console: &mut Console, options: Options<'_>, args: Args) -> i32 {
-    let mut count = args::devices(args.clone()).count() as u64;
+    let mut count = devices(args.clone()).count() as u64;
     let mut nodes = Nodes::default();
     if count == 0 || options.foreign {
         nodes = match find() {
@@ -105,7 +101,7 @@ fn verify(machine: &mut Machine, console: &mut Console, options: Options<'_>, ar
         nodes = Nodes::default();
     }
     let mut stderr = Console::stderr();
-    let (out, json): (&mut dyn Out, Option<&mut dyn Out>) = if options.json {
+    let (out, json): (&mut dyn Write, Option<&mut dyn Write>) = if options.json {
         (&mut stderr, Some(console))
     } else {
         (console, None)
@@ -115,7 +111,7 @@ fn verify(machine: &mut Machine, console: &mut Console, options: Options<'_>, ar
     }
     fault::install();
     let mut session = Session::new(machine, out, json, count, &options);
-    for path in args::devices(args) {
+    for path in devices(args) {
         session.verify(path);
     }
     for number in nodes.numbers() {

@@ -10,27 +10,41 @@ use faultline_uapi::{
     Translation, TRANSLATED, TRANSLATE_KERNEL, TRANSLATE_WRITE, TRANSLATION_WRITABLE,
 };
 
-use super::{Context, Way};
-use crate::device::{Call, Device, Mapping, Signal, System};
+use super::context::Context;
+use super::places::Way;
+use crate::device::{Call, Device, Mapping, Signal};
 use crate::errno::Errno;
-use crate::finding::{Stop, Value, NOWHERE};
+use crate::finding::{about, MemoryType, Stop, Subject, Value};
+use crate::system::System;
 
-const NOTHING: u32 = 0;
-const READABLE: u32 = TRANSLATED;
-const WRITABLE: u32 = TRANSLATED | TRANSLATION_WRITABLE;
+/// What the CPU says of an address.
+#[derive(Clone, Copy)]
+enum Access {
+    /// Nothing is mapped there or, if a store was asked about, it cannot be written to.
+    Nothing,
+    /// It can be read, and not written to.
+    Readable,
+    /// It can be written to.
+    Writable,
+}
+
+impl Access {
+    /// The flags by which TRANSLATE says so.
+    const fn flags(self) -> u32 {
+        match self {
+            Self::Nothing => 0,
+            Self::Readable => TRANSLATED,
+            Self::Writable => TRANSLATED | TRANSLATION_WRITABLE,
+        }
+    }
+}
 
 /// What is asked: about a load, and about a store.
-const REQUESTS: [u32; 2] = [0, TRANSLATE_WRITE];
-
-/// Memory of the program's own: what TRANSLATE must say of it for a load, and for a store.
-const KNOWN: [(&[u8], [u32; 2]); 3] = [
-    (b"a variable", [WRITABLE; 2]),
-    (b"a constant", [READABLE, NOTHING]),
-    (b"nothing", [NOTHING; 2]),
-];
+const LOAD: u32 = 0;
+const STORE: u32 = TRANSLATE_WRITE;
 
 /// `PAR_EL1.SH`: between all CPUs.
-const INNER_SHAREABLE: u32 = 3;
+const INNER_SHAREABLE: u8 = 3;
 
 impl<S: System> Context<'_, S> {
     /// Asks the device or, of a foreign one, ours: that one does not know the call, or another by
@@ -44,154 +58,181 @@ impl<S: System> Context<'_, S> {
         }
     }
 
-    /// TRANSLATE: the answer is then in `self.answer`. Skips where the CPU has no such instruction, and
-    /// where there is nobody to ask it.
-    #[inline(never)]
-    fn translate(&mut self, at: u64, address: u64, request: u32) -> Result<(), Stop> {
+    /// TRANSLATE: the answer is then in `self.answer`. Skips where the CPU has no such instruction,
+    /// and where there is nobody to ask it.
+    fn translate(&mut self, subject: Subject, address: u64, request: u32) -> Result<(), Stop> {
         self.answer = Translation {
             address,
             request,
             ..Translation::default()
         };
-        self.ask_cpu().map_err(|errno| {
-            let stop = self.finding.refused("TRANSLATE", errno);
-            self.finding.at = at;
-            match errno {
-                Errno::OPNOTSUPP | Errno::NOENT => Stop::Skip,
-                // The witness was built without the self-test.
-                Errno::NOTTY if self.options.foreign => Stop::Skip,
-                _ => stop,
-            }
-        })
+        let answer = self.ask_cpu();
+        match answer {
+            Err(Errno::OPNOTSUPP) => Err(Stop::Skip(
+                "the CPU has no instruction that translates addresses",
+            )),
+            Err(Errno::NOENT) => Err(Stop::Skip(
+                "a foreign device: there is no faultline device to ask the CPU by",
+            )),
+            // The witness was built without the self-test.
+            Err(Errno::NOTTY) if self.options.foreign => Err(Stop::Skip(
+                "a foreign device: the driver of the faultline device was built without its \
+                 self-test",
+            )),
+            answer => self.finding.need(subject, answer),
+        }
     }
 
     /// What was answered must be this: mapped or not, writable or not, and of a type.
-    #[inline(never)]
     fn judge_type(
         &mut self,
-        whose: &'static [u8],
-        at: u64,
-        flags: u32,
-        memory_type: Value,
+        whose: &'static str,
+        at: Option<u64>,
+        access: Access,
+        memory_type: MemoryType,
     ) -> Result<(), Stop> {
         let Translation {
             attribute,
             shareability,
+            flags,
             ..
         } = self.answer;
-        let seen = Value::memory_type(attribute);
+        let subject = |what| {
+            let subject = about(what).of(whose);
+            at.map_or(subject, |at| subject.at(at))
+        };
+        let flags = Value::Word(flags.into());
+        let want = Value::Word(access.flags().into());
+        self.finding
+            .same(subject("TRANSLATE: flags of"), flags, want)?;
+        if matches!(access, Access::Nothing) {
+            return Ok(());
+        }
+        let seen = MemoryType::of_attribute(attribute);
         // It means something of what is cached alone: of the rest the CPU says what the page table
         // does, or that it is outer shareable, as it likes.
-        let shareability = match seen {
-            Value::WRITE_BACK => shareability.into(),
-            _ => INNER_SHAREABLE,
-        };
-        // Which of them is nobody's to demand.
-        let memory_type = match memory_type {
-            Value::DEVICE if seen.is_device() => seen,
-            memory_type => memory_type,
-        };
-        let seen_flags = self.answer.flags;
-        let finding = &mut *self.finding;
-        let mut result = finding.equal("TRANSLATE, flags of ", at, seen_flags, flags);
-        if result.is_ok() && flags != NOTHING {
-            let what = "shareability (2 outer, 3 inner) of ";
-            result = finding
-                .equal(what, at, shareability, INNER_SHAREABLE)
-                .and_then(|()| finding.equal("type of ", at, seen, memory_type));
+        if seen == MemoryType::WriteBack {
+            self.finding.same(
+                subject("shareability (2 outer, 3 inner) of"),
+                u64::from(shareability),
+                u64::from(INNER_SHAREABLE),
+            )?;
         }
-        finding.whose = whose;
-        result
+        // Which of the types for registers it is, is nobody's to demand.
+        let want = match (memory_type, seen) {
+            (MemoryType::Device(_), MemoryType::Device(_)) => seen,
+            (memory_type, _) => memory_type,
+        };
+        self.finding.same(subject("type of"), seen, want)
     }
 
+    /// TRANSLATE is right of memory of the program's own, and refuses what it does not know.
     pub(super) fn known_memory(&mut self) -> Result<(), Stop> {
+        use Access::{Nothing, Readable, Writable};
+
         let known = self.system.known_memory();
-        let addresses = [known.variable, known.constant, known.nothing];
-        for ((whose, flags), &address) in KNOWN.iter().zip(&addresses) {
-            for (request, flags) in REQUESTS.iter().zip(flags) {
-                self.translate(NOWHERE, address, *request)?;
-                self.judge_type(whose, NOWHERE, *flags, Value::WRITE_BACK)?;
+        for (whose, address, load, store) in [
+            ("a variable", known.variable, Writable, Writable),
+            ("a constant", known.constant, Readable, Nothing),
+            ("no memory", known.nothing, Nothing, Nothing),
+        ] {
+            for (request, access) in [(LOAD, load), (STORE, store)] {
+                self.translate(about("TRANSLATE of").of(whose), address, request)?;
+                self.judge_type(whose, None, access, MemoryType::WriteBack)?;
             }
         }
         self.answer.request = 1 << 31;
         let answer = self.ask_cpu();
-        let seen = answer.map_or_else(Value::from, |()| Value::NO_ERROR);
-        let what = "TRANSLATE of an unknown bit";
-        self.finding.equal(what, NOWHERE, seen, Errno::INVAL)
+        let what = "TRANSLATE with an unknown bit";
+        self.finding.same(what, answer, Errno::INVAL)
     }
 
+    /// The memory type of a mapping is the one that the device's coherency demands.
     pub(super) fn attributes(&mut self, way: Way) -> Result<(), Stop> {
-        let whose = way.name();
-        for &at in &[0, self.info.size - self.page] {
-            for &request in &REQUESTS {
+        for at in [0, self.info.size - self.page] {
+            for request in [LOAD, STORE] {
+                self.ask_about(way, at, request)?;
+                let seen = MemoryType::of_attribute(self.answer.attribute);
                 if way == Way::Kernel {
-                    self.translate(at, at, request | TRANSLATE_KERNEL)?;
+                    self.types.kernel = Some(seen);
                 } else {
-                    let mut byte = [0];
-                    self.load(way, at, &mut byte)?;
-                    if request == TRANSLATE_WRITE {
-                        self.store(way, at, &byte)?;
-                    }
-                    let address = self.mapping(way).address() + at;
-                    self.translate(at, address, request)?;
-                    // Some CPUs leave it to the kernel to note the first store to a page: until
-                    // then it is read-only in the page table.
-                    if request == 0 {
-                        self.answer.flags |= TRANSLATION_WRITABLE;
-                    }
+                    self.types.user = Some(seen);
                 }
-                let seen = Value::memory_type(self.answer.attribute);
-                self.types[usize::from(way == Way::Kernel)] = seen;
-                if self.demanded == Value::UNKNOWN {
-                    self.demanded = seen;
-                }
-                self.judge_type(whose, at, WRITABLE, self.demanded)?;
+                let demanded = *self.demanded.get_or_insert(seen);
+                self.judge_type(way.name(), Some(at), Access::Writable, demanded)?;
             }
         }
-        if way == Way::Second && self.options.foreign && self.options.kernel == Value::UNKNOWN {
-            // That they are alike does not make them right.
-            let what = "type that --kernel-attr tells";
-            let [seen, told] = self.types;
-            let _ = self.finding.equal(what, NOWHERE, told, seen);
-            return Err(Stop::Skip);
+        if way == Way::Second && self.is_foreign() && self.options.kernel.is_none() {
+            return Err(Stop::Skip(
+                "both mappings are alike, which does not make them right: --kernel-attr says what \
+                 they must be",
+            ));
         }
         Ok(())
     }
 
-    pub(super) fn read_only(&mut self) -> Result<(), Stop> {
-        const MAP: &str = "mmap to be read only";
+    /// Has the CPU translate a page of a mapping, which was accessed before.
+    fn ask_about(&mut self, way: Way, at: u64, request: u32) -> Result<(), Stop> {
+        let subject = about("TRANSLATE of").of(way.name()).at(at);
+        if way == Way::Kernel {
+            return self.translate(subject, at, request | TRANSLATE_KERNEL);
+        }
+        let mut byte = [0];
+        self.load(way, at, &mut byte)?;
+        if request == STORE {
+            self.store(way, at, &byte)?;
+        }
+        let address = self.mapping(way).address() + at;
+        self.translate(subject, address, request)?;
+        // Some CPUs leave it to the kernel to note the first store to a page: until then it is
+        // read-only in the page table.
+        if request == LOAD {
+            self.answer.flags |= TRANSLATION_WRITABLE;
+        }
+        Ok(())
+    }
 
+    /// A mapping to be read is not writable.
+    pub(super) fn read_only(&mut self) -> Result<(), Stop> {
         let mapping = self.device.map_read_only(self.info.size);
-        let mut mapping = mapping.map_err(|errno| self.finding.refused(MAP, errno))?;
+        let mut mapping = self.finding.need("mmap() to be read only", mapping)?;
         let last = self.info.size - 1;
         let touch = mapping.load(last, &mut [0]);
         self.finding
-            .equal("load by it", last, touch, Value::NO_SIGNAL)?;
-        for (&request, &flags) in REQUESTS.iter().zip(&[READABLE, NOTHING]) {
-            // Without the self-test the store below has to do.
-            if self.lacks_selftest() {
-                break;
+            .access(about("load by a read-only mapping").at(last), touch)?;
+        // Without the self-test the store below has to do.
+        if !self.lacks_selftest() {
+            for (request, access) in [(LOAD, Access::Readable), (STORE, Access::Nothing)] {
+                let subject = about("TRANSLATE of a read-only mapping").at(last);
+                self.translate(subject, mapping.address() + last, request)?;
+                self.finding.same(
+                    about("TRANSLATE: flags of a read-only mapping").at(last),
+                    Value::Word(self.answer.flags.into()),
+                    Value::Word(access.flags().into()),
+                )?;
             }
-            self.translate(last, mapping.address() + last, request)?;
-            let what = "TRANSLATE, flags of a read-only mapping";
-            self.finding.equal(what, last, self.answer.flags, flags)?;
         }
         let store = mapping.store(last, &[0]);
-        let what = "store to a read-only mapping";
-        self.finding.equal(what, last, store, Signal::Segv)
+        let what = about("store to a read-only mapping").at(last);
+        self.finding.same(what, store, Signal::Segv)
     }
 
-    /// The physical address of a byte by the CPU's walk.
+    /// The physical address of a byte by the CPU's walk of the page table.
     pub(super) fn walk(&mut self, way: Way, at: u64, address: u64) -> Result<u64, Stop> {
         let request = match way {
-            Way::Kernel => TRANSLATE_KERNEL,
-            _ => 0,
+            Way::Kernel => LOAD | TRANSLATE_KERNEL,
+            _ => LOAD,
         };
-        self.translate(at, address, request)?;
-        let mapped = self.answer.flags & TRANSLATED;
-        let what = "page mapped by the CPU's walk";
-        self.finding.equal(what, at, mapped, TRANSLATED)?;
-        let what = "address told by TRANSLATE (needs CAP_SYS_ADMIN)";
-        self.known(what, at, self.answer.physical_address)
+        let subject = about("TRANSLATE of").of(way.name()).at(at);
+        self.translate(subject, address, request)?;
+        let is_mapped = self.answer.flags & TRANSLATED != 0;
+        let what = about("page mapped by the CPU's walk").at(at);
+        self.finding.same(what, is_mapped, true)?;
+        match self.answer.physical_address {
+            0 => Err(Stop::Skip(
+                "TRANSLATE tells no address (needs CAP_SYS_ADMIN)",
+            )),
+            address => Ok(address),
+        }
     }
 }

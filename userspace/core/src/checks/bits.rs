@@ -9,12 +9,12 @@
 //! the only one, and the only one missing, and each word has changed right before and right after
 //! its neighbours.
 
-use super::Place::All;
-use super::Way::{File, First, Second};
-use super::{word, Context};
-use crate::device::System;
-use crate::finding::Stop;
+use super::contents::word;
+use super::context::Context;
+use super::places::{Place, Way};
+use crate::finding::{about, Count, Stop, Value};
 use crate::pattern::{Pattern, WORD};
+use crate::system::System;
 
 /// How many passes there are, if there is time.
 const PASSES: u64 = u64::BITS as u64;
@@ -26,49 +26,104 @@ const TIME: u64 = if cfg!(test) { 1 } else { 120 };
 /// some hundred instructions on each access, a mebibyte can take seconds.
 const MOST: u64 = 256 * 1024;
 
-/// The ways through the buffer, in this order: whether downwards, and whether it is the complement
-/// that is found.
-const MARCH: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
+/// A way through the buffer, word by word.
+#[derive(Clone, Copy)]
+struct March {
+    direction: Direction,
+    /// What is found, and turned into its complement.
+    found: Found,
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Up,
+    Down,
+}
+
+#[derive(Clone, Copy)]
+enum Found {
+    /// The pattern's complement is found.
+    Complement,
+    /// The pattern itself is found.
+    Pattern,
+}
+
+/// The ways of March C-, in this order. A pass begins and ends with the pattern.
+const MARCHES: [March; 4] = [
+    March {
+        direction: Direction::Up,
+        found: Found::Pattern,
+    },
+    March {
+        direction: Direction::Up,
+        found: Found::Complement,
+    },
+    March {
+        direction: Direction::Down,
+        found: Found::Pattern,
+    },
+    March {
+        direction: Direction::Down,
+        found: Found::Complement,
+    },
+];
 
 impl<S: System> Context<'_, S> {
     /// Every word is loaded by one mapping, stored by the other, and goes in and out by `write()`
     /// and `read()`; a foreign device may not have these.
     pub(super) fn bits(&mut self) -> Result<(), Stop> {
-        let way = if self.is_foreign() { Second } else { File };
+        let way = if self.is_foreign() {
+            Way::Second
+        } else {
+            Way::File
+        };
         let since = self.system.milliseconds();
         let mut pass = 0;
         while pass < PASSES {
             let pattern = Pattern::walking(pass as u8);
-            self.visit(true, way, All, pattern)?;
-            for &(down, inverted) in &MARCH {
-                self.march(pattern, down, inverted)?;
+            self.put(way, Place::All, pattern)?;
+            for march in MARCHES {
+                self.march(pattern, march)?;
             }
-            self.visit(false, way, All, pattern)?;
+            self.get(way, Place::All, pattern)?;
             pass += 1;
             if !self.options.long && self.system.milliseconds() - since > TIME {
                 break;
             }
         }
-        self.finding.count("passes", pass);
+        self.finding.count = Some(Count {
+            unit: "passes",
+            wrong: 0,
+            all: pass,
+        });
         Ok(())
     }
 
-    fn march(&mut self, pattern: Pattern, down: bool, inverted: bool) -> Result<(), Stop> {
-        let size = match self.info.size {
-            size if self.options.long => size,
-            size => size.min(MOST),
+    fn march(&mut self, pattern: Pattern, march: March) -> Result<(), Stop> {
+        let size = if self.options.long {
+            self.info.size
+        } else {
+            self.info.size.min(MOST)
         };
         let words = size / WORD as u64;
         for index in 0..words {
-            let at = WORD as u64 * if down { words - 1 - index } else { index };
-            let other = !pattern.word(at);
-            let want = if inverted { other } else { !other };
+            let at = WORD as u64
+                * match march.direction {
+                    Direction::Up => index,
+                    Direction::Down => words - 1 - index,
+                };
+            let want = match march.found {
+                Found::Pattern => pattern.word(at),
+                Found::Complement => !pattern.word(at),
+            };
             let mut seen = [0; WORD];
-            self.load(Second, at, &mut seen)?;
-            self.store(First, at, &(!want).to_ne_bytes())?;
-            let result = self.finding.word("load by ", at, word(&seen), want);
-            self.finding.whose = Second.name();
-            result?;
+            self.load(Way::Second, at, &mut seen)?;
+            self.store(Way::First, at, &(!want).to_ne_bytes())?;
+            self.finding.same(
+                about("load by").of(Way::Second.name()).at(at),
+                Value::Word(word(&seen)),
+                Value::Word(want),
+            )?;
         }
         Ok(())
     }

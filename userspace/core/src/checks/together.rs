@@ -2,14 +2,17 @@
 
 //! What takes a second task: messages between two CPUs, and a mapping of another process.
 
-use faultline_uapi::{Litmus, FLAG_PRISTINE, LITMUS_ECHO};
+use faultline_uapi::{Litmus, LITMUS_ECHO};
 
-use super::{Context, Way};
-use crate::device::{Call, Device, Mapping, Signal, System};
+use super::context::Context;
+use super::places::Way;
+use super::step::Partner;
+use crate::device::{Call, Device, Mapping, Signal};
 use crate::errno::Errno;
-use crate::finding::{Stop, Value, NOWHERE};
-use crate::job::{Channel, Job, Tally, ENOUGH_LOOKS, READY, SETTLING};
+use crate::finding::{about, Count, Stop, Subject, Value};
+use crate::job::{Channel, Job, Seen, Tally, ENOUGH_LOOKS, READY, SETTLING};
 use crate::pattern::WORD;
+use crate::system::System;
 
 /// How many rounds of messages there are at first; each time there are twice as many, but no more
 /// once there have been enough.
@@ -47,48 +50,37 @@ impl<S: System> Context<'_, S> {
 
     /// Has another task do a job on another CPU, and stays on one until [`Self::end`]. Where there is
     /// one CPU only it skips what takes two.
-    #[inline(never)]
     pub(super) fn begin(&mut self, mut job: Job) -> Result<(), Stop> {
         let [mine, other] = self.system.two_cpus();
         if mine == other && !matches!(job, Job::Hold { .. }) {
-            let _ = self.finding.equal("CPUs", NOWHERE, 1_u64, 2_u64);
-            return Err(Stop::Skip);
+            return Err(Stop::Skip("this takes two CPUs, and there is one"));
         }
         self.store_word(self.ready_at(), 0)?;
         let started = self
             .system
             .start(self.path, self.info.size, other, &mut job);
-        started.map_err(|errno| self.finding.refused("fork", errno))?;
+        self.finding.need("start of another task", started)?;
         self.system.stay_on(Some(mine));
         Ok(())
     }
 
     /// Waits for the other task, once this one's own work is done, and gives what that came to.
-    #[inline(never)]
     pub(super) fn end(&mut self, worked: Result<(), Stop>) -> Result<Tally, Stop> {
         self.system.stay_on(None);
         let tally = self.system.finish();
         // Its own trouble is the reason of this one's.
-        let tally = tally.map_err(|errno| self.finding.refused("another task", errno))?;
+        let tally = self.finding.need("another task's work", tally)?;
         worked.map(|()| tally)
     }
 
-    #[inline(never)]
     fn store_word(&mut self, at: u64, word: u64) -> Result<(), Stop> {
         let stored = self.mapping(Way::First).store_release(at, word);
-        stored.map_err(|fault| self.faulted(Way::First, fault))
+        self.accessed(Way::First, stored)
     }
 
-    #[inline(never)]
     fn load_word(&mut self, at: u64) -> Result<u64, Stop> {
         let loaded = self.mapping(Way::First).load_acquire(at);
-        loaded.map_err(|fault| self.faulted(Way::First, fault))
-    }
-
-    /// The machine has given so much of something, and so much would have been wanted.
-    fn cannot_tell(&mut self, what: &'static str, seen: u64, want: u64) -> Stop {
-        let _ = self.finding.equal(what, NOWHERE, seen, want);
-        Stop::Unknown
+        self.accessed(Way::First, loaded)
     }
 
     /// Waits for another task to say that it is.
@@ -107,18 +99,20 @@ impl<S: System> Context<'_, S> {
             looks += u32::from(has_said_so);
             if seen == READY || looks >= ENOUGH_LOOKS && now - since > SETTLING {
                 let what = "another task's readiness";
-                return self.finding.word(what, at, seen, READY);
+                let subject = about(what).at(at);
+                return self
+                    .finding
+                    .same(subject, Value::Word(seen), Value::Word(READY));
             }
             if !has_said_so && now - since > LONG {
-                let what = "could not tell: looks of another task";
-                return Err(self.cannot_tell(what, 0, 1));
+                return Err(Stop::Undecided("another task did not run within a minute"));
             }
         }
     }
 
     /// Passes messages between another task and the kernel, or this one: some rounds and, as long
     /// as there is time, some more.
-    pub(super) fn litmus(&mut self, with_kernel: bool) -> Result<(), Stop> {
+    pub(super) fn litmus(&mut self, partner: Partner) -> Result<(), Stop> {
         let since = self.system.milliseconds();
         let (mut rounds, mut all) = (FIRST_ROUNDS, 0);
         if self.options.long {
@@ -126,7 +120,7 @@ impl<S: System> Context<'_, S> {
         }
         let mut attempts = 0;
         while all < ENOUGH_ROUNDS {
-            if self.some_rounds(with_kernel, rounds)? {
+            if self.some_rounds(partner, rounds)? {
                 all += rounds;
                 rounds *= 2;
             } else {
@@ -136,128 +130,155 @@ impl<S: System> Context<'_, S> {
                 break;
             }
             if attempts == ATTEMPTS {
-                let what = "could not tell: rounds, none of which takes seconds";
-                return Err(self.cannot_tell(what, 0, rounds));
+                return Err(Stop::Undecided(
+                    "each time a round of messages took longer than seconds",
+                ));
             }
         }
-        self.finding.count("rounds", all);
+        self.finding.count = Some(Count {
+            unit: "rounds",
+            wrong: 0,
+            all,
+        });
         Ok(())
     }
 
     /// Whether they came to their end: if not, although every message arrives, a side had no time.
-    fn some_rounds(&mut self, with_kernel: bool, rounds: u64) -> Result<bool, Stop> {
+    fn some_rounds(&mut self, partner: Partner, rounds: u64) -> Result<bool, Stop> {
         let [there, back] = self.channels();
         for channel in [there, back] {
             self.store_word(channel.flag, 0)?;
         }
-        let mut seen = Tally::NONE;
         let job = Job::pass(true, there, back, rounds);
         self.begin(job)?;
-        if with_kernel {
-            let mut question = Litmus {
-                cpu: self.system.two_cpus()[0],
-                test: LITMUS_ECHO,
-                rounds,
-                data: there.data,
-                flag: there.flag,
-                answer_data: back.data,
-                answer_flag: back.flag,
-                ..Litmus::default()
-            };
-            let answer = self.device.call(Call::Litmus(&mut question));
-            seen.seen = answer.map(|()| question.wrong).into();
-        } else if let Some(mapping) = &mut self.mappings[Way::First as usize] {
-            seen = Job::pass(false, back, there, rounds).run(self.system, mapping, false);
-            if seen.seen == Errno::TIMEDOUT.into() {
-                seen.want = Value::ZERO;
+        let mine = match partner {
+            Partner::Kernel => Side {
+                what: about("rounds wrong for the kernel"),
+                seen: self.ask_kernel(there, back, rounds),
+            },
+            Partner::Task => {
+                let tally = match &mut self.mappings[Way::First.slot()] {
+                    Some(mapping) => {
+                        Job::pass(false, back, there, rounds).run(self.system, mapping, false)
+                    }
+                    None => unreachable!("an earlier step maps"),
+                };
+                Side {
+                    what: tally.about("rounds wrong for this task"),
+                    seen: tally.seen.into(),
+                }
+            }
+        };
+        let other = self.end(Ok(()))?;
+        let timed_out = Value::from(Errno::TIMEDOUT);
+        if let (Seen::TimedOut, Seen::Count(round)) = (other.seen, other.want) {
+            if mine.seen == timed_out {
+                return self.late(partner, there.flag, back.flag, round);
             }
         }
-        let tally = self.end(Ok(()))?;
-        if seen.seen == Errno::TIMEDOUT.into() && tally.seen == seen.seen {
-            return self.late(with_kernel, there.flag, back.flag, tally.want.bits());
-        }
-        let what = if with_kernel {
-            "rounds wrong for the kernel"
-        } else {
-            "rounds wrong for this task"
-        };
-        self.finding.equal(what, seen.at, seen.seen, seen.want)?;
-        let what = if tally.seen == Errno::TIMEDOUT.into() {
+        self.finding.same(mine.what, mine.seen, Value::Count(0))?;
+        let what = if other.seen == Seen::TimedOut {
             "round that another task waits for"
         } else {
             "rounds wrong for another task"
         };
-        self.finding.equal(what, tally.at, tally.seen, tally.want)?;
+        self.finding
+            .same(other.about(what), other.seen, other.want)?;
         Ok(true)
     }
 
-    /// Both sides have waited in vain for each other, and have ended. The task that led has announced
+    /// Has the kernel answer messages: how many rounds were wrong for it.
+    fn ask_kernel(&mut self, there: Channel, back: Channel, rounds: u64) -> Value {
+        let mut question = Litmus {
+            cpu: self.system.two_cpus()[0],
+            test: LITMUS_ECHO,
+            rounds,
+            data: there.data,
+            flag: there.flag,
+            answer_data: back.data,
+            answer_flag: back.flag,
+            ..Litmus::default()
+        };
+        let answer = self.device.call(Call::Litmus(&mut question));
+        answer.map(|()| question.wrong).into()
+    }
+
+    /// Both sides have waited for each other without success, and have ended. The task that led has announced
     /// this round at one flag and has, up to now, not seen it answered at the other one. By what this
     /// side itself sees there, a message did not arrive; or all have, too late.
-    fn late(
-        &mut self,
-        with_kernel: bool,
-        flag: u64,
-        answer: u64,
-        round: u64,
-    ) -> Result<bool, Stop> {
-        let [came, answered] = [flag, answer].map(|at| {
-            if !with_kernel {
-                return self.load_word(at);
-            }
-            let mut bytes = [0; WORD];
-            let read = self.device.read_at(at, &mut bytes);
-            let what = "read() of a flag";
-            self.finding.equal(what, at, read, WORD as u64)?;
-            Ok(u64::from_ne_bytes(bytes))
-        });
-        let what = if with_kernel {
-            "round that a task has announced to the kernel"
-        } else {
-            "round that another task has announced"
+    fn late(&mut self, partner: Partner, flag: u64, answer: u64, round: u64) -> Result<bool, Stop> {
+        let came = self.see_flag(partner, flag)?;
+        let answered = self.see_flag(partner, answer)?;
+        let what = match partner {
+            Partner::Kernel => "round that a task has announced to the kernel",
+            Partner::Task => "round that another task has announced",
         };
-        self.finding.word(what, flag, came?, round)?;
-        let what = "round that was answered, when another task saw no answer";
-        self.finding.word(what, answer, answered?, round - 1)?;
+        self.finding
+            .same(about(what).at(flag), Value::Word(came), Value::Word(round))?;
+        self.finding.same(
+            about("round that was answered, when another task saw no answer").at(answer),
+            Value::Word(answered),
+            Value::Word(round - 1),
+        )?;
         Ok(false)
     }
 
-    /// Unbinds the device, and binds it again: no mapping of it outlives that, by whomever it was
+    /// What this task, or the kernel, sees at a flag.
+    fn see_flag(&mut self, partner: Partner, at: u64) -> Result<u64, Stop> {
+        if partner == Partner::Task {
+            return self.load_word(at);
+        }
+        let mut bytes = [0; WORD];
+        let read = self.device.read_at(at, &mut bytes);
+        let subject = about("read() of a flag").at(at);
+        self.finding.same(subject, read, WORD as u64)?;
+        Ok(u64::from_ne_bytes(bytes))
+    }
+
+    /// Unbinds the device, and binds it again: no mapping of it outlives that, by whichever process it was
     /// made, and no open file; the new buffer has nothing of the old one.
     pub(super) fn revoked(&mut self) -> Result<(), Stop> {
         if !self.options.may_unbind {
-            let what = "leave to unbind (an init's)";
-            let _ = self.finding.equal(what, NOWHERE, 0_u64, 1_u64);
-            return Err(Stop::Skip);
+            return Err(Stop::Skip(
+                "only the first process of a machine may unbind its devices",
+            ));
         }
         let job = Job::hold(self.ready_at());
         self.begin(job)?;
         let unbound = self.wait_until_ready().and_then(|()| {
-            let unbound = self.system.unbind(self.path);
-            unbound.map_err(|errno| match self.finding.refused("unbind", errno) {
+            match self.system.unbind(self.path) {
                 // Not by who may not, nor where there is no sysfs.
-                _ if matches!(errno, Errno::ACCES | Errno::PERM | Errno::NOENT) => Stop::Skip,
-                stop => stop,
-            })
+                Err(errno @ (Errno::ACCES | Errno::PERM | Errno::NOENT)) => Err(Stop::Refused {
+                    call: "unbind",
+                    errno,
+                }),
+                answer => self.finding.need("unbind", answer),
+            }
         });
         let touch = self.mapping(Way::First).load(0, &mut [0]);
-        let call = self.device.info().map(|info| info.size);
+        let call = self.device.info().map(|_| Value::Success);
         let tally = self.end(unbound);
         self.mappings = [None, None, None];
         let bound = self.system.bind();
         let tally = tally?;
-        bound.map_err(|errno| self.finding.refused("bind", errno))?;
+        self.finding.need("bind", bound)?;
         let device = self.system.open(self.path);
-        self.device = device.map_err(|errno| self.finding.refused("open", errno))?;
+        self.device = self.finding.need("open", device)?;
 
-        let what = "load by a mapping, unbound,";
-        self.finding.equal(what, 0, touch, Signal::Bus)?;
-        let what = "load by another process, unbound,";
-        self.finding.equal(what, tally.at, tally.seen, tally.want)?;
-        let what = "INFO, unbound";
-        let seen: Value = call.into();
-        self.finding.equal(what, NOWHERE, seen, Errno::NODEV)?;
-        let flags = self.device.info().map_or(0, |info| info.flags);
-        self.pristine(flags & FLAG_PRISTINE, 1)
+        let what = about("load by a mapping of the unbound device").at(0);
+        self.finding.same(what, touch, Signal::Bus)?;
+        let what = tally.about("load by another process's mapping of the unbound device");
+        self.finding.same(what, tally.seen, tally.want)?;
+        self.finding
+            .same("INFO of the unbound device", call, Errno::NODEV)?;
+        let info = self.device.info();
+        let info = self.finding.need("INFO", info)?;
+        self.pristine(info.flags, true)
     }
+}
+
+/// What this side of a message-passing test saw.
+struct Side {
+    what: Subject,
+    seen: Value,
 }

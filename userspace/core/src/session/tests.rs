@@ -3,7 +3,6 @@
 //! The report as a whole.
 
 use super::*;
-use crate::checks::Check;
 use crate::errno::Errno;
 use crate::fake::{Lie, Machine};
 
@@ -22,8 +21,10 @@ fn report(lie: Option<Lie>, paths: &[&CStr]) -> (Outcome, String) {
     (verdict, out)
 }
 
-fn name(check: Check) -> &'static str {
-    std::str::from_utf8(check.name()).unwrap()
+const COUNT: usize = CHECKS.len();
+
+fn names() -> impl Iterator<Item = &'static str> {
+    CHECKS.iter().map(|check| check.name)
 }
 
 fn last_line(out: &str) -> &str {
@@ -39,16 +40,16 @@ fn a_pass() {
         "KTAP version 1".to_string(),
         "1..1".into(),
         "  KTAP version 1".into(),
-        format!("  1..{CHECKS}"),
+        format!("  1..{COUNT}"),
     ];
     want.extend(
         (1..)
-            .zip(checks())
-            .map(|(n, check)| format!("  ok {n} {}", name(check))),
+            .zip(names())
+            .map(|(number, name)| format!("  ok {number} {name}")),
     );
     want.push("ok 1 /dev/faultline0".into());
     want.push(format!(
-        "faultline-verify: PASS: 1 device, {CHECKS} checks: {CHECKS} passed, 0 failed, 0 skipped"
+        "faultline-verify: PASS: 1 device, {COUNT} checks: {COUNT} passed, 0 failed, 0 skipped"
     ));
     assert_eq!(lines, want);
     assert!(out.contains(
@@ -56,7 +57,7 @@ fn a_pass() {
          # Subtest: /dev/faultline0\n"
     ));
     assert!(out.contains(&format!(
-        "# Totals: pass:{CHECKS} fail:0 xfail:0 xpass:0 skip:0 error:0\n"
+        "# Totals: pass:{COUNT} fail:0 xfail:0 xpass:0 skip:0 error:0\n"
     )));
 }
 
@@ -66,14 +67,14 @@ fn what_could_not_be_told_is_named_and_is_neither_a_pass_nor_a_failure() {
     let (verdict, out) = report(late, &[c"/dev/faultline0"]);
     assert_eq!(verdict.status(), 0);
     assert!(out.contains(
-        "  ok 19 litmus_kernel # SKIP could not tell: rounds, none of which takes seconds: 0, want \
-         100\n"
+        "  ok 19 litmus_kernel # SKIP could not tell: each time a round of messages took longer than \
+         seconds\n"
     ));
-    let passed = CHECKS - 1;
+    let passed = COUNT - 1;
     assert_eq!(
         last_line(&out),
         format!(
-            "faultline-verify: PASS: 1 device, {CHECKS} checks: {passed} passed, 0 failed, 1 \
+            "faultline-verify: PASS: 1 device, {COUNT} checks: {passed} passed, 0 failed, 1 \
              skipped; could not tell, /dev/faultline0: litmus_kernel"
         )
     );
@@ -83,7 +84,7 @@ fn what_could_not_be_told_is_named_and_is_neither_a_pass_nor_a_failure() {
 fn every_check_has_a_line_of_what_was_seen_before_its_result() {
     let (_, out) = report(None, &[c"/dev/faultline0"]);
     let lines: Vec<_> = out.lines().collect();
-    for (number, name) in (1..).zip(checks().map(name)) {
+    for (number, name) in (1..).zip(names()) {
         let result = format!("  ok {number} {name}");
         let at = lines.iter().position(|line| **line == result).unwrap();
         assert!(
@@ -108,8 +109,8 @@ fn a_failure_is_named_and_makes_its_device_fail() {
             "faultline-verify: FAIL: 1 device, {} checks: {} passed, 3 failed, 0 skipped, \
              /dev/faultline0: pagemap_kernel, /dev/faultline0: past_end, \
              /dev/faultline0: walk_frames",
-            CHECKS,
-            CHECKS - 3
+            COUNT,
+            COUNT - 3
         )
     );
 }
@@ -128,11 +129,11 @@ fn failures_that_do_not_fit_are_cut_off() {
 fn a_skip_has_a_reason_and_does_not_fail() {
     let (verdict, out) = report(Some(Lie::UsedBefore), &[c"/dev/faultline0"]);
     assert_eq!(verdict, Outcome::Pass);
-    assert!(out.contains("\n  ok 1 zeroed # SKIP INFO: PRISTINE: 0, want 1\n"));
+    assert!(out.contains("\n  ok 1 zeroed # SKIP the buffer was used before\n"));
     assert!(out.ends_with(&format!(
         ": PASS: 1 device, {} checks: {} passed, 0 failed, 1 skipped\n",
-        CHECKS,
-        CHECKS - 1
+        COUNT,
+        COUNT - 1
     )));
 }
 
@@ -140,12 +141,12 @@ fn a_skip_has_a_reason_and_does_not_fail() {
 fn a_device_that_is_not_there_fails() {
     let (verdict, out) = report(None, &[c"/dev/nul#l", c"/dev/faultline0"]);
     assert_eq!(verdict, Outcome::Fail);
-    assert!(out.contains("1..2\n# /dev/nul?l: open: ENOENT, want no error\nnot ok 1 /dev/nul?l\n"));
+    assert!(out.contains("1..2\n# /dev/nul?l: open: ENOENT, want success\n"));
     assert!(out.contains("\nok 2 /dev/faultline0\n"));
     assert!(out.ends_with(&format!(
         ": FAIL: 2 devices, {} checks: {} passed, 1 failed, 0 skipped, /dev/nul?l: open\n",
-        CHECKS + 1,
-        CHECKS
+        COUNT + 1,
+        COUNT
     )));
 }
 
@@ -153,15 +154,23 @@ fn a_device_that_is_not_there_fails() {
 fn a_device_of_another_driver_fails() {
     let (verdict, out) = report(Some(Lie::InfoFails(Errno::NOTTY)), &[c"/dev/faultline0"]);
     assert_eq!(verdict, Outcome::Fail);
-    assert!(out
-        .contains("# /dev/faultline0: open: INFO of a faultline device: ENOTTY, want no error\n"));
+    assert!(
+        out.contains("# /dev/faultline0: open: INFO of a faultline device: ENOTTY, want success\n")
+    );
     let (_, out) = report(Some(Lie::InfoSize(5)), &[c"/dev/faultline0"]);
     assert!(out.contains("open: INFO: size: 0x5, want 0x1000\n"));
 }
 
 #[test]
 fn without_a_check_that_was_made_it_is_no_pass() {
-    let counts = |passed, failed, skipped| Counts([passed, failed, skipped]).outcome();
+    let counts = |passed, failed, skipped| {
+        let counts = Counts {
+            passed,
+            failed,
+            skipped,
+        };
+        counts.outcome()
+    };
     assert_eq!(counts(0, 0, 0), Outcome::Skip);
     assert_eq!(counts(0, 0, 11), Outcome::Skip);
     assert_eq!(counts(1, 0, 10), Outcome::Pass);
@@ -195,7 +204,7 @@ fn the_table_has_a_line_for_each_device() {
         format!(
             "# /dev/faultline0 | 8192 | 0x40000000 | Normal write-back | Normal write-back | fake \
              | {} | 0 | 0",
-            CHECKS
+            COUNT
         )
     );
     assert!(lines[at + 2].starts_with("# /dev/faultline1 | "));
@@ -212,25 +221,67 @@ fn what_is_not_known_is_not_said() {
 }
 
 #[test]
-fn a_failure_is_explained_once() {
-    let paths = [c"/dev/faultline0", c"/dev/faultline1"];
-    let (_, out) = report(Some(Lie::FramesMoved), &paths);
-    let meaning = "# pagemap_kernel: wrong frames: how an address becomes a frame\n";
-    assert_eq!(out.matches(meaning).count(), 1, "{out}");
-    assert!(out.find("# device | ") < out.find(meaning));
-    for check in checks() {
-        let text = std::str::from_utf8(check.text()).unwrap();
-        let line = format!("# {text}\n");
-        assert_eq!(
-            out.contains(&line),
-            name(check) == "pagemap_kernel",
-            "{line}"
-        );
-        assert!(
-            text.len() > name(check).len() + 2 && line.len() < 80,
-            "{line}"
-        );
+fn a_failed_check_says_what_it_means_before_its_result() {
+    let (_, out) = report(Some(Lie::FramesMoved), &[c"/dev/faultline0"]);
+    let lines: Vec<_> = out.lines().collect();
+    let at = lines
+        .iter()
+        .position(|line| line.starts_with("  not ok 5 pagemap_kernel"))
+        .unwrap();
+    let check = &CHECKS[4];
+    assert_eq!(
+        lines[at - 1],
+        format!(
+            "  # pagemap_kernel: {} See docs/verdicts.md#pagemap_kernel.",
+            check.failure
+        )
+    );
+    assert!(lines[at - 2].starts_with("  # pagemap_kernel: physical address at offset 0x0: "));
+    assert_eq!(out.matches("See docs/verdicts.md").count(), 1, "{out}");
+}
+
+#[test]
+fn a_call_that_fails_is_not_explained_as_something_else() {
+    let (_, out) = report(Some(Lie::MapRefused(Errno::NOMEM)), &[c"/dev/faultline0"]);
+    assert!(out.contains(&format!(
+        "  # alias_write: mmap() of the buffer: ENOMEM, want success\n  # alias_write: {CALL_FAILED} \
+         See docs/verdicts.md#alias_write.\n  not ok 3 alias_write\n"
+    )));
+    let (_, out) = report(Some(Lie::PageIsMissing(1)), &[c"/dev/faultline0"]);
+    assert!(out.contains(&format!("  # alias_write: {ACCESS_FAILED} See ")));
+}
+
+#[test]
+fn every_check_says_what_it_proves_and_what_its_failure_means() {
+    for check in CHECKS {
+        for text in [check.proves, check.failure] {
+            assert!(text.ends_with('.') && !text.contains("  "), "{text}");
+            assert!(
+                text.starts_with(char::is_uppercase) || text.starts_with("read()"),
+                "{text}"
+            );
+        }
+        let has_first_step = check.failure.contains(" first");
+        assert!(has_first_step, "{}: what to look at first", check.name);
     }
+}
+
+#[test]
+fn a_quick_look_says_so_in_the_verdict() {
+    let mut machine = Machine::new(2, None);
+    let mut out = String::new();
+    let options = Options {
+        quick: true,
+        ..Options::NONE
+    };
+    let mut session = Session::new(&mut machine, &mut out, None, 1, &options);
+    session.verify(c"/dev/faultline0");
+    session.finish();
+    let want = format!(
+        "faultline-verify: PASS: 1 device, {COUNT} checks (quick: the first MiB and the last page of \
+         each buffer): "
+    );
+    assert!(last_line(&out).starts_with(&want), "{out}");
 }
 
 fn json(lie: Option<Lie>, path: &CStr) -> Vec<String> {
@@ -246,36 +297,40 @@ fn json(lie: Option<Lie>, path: &CStr) -> Vec<String> {
 #[test]
 fn machines_are_told_the_same() {
     let lines = json(Some(Lie::Log("4,3,3,-;a \\x09\"b\"")), c"/dev/faultline0");
-    assert_eq!(lines.len(), CHECKS + 2);
+    assert_eq!(lines.len(), COUNT + 2);
     assert!(lines[0].starts_with(
         r#"{"device":"/dev/faultline0","check":"zeroed","result":"PASS","seen":"load by the "#
     ));
     assert_eq!(
-        lines[CHECKS - 1],
+        lines[COUNT - 1],
         r#"{"device":"/dev/faultline0","check":"kernel_log","result":"FAIL","seen":"warnings or "#
             .to_string()
-            + r#"worse in /dev/kmsg: 1, want 0; the first: a \\x09\"b\""}"#
+            + r#"worse in /dev/kmsg: 1, want 0; the first: a \\x09\"b\"","meaning":""#
+            + CHECKS[COUNT - 1].failure
+            + r#" See docs/verdicts.md#kernel_log."}"#
     );
-    let passed = CHECKS - 2;
+    let passed = COUNT - 2;
     assert_eq!(
-        lines[CHECKS],
+        lines[COUNT],
         r#"{"device":"/dev/faultline0","bytes":8192,"dma_address":"0x40000000","#.to_string()
             + r#""user":"Normal write-back","kernel":"Normal write-back","master":"fake","#
             + &format!(r#""pass":{passed},"fail":1,"skip":1,"result":"FAIL"}}"#)
     );
     assert_eq!(
-        lines[CHECKS + 1],
+        lines[COUNT + 1],
         format!(r#"{{"devices":1,"pass":{passed},"fail":1,"skip":1,"result":"FAIL"}}"#)
     );
 }
 
 #[test]
 fn machines_are_told_of_what_is_not_there() {
-    let open = r#""check":"open","result":"FAIL","seen":"open: ENOENT, want no error"}"#;
+    let open = r#""check":"open","result":"FAIL","seen":"open: ENOENT, want success","#;
     assert_eq!(
         json(None, c"/dev/\"x\\"),
         [
-            format!(r#"{{"device":"/dev/\"x\\",{open}"#),
+            format!(
+                r#"{{"device":"/dev/\"x\\",{open}"meaning":"{CALL_FAILED} See docs/verdicts.md#open."}}"#
+            ),
             r#"{"devices":1,"pass":0,"fail":1,"skip":0,"result":"FAIL"}"#.into()
         ]
     );

@@ -7,14 +7,16 @@ use core::sync::atomic::Ordering::SeqCst;
 use faultline_core::device::{Call, Device};
 use faultline_core::errno::Errno;
 use faultline_sys::arena::{Access, Argument, Nowhere, DONT_NEED};
+use faultline_sys::child::fork;
 use faultline_sys::device::File;
-use faultline_sys::task::{fork, map_again_and_again, Fate};
+use faultline_sys::race::{map_again_and_again, Fate, Remapping};
 use faultline_uapi::{
     Copy, Fill, Frame, Info, Master, Translation, FAULTLINE_IOC_COPY, FAULTLINE_IOC_FILL,
     FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO, FAULTLINE_IOC_LITMUS, FAULTLINE_IOC_MASTER,
     FAULTLINE_IOC_TRANSLATE, FLAG_COHERENT, MASTER_COPY, MASTER_FILL, TRANSLATED, TRANSLATE_KERNEL,
     TRANSLATE_WRITE,
 };
+use rustix::fd::AsFd;
 use rustix::process::Uid;
 use rustix::thread::set_thread_uid;
 
@@ -205,7 +207,7 @@ pub(super) fn put(c: &mut Context<'_>, at: u64, kind: &Kind) -> Result<(), Stop>
     Ok(())
 }
 
-/// Who may only read has nobody write for him; and who has no capability gets what is documented.
+/// A read-only file descriptor causes no writes; a process without the capability gets the documented error.
 pub(super) fn rights(c: &mut Context<'_>) -> Result<(), Stop> {
     takes_any_bytes(c.target.master)?;
     let mut file = c.open()?;
@@ -411,12 +413,14 @@ pub(super) fn translate_against_munmap(c: &mut Context<'_>) -> Result<(), Stop> 
     let found = &mut c.found;
     let raced = map_again_and_again(
         &mut c.world.arena,
-        W::A,
-        length,
-        &mapper,
-        tagged(1120),
-        Fate::Unmapped,
-        1,
+        Remapping {
+            at: W::A,
+            length,
+            file: mapper.as_fd(),
+            word: tagged(1120),
+            fate: Fate::Unmapped,
+            cpu: 1,
+        },
         |_| -> Result<(), Stop> {
             let (mut there, mut gone) = (0_u64, 0_u64);
             let deadline = now_ms() + PATIENCE_MS;

@@ -3,8 +3,8 @@
 //! What files do beside reading and writing: `poll()`, `fsync()`, `msync()`, `O_APPEND`.
 
 use faultline_core::errno::Errno;
-use faultline_sys::events::{events, flush, HANGUP, READY};
-use faultline_sys::task::{fork, Ending};
+use faultline_sys::child::{fork, Ending};
+use faultline_sys::file::{flush, poll, HANGUP, READY};
 use rustix::fs::OFlags;
 
 use super::{end_within, Context, PATIENCE_MS};
@@ -17,16 +17,12 @@ pub(super) fn poll_hears_unbinding(c: &mut Context<'_>) -> Result<(), Stop> {
     let file = c.open()?;
     c.same(
         "poll(): events",
-        events(&file, READY, 0).map(u64::from),
+        poll(&file, READY, 0).map(u64::from),
         u64::from(READY),
     )?;
-    c.same(
-        "poll() for a hang-up",
-        events(&file, 0, 0).map(u64::from),
-        0,
-    )?;
+    c.same("poll() for a hang-up", poll(&file, 0, 0).map(u64::from), 0)?;
 
-    let waiter = fork(|| match events(&file, 0, 10 * PATIENCE_MS as i64) {
+    let waiter = fork(|| match poll(&file, 0, 10 * PATIENCE_MS as i64) {
         Ok(seen) if seen & HANGUP == HANGUP => 0,
         _ => 1,
     });
@@ -36,7 +32,7 @@ pub(super) fn poll_hears_unbinding(c: &mut Context<'_>) -> Result<(), Stop> {
     c.found.need("unbind", unbound)?;
     // One that is not woken would look by itself only when its time is over.
     let ending = end_within(waiter, PATIENCE_MS);
-    let after = events(&file, READY, 0).map(u64::from);
+    let after = poll(&file, READY, 0).map(u64::from);
     let bound = c.target.bind();
     c.found.need("bind", bound)?;
     c.same("a task in poll()", ending, Ending::Exit(0))?;

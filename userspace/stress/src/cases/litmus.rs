@@ -3,7 +3,7 @@
 //! LITMUS: tests that there are not, that end early, and that several want at once.
 
 use faultline_core::device::{Call, Device};
-use faultline_sys::task::ioctl_beside;
+use faultline_sys::race::ioctl_beside;
 use faultline_uapi::{Litmus, FAULTLINE_IOC_LITMUS, LITMUS_PATIENCE_MS};
 use rustix::process::{kill_process, Pid, Signal};
 

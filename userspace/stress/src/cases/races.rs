@@ -3,8 +3,8 @@
 //! An unbinding that meets a mapping half-way: an `mmap()` that makes it, a first touch that fills
 //! it, a `fork()` that copies it; or a test of the buffer; and blocks that meet pages.
 //!
-//! The kernel lists a new area in its address space after the driver's `mmap()` has returned, and
-//! `fork()` copies page tables that are being emptied. Whoever frees memory has to reckon with
+//! The kernel lists a new VMA in its address space after the driver's `mmap()` has returned, and
+//! `fork()` copies page tables that are being emptied. Code that frees memory has to reckon with
 //! both. The windows are a few instructions wide, so three processes go for them. The victim does
 //! its work when nobody else wants its CPU. The freezer takes that CPU away at a random moment,
 //! wherever in the kernel the victim then is, and keeps it until the case itself has unbound the
@@ -17,7 +17,10 @@ use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use faultline_core::errno::Errno;
 use faultline_core::random::Random;
 use faultline_sys::arena::{Access, Arena, Sharing, DONT_NEED};
-use faultline_sys::task::{fork, map_again_and_again, yield_to_all, Child, Fate, Pinned, Urgent};
+use faultline_sys::child::{fork, Child};
+use faultline_sys::cpu::{yield_to_all, Pinned, Urgent};
+use faultline_sys::race::{map_again_and_again, Fate, Remapping};
+use rustix::fd::AsFd;
 
 use super::{numbers, Context, W};
 use crate::report::Stop;
@@ -229,12 +232,14 @@ fn blocks_under_changing_rules(c: &mut Context<'_>) -> Result<(), Stop> {
     let (cycles, beside) = (c.cycles, W::A + 16 * c.page());
     let met = map_again_and_again(
         &mut c.world.arena,
-        W::A,
-        BLOCK,
-        &file,
-        tagged(1000),
-        Fate::Replaced,
-        CPU,
+        Remapping {
+            at: W::A,
+            length: BLOCK,
+            file: file.as_fd(),
+            word: tagged(1000),
+            fate: Fate::Replaced,
+            cpu: CPU,
+        },
         |arena| -> Result<(), Errno> {
             for _ in 0..cycles * ROUNDS_PER_CYCLE {
                 let deadline = now_ms() + super::PATIENCE_MS;

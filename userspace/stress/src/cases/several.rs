@@ -10,7 +10,7 @@ pub(super) fn fork_shares(c: &mut Context<'_>) -> Result<(), Stop> {
     let mut file = c.open()?;
     c.map(W::A, &file)?;
     let (size, page) = (c.size(), c.page());
-    // Of the first page the children get the entry, if they get any; the last they touch anew.
+    // Of the first page the children get the entry, if they get any; the last they touch again.
     c.store(W::A, tagged(60))?;
     let place = |child: u64| W::A + (size - page) + 8 * (child + 1);
     for child in 0..CHILDREN {
@@ -43,7 +43,7 @@ pub(super) fn dont_fork(c: &mut Context<'_>) -> Result<(), Stop> {
         _ => 1,
     });
     let process = c.found.need("fork()", process)?;
-    c.ending("end of a child without the area", process)?;
+    c.ending("end of a child without the VMA", process)?;
     c.load("word after fork()", W::A, tagged(80))
 }
 
@@ -85,27 +85,27 @@ pub(super) fn first_touch_together(c: &mut Context<'_>) -> Result<(), Stop> {
     let cpus = c.world.cpus.min(MOST);
     for round in 0..ROUNDS {
         c.map(W::A, &file)?;
-        let mut at = [0; MOST];
-        let mut words = [0; MOST];
+        let mut stores = [Store::default(); MOST];
         let start = round * page % size;
-        for task in 0..cpus {
-            let number = task as u64;
+        for (number, store) in (0..).zip(&mut stores[..cpus]) {
             let offset = match round % 3 {
                 0 => start,
                 1 => (start + number * page) % size,
                 _ => (start + number * 61 * page) % size,
             };
             // A word of its own for each task, wherever the others are.
-            at[task] = W::A + offset + 8 * number;
-            words[task] = tagged(200 + 16 * round + number);
+            *store = Store {
+                at: W::A + offset + 8 * number,
+                word: tagged(200 + 16 * round + number),
+            };
         }
         let arena = &mut c.world.arena;
-        let stored = store_together(arena, W::A, size, &at[..cpus], &words[..cpus]);
+        let stored = store_together(arena, W::A, size, &stores[..cpus]);
         let stored = c.found.need("tasks of this process", stored)?;
         c.same("stores at the same time", stored, ())?;
-        for task in 0..cpus {
-            c.load("word that a task stored", at[task], words[task])?;
-            c.read_word(&mut file, at[task] - W::A, words[task])?;
+        for Store { at, word } in &stores[..cpus] {
+            c.load("word that a task stored", *at, *word)?;
+            c.read_word(&mut file, at - W::A, *word)?;
         }
     }
     Ok(())
@@ -152,7 +152,7 @@ pub(super) fn first_touch_of_processes(c: &mut Context<'_>) -> Result<(), Stop> 
     Ok(())
 }
 
-/// Many processes with the area at once, each of which does something else to it.
+/// Many processes with the VMA at once, each of which does something else to it.
 pub(super) fn fork_storm(c: &mut Context<'_>) -> Result<(), Stop> {
     const WIDE: u64 = 8;
     const DEEP: u64 = 3;

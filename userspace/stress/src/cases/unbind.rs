@@ -38,7 +38,7 @@ pub(super) fn stalled(c: &mut Context<'_>, write: bool) -> Result<(), Stop> {
     while shared[0].load(SeqCst) == 0 && now_ms() < deadline {
         match child.ending() {
             Some(Ending::Exit(CANNOT)) => return Err(Stop::Skip("this kernel has no userfaultfd")),
-            Some(ending) => c.same("end of a process that shall wait", ending, "none")?,
+            Some(ending) => c.same("end of a process that must wait", ending, "none")?,
             None => sleep_ms(10),
         }
     }
@@ -104,7 +104,7 @@ pub(super) fn look_at_the_remains(world: &mut World, file: &mut File, size: u64)
             return number;
         }
     }
-    // What there is left of the area can still be moved, cut and copied.
+    // What there is left of the VMA can still be moved, cut and copied.
     if arena.relocate(W::A, size, W::C, size).is_err() || !is_bus(arena.store(W::C, 0)) {
         return 30;
     }

@@ -27,11 +27,11 @@ pub(super) fn relocation(c: &mut Context<'_>) -> Result<(), Stop> {
         c.load("word of the rest", W::B, tagged(10))?;
         let dropped = c.world.arena.advise(W::B, size - page, DONT_NEED);
         c.same("madvise(MADV_DONTNEED)", dropped, ())?;
-        c.load("word touched anew", W::B, tagged(10))?;
+        c.load("word touched again", W::B, tagged(10))?;
     }
     let dropped = c.world.arena.advise(to, page, DONT_NEED);
     c.same("madvise(MADV_DONTNEED)", dropped, ())?;
-    c.load("word of the last page anew", to + page - 8, tagged(11))
+    c.load("word of the last page again", to + page - 8, tagged(11))
 }
 
 pub(super) fn split(c: &mut Context<'_>) -> Result<(), Stop> {
@@ -40,13 +40,13 @@ pub(super) fn split(c: &mut Context<'_>) -> Result<(), Stop> {
     if c.pages() < 3 {
         return Err(Stop::Skip("it takes three pages"));
     }
-    // What is mapped along with a page that is touched ends where the area does.
+    // What is mapped along with a page that is touched ends where the VMA does.
     c.map(W::A, &file)?;
     let unmapped = c.world.arena.unmap(W::A + page, page);
     c.same("munmap() in the middle", unmapped, ())?;
     c.store(W::A, tagged(15))?;
     c.store(W::A + 2 * page, tagged(16))?;
-    c.faults("a load between areas", W::A + page, Signal::Segv)?;
+    c.faults("a load between VMAs", W::A + page, Signal::Segv)?;
 
     c.map(W::A, &file)?;
     for number in 0..3 {
@@ -106,7 +106,7 @@ pub(super) fn read_only(c: &mut Context<'_>) -> Result<(), Stop> {
     c.read_word(&mut file, 0, tagged(30))
 }
 
-/// Whoever may only read does not come to write by being his own debugger.
+/// A process that may only read cannot write by being its own debugger.
 pub(super) fn read_only_by_debugger(c: &mut Context<'_>) -> Result<(), Stop> {
     let mut writer = c.open()?;
     let written = writer.write_at(0, &tagged(35).to_ne_bytes());
@@ -128,7 +128,7 @@ pub(super) fn read_only_by_debugger(c: &mut Context<'_>) -> Result<(), Stop> {
     c.read_word(&mut writer, 0, tagged(35))
 }
 
-/// What the kernel is told about an area, as `/proc/self/smaps` shows it.
+/// What the kernel is told about a VMA, as `/proc/self/smaps` shows it.
 pub(super) fn area_flags(c: &mut Context<'_>) -> Result<(), Stop> {
     let file = c.open()?;
     c.map(W::A, &file)?;
@@ -143,9 +143,7 @@ pub(super) fn area_flags(c: &mut Context<'_>) -> Result<(), Stop> {
         .split(|&byte| byte == b'\n')
         .skip_while(|line| !line.starts_with(address))
         .find_map(|line| line.strip_prefix(b"VmFlags:"));
-    let flags = c
-        .found
-        .need("the area's flags", flags.ok_or(Errno::NOENT))?;
+    let flags = c.found.need("the VMA's flags", flags.ok_or(Errno::NOENT))?;
     let has = |flag: &[u8]| flags.split(|&byte| byte == b' ').any(|other| other == flag);
     for (what, flag, want) in [
         ("VmFlags sh: shared", b"sh", 1),
@@ -271,11 +269,11 @@ pub(super) fn debugger(c: &mut Context<'_>) -> Result<(), Stop> {
             Value::Word(tagged(number + 10)),
         )?;
     }
-    // Nothing follows the area.
+    // Nothing follows the VMA.
     let mut bytes = [0; 16];
     let read = rustix::io::pread(&memory, &mut bytes, address + size - 8);
     c.same(
-        "read that leaves the area",
+        "read that leaves the VMA",
         read.map(|n| n as u64).map_err(crate::world::errno),
         8,
     )?;

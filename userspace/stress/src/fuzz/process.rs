@@ -286,7 +286,7 @@ impl<'w> Process<'w> {
     /// The argument of a call of the driver's, in words. What makes sense of it is made of whole
     /// words at multiples of eight, so that none that is stored is ever another.
     pub(super) fn question(&mut self, kind: Kind, slot: usize, at: u64) -> [u64; 8] {
-        // Now and then what is not there, or goes round.
+        // Now and then an offset that is not there, or that overflows.
         let length = match self.random.below(8) {
             0 => (8 * self.random.below(3)).wrapping_neg(),
             number => 8 * (number % 5),

@@ -12,9 +12,6 @@ use core::ffi::c_void;
 
 use linux_raw_sys::general as linux;
 
-/// The clock with 64-bit seconds.
-pub(crate) const CLOCK_GETTIME: u32 = linux::__NR_clock_gettime;
-
 // The program's entry. The kernel leaves the arguments on an aligned stack.
 global_asm!(
     ".globl _start",
@@ -24,7 +21,7 @@ global_asm!(
     "mov x30, xzr",
     "b {begin}",
     ".size _start, . - _start",
-    begin = sym crate::process::begin,
+    begin = sym crate::start::begin,
 );
 
 /// Loads a word in one access.
@@ -104,7 +101,7 @@ pub(crate) unsafe fn store_release(address: *mut u64, value: u64) {
 ///
 /// # Safety
 ///
-/// As for [`load`], but for the alignment.
+/// As for [`load`], except for the alignment.
 pub(crate) unsafe fn load_byte(address: *const u8) -> u8 {
     let mut value = 0u32;
     // SAFETY: the caller vouches for the address; the load itself changes nothing but `value`.
@@ -123,7 +120,7 @@ pub(crate) unsafe fn load_byte(address: *const u8) -> u8 {
 ///
 /// # Safety
 ///
-/// As for [`store`], but for the alignment.
+/// As for [`store`], except for the alignment.
 pub(crate) unsafe fn store_byte(address: *mut u8, value: u8) {
     // SAFETY: the caller vouches for the address.
     unsafe {

@@ -16,9 +16,6 @@ use core::ffi::c_void;
 
 use linux_raw_sys::general as linux;
 
-/// The clock with 64-bit seconds; a kernel need not have the other (`COMPAT_32BIT_TIME`).
-pub(crate) const CLOCK_GETTIME: u32 = linux::__NR_clock_gettime64;
-
 // The program's entry. The kernel leaves the arguments on an aligned stack.
 global_asm!(
     ".globl _start",
@@ -28,7 +25,7 @@ global_asm!(
     "mov lr, #0",
     "b {begin}",
     ".size _start, . - _start",
-    begin = sym crate::process::begin,
+    begin = sym crate::start::begin,
 );
 
 /// Loads a word in one access.
@@ -104,7 +101,7 @@ fn barrier() {
 ///
 /// # Safety
 ///
-/// As for [`load`], but for the alignment.
+/// As for [`load`], except for the alignment.
 pub(crate) unsafe fn load_byte(address: *const u8) -> u8 {
     let mut value = 0u32;
     // SAFETY: the caller vouches for the address; the load itself changes nothing but `value`.
@@ -123,7 +120,7 @@ pub(crate) unsafe fn load_byte(address: *const u8) -> u8 {
 ///
 /// # Safety
 ///
-/// As for [`store`], but for the alignment.
+/// As for [`store`], except for the alignment.
 pub(crate) unsafe fn store_byte(address: *mut u8, value: u8) {
     // SAFETY: the caller vouches for the address.
     unsafe {
@@ -194,7 +191,7 @@ pub(crate) fn file_offset(offset: u64) -> [usize; 3] {
 pub(crate) unsafe fn system_call(number: u32, arguments: [usize; 6]) -> isize {
     let result;
     // SAFETY: the caller vouches for what the kernel does. It leaves all registers but the first
-    // as they were. The number goes into r7, which is the frame pointer in Thumb state: it cannot
+    // as they were. The number goes into r7, which is the stack frame pointer in Thumb state: it cannot
     // be named as an operand, and gets back what it had.
     unsafe {
         asm!(

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guest's device tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runner.initramfs import tool
+from runner.machine import Guest
+from runner.outcome import warn
+
+
+def device_tree(guest: Guest, work: Path) -> Path:
+    """The board's tree, or that of the very machine that will be booted, with overlays applied."""
+    base, merged = work / "machine.dtb", work / "guest.dtb"
+    if guest.dtb:
+        base = guest.dtb
+    elif guest.board.dtb:
+        # Beside the image, in the kernel's output.
+        base = guest.kernel.resolve().parent / "dts" / guest.board.dtb
+    else:
+        tool(*guest.machine(dumpdtb=str(base)))
+    overlays = []
+    for number, source in enumerate(filter(None, (guest.dtso, guest.board.qemu_dtso))):
+        overlay = work / f"overlay{number}.dtbo"
+        warn("dtc", tool("dtc", "-@", "-I", "dts", "-O", "dtb", f"-o{overlay}", str(source)))
+        overlays.append(str(overlay))
+    if not overlays:
+        return base
+    warn("fdtoverlay", tool("fdtoverlay", f"-i{base}", f"-o{merged}", *overlays))
+    return merged

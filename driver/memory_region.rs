@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The property `memory-region`: which region of reserved memory a buffer is in; and what to say where
+//! there is not enough memory.
+
+use crate::{
+    ext::{
+        memory,
+        reserved_memory::{
+            self,
+            AssignedRegion,
+            Region, //
+        }, //
+    },
+    length::Length, //
+};
+use kernel::{
+    device::{
+        Core,
+        Device, //
+    },
+    page::PAGE_SHIFT,
+    platform,
+    prelude::*,
+    str::CString, //
+};
+
+/// Takes the region that the node of `pdev` names, if it names one, for the memory that is allocated
+/// next. The device's DMA mask must be set.
+///
+/// # Errors
+///
+/// The log has the reason.
+///
+/// - `EINVAL`: the node does not name one pool of reserved memory that can be used.
+/// - As [`Region::assign`].
+pub(crate) fn assign(pdev: &platform::Device<Core<'_>>) -> Result<Option<AssignedRegion>> {
+    let dev: &Device = pdev.as_ref();
+    if !dev
+        .fwnode()
+        .is_some_and(|node| node.property_present(c"memory-region"))
+    {
+        return Ok(None);
+    }
+
+    match reserved_memory::count(dev) {
+        Ok(1) => {}
+        Ok(regions) => {
+            dev_err!(dev, "memory-region: {regions} regions, want 1\n");
+            return Err(EINVAL);
+        }
+        Err(_) => {
+            dev_err!(dev, "memory-region: names no region that there is\n");
+            return Err(EINVAL);
+        }
+    }
+
+    let region = Region::of(dev)?;
+    if let Some(complaint) = complaint(&region) {
+        dev_err!(dev, "memory-region: {}: {complaint}\n", region.name());
+        return Err(EINVAL);
+    }
+
+    let name = CString::try_from_fmt(fmt!("{}", region.name()))?;
+    region.assign(pdev).map(Some).inspect_err(|&error| {
+        let reason = if error == EOPNOTSUPP {
+            "a no-map region cannot be used behind an IOMMU"
+        } else {
+            "the kernel cannot set up the pool"
+        };
+        dev_err!(dev, "memory-region: {}: {reason}\n", &*name);
+    })
+}
+
+/// Returns what is wrong with a region, or `None` if nothing is.
+fn complaint(region: &Region) -> Option<&'static str> {
+    if !region.is_enabled() {
+        Some("the region is disabled")
+    } else if region.kind().is_none() {
+        Some("want compatible shared-dma-pool, and either reusable or no-map")
+    } else if !region.is_reserved() {
+        Some("the kernel has not reserved the region: see its messages early at boot")
+    } else if !region.has_whole_pages() {
+        Some("does not begin and end where pages do")
+    } else {
+        None
+    }
+}
+
+/// Returns what explains a failed allocation from `region`, or from where the kernel likes.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn explain(region: Option<&AssignedRegion>) -> Result<Explanation> {
+    let region = region
+        .map(|region| CString::try_from_fmt(fmt!("{}", region.region())))
+        .transpose()?;
+
+    Ok(Explanation { region })
+}
+
+/// Where memory was to come from.
+pub(crate) struct Explanation {
+    region: Option<CString>,
+}
+
+impl Explanation {
+    /// Says in the log why there is no memory.
+    pub(crate) fn failure(&self, dev: &Device, length: Length, error: Error) {
+        let bytes = length.bytes();
+
+        match &self.region {
+            Some(region) if error == ERANGE => {
+                dev_err!(
+                    dev,
+                    "memory-region: {}: the device does not reach it, by dma-mask-bits or its bus's dma-ranges\n",
+                    &**region
+                );
+            }
+            Some(region) => {
+                dev_err!(
+                    dev,
+                    "memory-region: {}: has no {bytes} contiguous bytes free\n",
+                    &**region
+                );
+            }
+            None => {
+                let (all, free) = memory::cma_pages();
+                dev_err!(
+                    dev,
+                    "size: cannot allocate {bytes} bytes of DMA memory: of CMA's {} bytes {} are free, not all contiguous; see cma= of the kernel's command line and the property memory-region\n",
+                    all << PAGE_SHIFT,
+                    free << PAGE_SHIFT
+                );
+            }
+        }
+    }
+}

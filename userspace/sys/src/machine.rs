@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The real machine.
+
+use core::ffi::CStr;
+use core::fmt::Write;
+use core::ptr;
+use core::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
+
+use faultline_core::device::Device;
+use faultline_core::errno::Errno;
+use faultline_core::job::{Job, Tally, Worker, TALLY_NUMBERS};
+use faultline_core::system::{KnownMemory, System};
+use faultline_core::text::{Line, Printable};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{readlinkat_raw, seek, OFlags, SeekFrom, CWD};
+use rustix::io;
+use rustix::mm::{MapFlags, ProtFlags};
+use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
+
+use crate::child::{fork, Child, Ending};
+use crate::cpu::stay_on_cpu;
+use crate::device::File;
+use crate::error::errno;
+use crate::file::open;
+use crate::mapping::FileMapping;
+use crate::nodes::path;
+use crate::shared::shared_numbers;
+use crate::{call, clock};
+
+/// The running machine. Its view of the kernel's log begins when it is made.
+pub struct Machine {
+    pagemap: Result<OwnedFd, Errno>,
+    log: Result<OwnedFd, Errno>,
+    /// The CPUs that the program may run on.
+    cpus: CpuSet,
+    /// The task that does a job, and what it shares with this one.
+    helper: Option<Child>,
+    shared: Result<&'static [AtomicU64], Errno>,
+    /// The name by which the device is bound that was unbound last.
+    unbound: Line,
+}
+
+/// What two tasks share: the outcome of a job as numbers, how often the second task has looked,
+/// and whether it has been told that the first one's work is done.
+const BEATS: usize = TALLY_NUMBERS;
+const TOLD: usize = BEATS + 1;
+const NUMBERS: usize = TOLD + 1;
+
+/// The directory of the driver's devices, and of what all drivers' are called.
+const DRIVER: &str = "/sys/bus/platform/drivers/faultline/";
+const CLASS: &str = "/sys/class/misc/";
+
+impl Machine {
+    /// Opens what is needed of `/proc` and `/dev`. What cannot be opened is said when it is asked
+    /// for.
+    pub fn new() -> Self {
+        let log = open(c"/dev/kmsg", OFlags::RDONLY | OFlags::NONBLOCK).and_then(|log| {
+            // After the last record, which is not ours to judge.
+            seek(&log, SeekFrom::End(0)).map_err(errno)?;
+            Ok(log)
+        });
+        Self {
+            pagemap: open(c"/proc/self/pagemap", OFlags::RDONLY),
+            log,
+            cpus: sched_getaffinity(None).unwrap_or_default(),
+            helper: None,
+            shared: shared_numbers(NUMBERS),
+            unbound: Line::new(),
+        }
+    }
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl System for Machine {
+    type Device = File;
+    type Mapping = FileMapping;
+
+    fn page_size(&self) -> u64 {
+        rustix::param::page_size() as u64
+    }
+
+    fn open(&mut self, path: &CStr) -> Result<File, Errno> {
+        File::open(path, false)
+    }
+
+    fn pagemap(&mut self, address: u64) -> Result<u64, Errno> {
+        let pagemap = self.pagemap.as_ref().map_err(|&errno| errno)?;
+        let mut entry = [0; 8];
+        let offset = address / self.page_size() * entry.len() as u64;
+        match io::pread(pagemap, &mut entry, offset).map_err(errno)? {
+            8 => Ok(u64::from_ne_bytes(entry)),
+            // The end of the file: no user address is that high.
+            _ => Err(Errno::FAULT),
+        }
+    }
+
+    fn known_memory(&mut self) -> KnownMemory {
+        static VARIABLE: AtomicU64 = AtomicU64::new(0);
+        static CONSTANT: u64 = u64::MAX;
+
+        // By the store the page is there, this process's own, and writable.
+        VARIABLE.store(CONSTANT, Relaxed);
+        KnownMemory {
+            variable: ptr::from_ref(&VARIABLE).addr() as u64,
+            constant: ptr::from_ref(&CONSTANT).addr() as u64,
+            // Nobody may map anything there (`vm.mmap_min_addr`).
+            nothing: 0,
+        }
+    }
+
+    fn command_line(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let file = open(c"/proc/cmdline", OFlags::RDONLY)?;
+        io::read(file, buffer).map_err(errno)
+    }
+
+    fn two_cpus(&mut self) -> [u32; 2] {
+        let mut two = [u32::MAX, 0];
+        for cpu in 0..CpuSet::MAX_CPU {
+            if self.cpus.is_set(cpu) {
+                two = [two[0].min(cpu as u32), cpu as u32];
+            }
+        }
+        two
+    }
+
+    fn stay_on(&mut self, cpu: Option<u32>) {
+        let mut set = self.cpus;
+        if let Some(cpu) = cpu {
+            set = CpuSet::new();
+            set.set(cpu as usize);
+        }
+        // It asks for CPUs that it had.
+        let _ = sched_setaffinity(None, &set);
+    }
+
+    fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: &mut Job) -> Result<(), Errno> {
+        let shared = self.shared?;
+        shared[BEATS].store(0, SeqCst);
+        shared[TOLD].store(0, SeqCst);
+        let child = fork(|| {
+            let tally = stay_on_cpu(cpu as usize)
+                .and_then(|()| self.open(path))
+                .and_then(|mut file| file.map(0, size))
+                .map(|mut mapping| job.run(self, &mut mapping, true));
+            let status = match tally {
+                Ok(tally) => {
+                    for (to, number) in shared.iter().zip(tally.to_numbers()) {
+                        to.store(number, Relaxed);
+                    }
+                    0
+                }
+                Err(errno) => errno.number() as i32,
+            };
+            shared[BEATS].store(u64::MAX, SeqCst);
+            status
+        })?;
+        // One that is there yet is killed.
+        self.helper = Some(child);
+        Ok(())
+    }
+
+    fn beats(&mut self) -> u64 {
+        self.shared.map_or(0, |shared| shared[BEATS].load(SeqCst))
+    }
+
+    fn finish(&mut self) -> Result<Tally, Errno> {
+        let child = self.helper.take().ok_or(Errno::NOENT)?;
+        let shared = self.shared?;
+        shared[TOLD].store(1, SeqCst);
+        match child.wait() {
+            Ending::Exit(0) => {
+                let mut numbers = [0; TALLY_NUMBERS];
+                for (number, from) in numbers.iter_mut().zip(shared) {
+                    *number = from.load(Relaxed);
+                }
+                // Numbers that no task has written: it did not come so far.
+                Tally::from_numbers(numbers).ok_or(Errno::IO)
+            }
+            Ending::Exit(errno) => Err(Errno::new(errno.unsigned_abs().into())),
+            Ending::Killed(_) => Err(Errno::INTR),
+        }
+    }
+
+    fn unbind(&mut self, device: &CStr) -> Result<(), Errno> {
+        let mut link = Line::new();
+        let name = |path| <[u8]>::rsplit(path, |byte| *byte == b'/').next();
+        let device_name = name(device.to_bytes()).unwrap_or_default();
+        let _ = write!(link, "{CLASS}{}/device\0", Printable(device_name));
+        let mut target = [0; 256];
+        let length = readlinkat_raw(CWD, path(&link), &mut target[..]).map_err(errno)?;
+        self.unbound = Line::new();
+        let _ = write!(
+            self.unbound,
+            "{}",
+            Printable(name(&target[..length]).unwrap_or_default())
+        );
+        // What the driver says when it is bound again could come in the middle of a line of the
+        // report: from here on the console shows warnings alone. Only the first process does this.
+        // SAFETY: this action of `syslog()` sets a number of the kernel's, and neither reads nor writes
+        // memory of the program.
+        let _ = unsafe { call::call(call::SYSLOG, &[call::CONSOLE_LEVEL, 0, call::NOTICE]) };
+        self.say_to_driver("unbind")
+    }
+
+    fn bind(&mut self) -> Result<(), Errno> {
+        self.say_to_driver("bind")
+    }
+
+    fn map_beyond_a_file(&mut self) -> Result<FileMapping, Errno> {
+        // The program's own file is there on every machine, and is far smaller than this.
+        const BEYOND: u64 = 1 << 30;
+        let file = open(c"/proc/self/exe", OFlags::RDONLY)?;
+        FileMapping::new(
+            file.as_fd(),
+            BEYOND,
+            self.page_size(),
+            ProtFlags::READ,
+            MapFlags::PRIVATE,
+        )
+    }
+
+    fn log_record(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        let log = self.log.as_ref().map_err(|&errno| errno)?;
+        io::read(log, buffer).map_err(errno)
+    }
+}
+
+impl Worker for Machine {
+    fn milliseconds(&mut self) -> u64 {
+        clock::now_ms()
+    }
+
+    fn beat(&mut self) {
+        if let Ok(shared) = self.shared {
+            shared[BEATS].fetch_add(1, SeqCst);
+        }
+    }
+
+    fn is_told(&mut self) -> bool {
+        self.shared
+            .is_ok_and(|shared| shared[TOLD].load(SeqCst) != 0)
+    }
+}
+
+impl Machine {
+    /// Writes the name of the device to a file of the driver's directory.
+    fn say_to_driver(&mut self, file: &str) -> Result<(), Errno> {
+        let mut line = Line::new();
+        // A path that does not fit is no path: see `path`.
+        let _ = write!(line, "{DRIVER}{file}\0");
+        let file = open(path(&line), OFlags::WRONLY)?;
+        io::write(file, self.unbound.bytes())
+            .map(drop)
+            .map_err(errno)
+    }
+}
