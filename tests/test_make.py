@@ -314,8 +314,8 @@ def processes(word: str) -> list[bytes]:
 def test_tree_that_cannot_be_written(make: Make, tmp_path: Path) -> None:
     """A read-only checkout; who is root goes by the permissions, too."""
     tree = tmp_path / "tree"
-    (tree / "board/qemu-virt-arm64").mkdir(parents=True)
-    for name in ("Makefile", "board/qemu-virt-arm64/board.env"):
+    for name in ("Makefile", "board/qemu-virt-arm64/board.env", "board/common/project.env"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(TOP / name, tree / name)
     tree.chmod(0o555)
     done = subprocess.run(
