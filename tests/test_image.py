@@ -18,6 +18,7 @@ import pytest
 from conftest import Make
 from guests import PATIENCE
 from places import PYTHON, RUNNER, SETUP, TOP, Places, environment
+from project import KCONFIG
 from runner.initramfs import tool
 from runner.machine import DISKS
 
@@ -185,6 +186,7 @@ def test_card_has_no_supply_that_waits(name: str, places: Places, tmp_path: Path
 # make_image with a Buildroot that says what it is asked for, and may fail at that.
 MAKE_IMAGE = """
 set -euo pipefail
+. board/common/project.env
 . board/common/image.sh
 say() { :; }
 setup_buildroot() { BR_VERSION=none BR=none; }
@@ -236,16 +238,16 @@ def test_make_image_takes_the_rust_of_make_run(tmp_path: Path) -> None:
     assert DEFAULT_RUST, "the Makefile has no default"
     image_steps(tmp_path, rust=DEFAULT_RUST[1])
     config = dict(settings(tmp_path / "buildroot/defconfig"))
-    assert config["FAULTLINE_HOST_RUST"] == "y"
-    assert config["FAULTLINE_HOST_RUSTC"] == '"/rust/bin/rustc"'
-    assert config["FAULTLINE_HOST_LLD"] == '"ld.lld-19"'
+    assert config[f"{KCONFIG}_HOST_RUST"] == "y"
+    assert config[f"{KCONFIG}_HOST_RUSTC"] == '"/rust/bin/rustc"'
+    assert config[f"{KCONFIG}_HOST_LLD"] == '"ld.lld-19"'
     image_steps(tmp_path, rust="buildroot")
     assert not [name for name, _ in settings(tmp_path / "buildroot/defconfig") if "RUST" in name]
 
 
 def in_image_shell(script: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """A script that calls functions of image.sh."""
-    prologue = "set -euo pipefail; shopt -s inherit_errexit; . board/common/image.sh\n"
+    prologue = "set -euo pipefail; shopt -s inherit_errexit; . board/common/project.env; . board/common/image.sh\n"
     prologue += "say() { echo \"$2\"; }; die() { echo \"$1\" >&2; exit 1; }\n"
     return subprocess.run(["bash", "-c", prologue + script], cwd=TOP, text=True, capture_output=True,
                           stdin=subprocess.DEVNULL, env={**os.environ, **variables})
@@ -367,7 +369,7 @@ def test_start_script(places: Places, disk: Path) -> None:
 def test_a_guest_has_a_disk_or_an_initramfs(places: Places, disk: Path) -> None:
     done = boot(places, disk, f"--module={places.module}", f"--init={places.verify}")
     assert done.returncode == 125
-    assert "either --disk, or --module and --init" in done.stderr
+    assert "either --disk, or both --module and --init" in done.stderr
 
 
 # -------------------------------------------------------------------------------- with Buildroot

@@ -327,3 +327,18 @@ def test_root_runs_in_the_foreground(tmp_path: Path) -> None:
     assert (tmp_path / "group").read_text() == done.stdout
     assert "DPkg::Lock::Timeout=" in (tmp_path / "arguments").read_text()
     assert (tmp_path / "umask").read_text() == "0022\n"
+
+
+def test_a_newer_python_than_the_first_one_is_found(tmp_path: Path) -> None:
+    """A machine's own python3 may be older than one that was installed beside it."""
+    stub(tmp_path, "python3", "exit 1")
+    for tool in ("bash", "dirname", "sh"):
+        (tmp_path / tool).symlink_to(shutil.which(tool) or "")
+    alone = subprocess.run([COMMON / "python", "-V"], env={"PATH": str(tmp_path)}, text=True,
+                           capture_output=True)
+    assert alone.returncode == 1 and f"Python {VERSIONS['PYTHON_MIN']} or later is needed" in alone.stderr
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    (tmp_path / name).symlink_to(sys.executable)
+    found = subprocess.run([COMMON / "python", "-I", "-c", "import sys; print(sys.version_info[:2])"],
+                           env={"PATH": str(tmp_path)}, text=True, capture_output=True)
+    assert found.stdout == f"{sys.version_info[:2]}\n", found.stderr
