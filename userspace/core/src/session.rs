@@ -8,7 +8,7 @@ use core::fmt::{self, Display, Write};
 use faultline_uapi::FLAG_COHERENT;
 
 use crate::args::verify::Options;
-use crate::checks::catalogue::{Check, CHECKS};
+use crate::checks::catalogue::{text, Check, CHECKS};
 use crate::checks::context::Context;
 use crate::finding::{Finding, Matter, Stop};
 use crate::ktap::{Group, Outcome};
@@ -197,7 +197,7 @@ impl<'a, S: System> Session<'a, S> {
 /// What stands for a check of a device that cannot be opened.
 const OPEN: Check = Check {
     name: "open",
-    proves: "The device is there, and is one of the faultline driver.",
+    proves: text("The device is there, and is one of the faultline driver."),
     failure: "The device does not answer INFO as the interface says. Check first that the path is \
         that of a faultline device, and that program and driver are of one version.",
     steps: &[],
