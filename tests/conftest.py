@@ -91,6 +91,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduler
 # report, for reports alone come back from the workers.
 CAUGHT = "caught"
 MUTANT_TABLE = pytest.StashKey[dict[str, list[str]]]()
+# How many bytes a program has, and may have; likewise.
+SIZE = "size"
+SIZE_TABLE = pytest.StashKey[dict[str, str]]()
 
 
 class MutantTable:
@@ -101,6 +104,8 @@ class MutantTable:
         if report.when == "call":
             table = self.config.stash.setdefault(MUTANT_TABLE, {})
             table.update(value for name, value in report.user_properties if name == CAUGHT)
+            sizes = self.config.stash.setdefault(SIZE_TABLE, {})
+            sizes.update(value for name, value in report.user_properties if name == SIZE)
 
 
 def pytest_terminal_summary(
@@ -111,6 +116,10 @@ def pytest_terminal_summary(
         width = max(map(len, table))
         for name, checks in sorted(table.items()):
             terminalreporter.line(f"{name:{width}}  {', '.join(checks)}")
+    if sizes := config.stash.get(SIZE_TABLE, None):
+        terminalreporter.section("sizes of the programs")
+        for name, size in sorted(sizes.items()):
+            terminalreporter.line(f"{name}  {size}")
 
 
 @pytest.fixture(scope="session")

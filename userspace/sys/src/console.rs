@@ -85,6 +85,27 @@ impl fmt::Write for Console {
     }
 }
 
+/// Standard error, if it is a terminal: it shows at once what is written to it.
+pub struct Terminal(BorrowedFd<'static>);
+
+impl Terminal {
+    /// Standard error, if it is one.
+    pub fn stderr() -> Option<Self> {
+        // SAFETY: nothing in this program closes it.
+        let file = unsafe { rustix::stdio::stderr() };
+        rustix::termios::isatty(file).then_some(Self(file))
+    }
+}
+
+impl fmt::Write for Terminal {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        match rustix::io::write(self.0, text.as_bytes()) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(fmt::Error),
+        }
+    }
+}
+
 impl Drop for Console {
     fn drop(&mut self) {
         if self.length > 0 {

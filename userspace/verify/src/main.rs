@@ -20,7 +20,7 @@ use faultline_core::ktap::Outcome;
 use faultline_core::nodes::Nodes;
 use faultline_core::session::{no_device, Session};
 use faultline_core::system::System;
-use faultline_sys::console::Console;
+use faultline_sys::console::{Console, Terminal};
 use faultline_sys::init::{self, MODULE};
 use faultline_sys::machine::Machine;
 use faultline_sys::nodes::{find, NodePath};
@@ -110,7 +110,10 @@ fn verify(machine: &mut Machine, console: &mut Console, options: Options<'_>, ar
         return no_device(out, json).status();
     }
     fault::install();
-    let mut session = Session::new(machine, out, json, count, &options);
+    // The console of a first process is a log: nobody waits there.
+    let mut terminal = if is_init() { None } else { Terminal::stderr() };
+    let terminal = terminal.as_mut().map(|terminal| terminal as &mut dyn Write);
+    let mut session = Session::new(machine, out, json, terminal, count, &options);
     for path in devices(args) {
         session.verify(path);
     }

@@ -50,6 +50,13 @@ pub const fn text(_: &'static str) -> SourceText {
     SourceText(())
 }
 
+impl Check {
+    /// How many times it goes through the whole buffer.
+    pub fn passes(&self) -> u64 {
+        self.steps.iter().map(|step| step.passes()).sum()
+    }
+}
+
 const ZERO: Pattern = Pattern::ZERO;
 const ALIAS_THERE: Pattern = Pattern::new(1);
 const ALIAS_BACK: Pattern = Pattern::new(2);
