@@ -51,6 +51,11 @@ impl Console {
         self
     }
 
+    /// Whether somebody may be reading along.
+    pub fn is_terminal(&self) -> bool {
+        rustix::termios::isatty(self.file)
+    }
+
     /// Whether something could not be written.
     pub fn has_failed(&self) -> bool {
         self.failed
