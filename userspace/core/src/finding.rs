@@ -74,8 +74,10 @@ pub enum Value {
     Exit(i32),
     /// A process was killed by a signal of this number.
     Killed(i32),
-    /// Something that has no other value.
-    Text(&'static str),
+    /// A process has not ended, or it waits where it must not.
+    Running,
+    /// A process was not started.
+    NotStarted,
 }
 
 impl fmt::Display for Value {
@@ -91,7 +93,8 @@ impl fmt::Display for Value {
             Self::Memory(memory) => write!(f, "{memory}"),
             Self::Exit(status) => write!(f, "exit status {status}"),
             Self::Killed(signal) => write!(f, "killed by signal {signal}"),
-            Self::Text(text) => f.write_str(text),
+            Self::Running => f.write_str("still running"),
+            Self::NotStarted => f.write_str("not started"),
         }
     }
 }
@@ -129,12 +132,6 @@ impl From<MemoryType> for Value {
 impl From<()> for Value {
     fn from((): ()) -> Self {
         Self::Success
-    }
-}
-
-impl From<&'static str> for Value {
-    fn from(text: &'static str) -> Self {
-        Self::Text(text)
     }
 }
 

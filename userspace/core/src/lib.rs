@@ -14,6 +14,7 @@
 //! - [`ktap`]: the report's format, KTAP version 1.
 //! - [`pattern`]: the data that is written and looked for.
 //! - [`kmsg`]: which records of the kernel's log are complaints.
+//! - [`progress`]: how far a run is, for a terminal.
 //! - [`random`]: numbers for `faultline-stress`.
 //! - [`args`]: the command lines of the three programs, with one entry for each option.
 //! - [`nodes`]: the devices when the command line names none.
@@ -39,6 +40,7 @@ pub mod kmsg;
 pub mod ktap;
 pub mod nodes;
 pub mod pattern;
+pub mod progress;
 pub mod random;
 pub mod session;
 pub mod system;

@@ -8,10 +8,11 @@ use core::fmt::{self, Display, Write};
 use faultline_uapi::FLAG_COHERENT;
 
 use crate::args::verify::Options;
-use crate::checks::catalogue::{Check, CHECKS};
+use crate::checks::catalogue::{text, Check, CHECKS};
 use crate::checks::context::Context;
 use crate::finding::{Finding, Matter, Stop};
 use crate::ktap::{Group, Outcome};
+use crate::progress::Progress;
 use crate::system::System;
 use crate::text::{Counted, Json, Line, Note, Printable};
 
@@ -24,6 +25,7 @@ pub struct Session<'a, S> {
     options: &'a Options<'a>,
     report: Group<'a>,
     json: Machines<'a>,
+    progress: Progress<'a>,
     devices: u64,
     counts: Counts,
     /// The checks that failed, by name as far as they fit on the verdict's line.
@@ -71,19 +73,24 @@ impl Counts {
 }
 
 impl<'a, S: System> Session<'a, S> {
-    /// Starts the report on `devices` devices.
+    /// Starts the report on `devices` devices. A terminal, if there is one, is shown how far the run
+    /// is.
     pub fn new(
         system: &'a mut S,
         out: &'a mut dyn Write,
         json: Machines<'a>,
+        terminal: Option<&'a mut dyn Write>,
         devices: u64,
         options: &'a Options<'a>,
     ) -> Self {
+        let passes: u64 = CHECKS.iter().map(Check::passes).sum();
+        let now = system.milliseconds();
         Self {
             system,
             options,
             report: Group::new(out, devices),
             json,
+            progress: Progress::new(terminal, now, devices * passes),
             devices: 0,
             counts: Counts::default(),
             failures: Line::new(),
@@ -119,8 +126,16 @@ impl<'a, S: System> Session<'a, S> {
                         .comment(format_args!("{device}: {size}, foreign")),
                 }
                 let mut group = self.report.group(&device, CHECKS.len() as u64);
-                for check in CHECKS {
+                for (check, number) in CHECKS.iter().zip(1..) {
+                    let next = Next {
+                        device: &device,
+                        number,
+                        name: check.name,
+                    };
+                    self.progress.show(context.milliseconds(), &next);
                     let result = context.run(check.steps);
+                    self.progress.add(check.passes());
+                    self.progress.clear();
                     match result {
                         Err(Stop::Fail) => blame(&mut self.failures, &device, check.name),
                         Err(Stop::Undecided(_)) => blame(&mut self.undecided, &device, check.name),
@@ -197,7 +212,7 @@ impl<'a, S: System> Session<'a, S> {
 /// What stands for a check of a device that cannot be opened.
 const OPEN: Check = Check {
     name: "open",
-    proves: "The device is there, and is one of the faultline driver.",
+    proves: text("The device is there, and is one of the faultline driver."),
     failure: "The device does not answer INFO as the interface says. Check first that the path is \
         that of a faultline device, and that program and driver are of one version.",
     steps: &[],
@@ -228,6 +243,25 @@ fn tell(json: &mut Machines<'_>, line: fmt::Arguments<'_>) {
     if let Some(json) = json {
         // Its owner knows if something was lost.
         let _ = writeln!(json, "{line}");
+    }
+}
+
+/// The check that is made next, for a terminal.
+struct Next<'a> {
+    device: &'a dyn Display,
+    number: u64,
+    name: &'static str,
+}
+
+impl Display for Next<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            device,
+            number,
+            name,
+        } = self;
+        let all = CHECKS.len();
+        write!(f, "{device}: check {number} of {all}, {name}")
     }
 }
 
@@ -439,11 +473,7 @@ impl Display for RowForMachines<'_> {
 impl Counts {
     /// Writes the verdict for machines.
     fn tell(self, json: &mut Machines<'_>, devices: u64) {
-        let Self {
-            passed,
-            failed,
-            skipped,
-        } = self;
+        let (passed, failed, skipped) = (self.passed, self.failed, self.skipped);
         let result = Json(self.outcome());
         tell(
             json,

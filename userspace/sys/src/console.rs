@@ -51,6 +51,11 @@ impl Console {
         self
     }
 
+    /// Whether somebody may be reading along.
+    pub fn is_terminal(&self) -> bool {
+        rustix::termios::isatty(self.file)
+    }
+
     /// Whether something could not be written.
     pub fn has_failed(&self) -> bool {
         self.failed
@@ -82,6 +87,27 @@ impl fmt::Write for Console {
             }
         }
         Ok(())
+    }
+}
+
+/// Standard error, if it is a terminal: it shows at once what is written to it.
+pub struct Terminal(BorrowedFd<'static>);
+
+impl Terminal {
+    /// Standard error, if it is one.
+    pub fn stderr() -> Option<Self> {
+        // SAFETY: nothing in this program closes it.
+        let file = unsafe { rustix::stdio::stderr() };
+        rustix::termios::isatty(file).then_some(Self(file))
+    }
+}
+
+impl fmt::Write for Terminal {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        match rustix::io::write(self.0, text.as_bytes()) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(fmt::Error),
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use faultline_core::ktap::Outcome;
 use faultline_core::nodes::Nodes;
 use faultline_core::session::{no_device, Session};
 use faultline_core::system::System;
-use faultline_sys::console::Console;
+use faultline_sys::console::{Console, Terminal};
 use faultline_sys::init::{self, MODULE};
 use faultline_sys::machine::Machine;
 use faultline_sys::nodes::{find, NodePath};
@@ -101,6 +101,7 @@ fn verify(machine: &mut Machine, console: &mut Console, options: Options<'_>, ar
         nodes = Nodes::default();
     }
     let mut stderr = Console::stderr();
+    let report_is_on_terminal = options.json || console.is_terminal();
     let (out, json): (&mut dyn Write, Option<&mut dyn Write>) = if options.json {
         (&mut stderr, Some(console))
     } else {
@@ -110,7 +111,15 @@ fn verify(machine: &mut Machine, console: &mut Console, options: Options<'_>, ar
         return no_device(out, json).status();
     }
     fault::install();
-    let mut session = Session::new(machine, out, json, count, &options);
+    // Where the report is on a terminal, it is what shows how far the run is. That terminal may be a
+    // serial line, whose other end keeps all of it: nothing may come between the report's lines.
+    let mut terminal = if report_is_on_terminal {
+        None
+    } else {
+        Terminal::stderr()
+    };
+    let terminal = terminal.as_mut().map(|terminal| terminal as &mut dyn Write);
+    let mut session = Session::new(machine, out, json, terminal, count, &options);
     for path in devices(args) {
         session.verify(path);
     }

@@ -35,11 +35,26 @@ pub struct Check {
     /// Its name, which is also its anchor in docs/verdicts.md.
     pub name: &'static str,
     /// What it proves.
-    pub proves: &'static str,
+    pub proves: SourceText,
     /// What its failure means on a board, and what to look at first: whole sentences.
     pub failure: &'static str,
     /// How it is made.
     pub steps: &'static [Step],
+}
+
+/// A text for the reader of this file: the program has no use for it, and does not carry it.
+pub struct SourceText(());
+
+/// Writes a [`SourceText`].
+pub const fn text(_: &'static str) -> SourceText {
+    SourceText(())
+}
+
+impl Check {
+    /// How many times it goes through the whole buffer.
+    pub fn passes(&self) -> u64 {
+        self.steps.iter().map(|step| step.passes()).sum()
+    }
 }
 
 const ZERO: Pattern = Pattern::ZERO;
@@ -60,8 +75,10 @@ const REVOKED: Pattern = Pattern::new(12);
 pub const CHECKS: &[Check] = &[
     Check {
         name: "zeroed",
-        proves: "A buffer that nobody has touched since the driver was bound reads as zeroes, and \
+        proves: text(
+            "A buffer that nobody has touched since the driver was bound reads as zeroes, and \
             INFO says so until it is mapped.",
+        ),
         failure: "The new buffer is not empty, or INFO is wrong about its use: data of its last \
             user leaks. Check first that the driver zeroes the memory before anybody can open the \
             device.",
@@ -76,16 +93,17 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "two_mappings",
-        proves: "Two mappings of the buffer are there at once, and do not overlap.",
+        proves: text("Two mappings of the buffer are there at once, and do not overlap."),
         failure: "The second mmap() does not give a range of its own: programs that share the \
             buffer get in each other's way. Check the driver's mmap() first.",
         steps: &[Maps, Apart],
     },
     Check {
         name: "alias_write",
-        proves:
+        proves: text(
             "What is stored through one mapping is loaded through the other, in every page and \
             in both directions.",
+        ),
         failure: "Two mappings of one offset do not show the same memory: pages are copies, or \
             several offsets share a page. Check first which PFN the fault handler inserts, and \
             that MAP_PRIVATE is refused.",
@@ -101,15 +119,17 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "pagemap_same",
-        proves: "Both mappings have the same PFN in every page, by /proc/self/pagemap.",
+        proves: text("Both mappings have the same PFN in every page, by /proc/self/pagemap."),
         failure: "Two mappings of one offset have different PFNs: the fault handler's answer \
             depends on who asks. Check first how the handler computes the PFN.",
         steps: &[Maps, Pfns(Pagemap(Second), Pagemap(First))],
     },
     Check {
         name: "pagemap_kernel",
-        proves: "The PFNs of a mapping are those of the buffer, as the driver knows them from the \
+        proves: text(
+            "The PFNs of a mapping are those of the buffer, as the driver knows them from the \
             kernel's own mapping.",
+        ),
         failure: "User space is mapped to memory that is not the buffer. Check first how the \
             driver turns an offset into a PFN: a DMA address is not a physical address behind \
             `dma-ranges` or an IOMMU.",
@@ -117,9 +137,10 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "store_read",
-        proves:
+        proves: text(
             "read() returns what was stored through a mapping: all of it, and pieces that start \
             and end anywhere.",
+        ),
         failure: "read() returns other data than the mapping holds, or less of it. Check the \
             offsets and lengths in the driver's read() first; if pagemap_kernel or walk_frames \
             fails too, the mapping is wrong.",
@@ -134,9 +155,10 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "write_load",
-        proves:
+        proves: text(
             "Both mappings show what write() took: all of it, and a piece across the border of \
             two pages, without its neighbours.",
+        ),
         failure: "A mapping does not show what write() took, or write() took less than it was \
             given. Check the offsets and lengths in the driver's write() first; if pagemap_kernel \
             or walk_frames fails too, the mapping is wrong.",
@@ -154,9 +176,10 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "last_byte",
-        proves:
+        proves: text(
             "The last byte of the buffer can be reached by every way, and what would go beyond \
             it is cut off there.",
+        ),
         failure: "The buffer ends too early, or not where INFO says. Check the comparisons of \
             offsets with the size in the driver first.",
         steps: &[
@@ -171,8 +194,10 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "past_end",
-        proves: "Nothing past the end can be reached: mmap() and FRAME answer EINVAL, write() \
+        proves: text(
+            "Nothing past the end can be reached: mmap() and FRAME answer EINVAL, write() \
             ENOSPC, read() nothing, and a touch SIGBUS.",
+        ),
         failure: "Memory behind the buffer, which belongs to somebody else, can be reached. Check \
             the comparisons of offsets with the size in the driver first, and whether they can \
             overflow.",
@@ -187,9 +212,10 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "translate_known",
-        proves:
+        proves: text(
             "TRANSLATE tells the truth of memory of which the truth is known: of the program's \
             own.",
+        ),
         failure: "TRANSLATE does not report what the CPU says: the results of attribute_user, \
             attribute_kernel, read_only and walk_frames mean nothing. Check the self-test's use \
             of `AT` and `PAR_EL1` first.",
@@ -197,9 +223,10 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "attribute_user",
-        proves:
+        proves: text(
             "User space's mappings have the memory type that the device's coherency demands, in \
             the first and the last page, for loads and for stores.",
+        ),
         failure: "User space maps this buffer with another memory type than the device needs: one \
             side will read stale data. Check `dma-coherent` in the device tree and the driver's \
             `vm_page_prot` first.",
@@ -207,7 +234,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "attribute_kernel",
-        proves: "The kernel's own mapping has that memory type, too.",
+        proves: text("The kernel's own mapping has that memory type, too."),
         failure: "The kernel maps this buffer with another memory type than the device needs: the \
             kernel will read stale data, or user space will. Check `dma-coherent` in the device \
             tree first.",
@@ -215,7 +242,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "read_only",
-        proves: "A mapping that was made with PROT_READ cannot be written to.",
+        proves: text("A mapping that was made with PROT_READ cannot be written to."),
         failure:
             "A program with a read-only mapping can change the buffer. Check first which page \
             protection the fault handler inserts: it is the VMA's `vm_page_prot`.",
@@ -223,9 +250,10 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "walk_frames",
-        proves:
+        proves: text(
             "The CPU uses the PFN that pagemap says, in every page of both mappings, and in the \
             kernel's mapping the one that FRAME says.",
+        ),
         failure: "The CPU uses another page than pagemap or the driver says. Check first whether \
             the driver computes FRAME from the memory that it maps; else a TLB entry is stale.",
         // That pagemap and FRAME agree, `pagemap_kernel` looks at.
@@ -239,9 +267,10 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "master_fill",
-        proves:
+        proves: text(
             "Both mappings show data that a bus master chose and wrote, with no other call, and \
             no byte beside it has changed.",
+        ),
         failure: "What the device writes does not reach the CPU, or goes elsewhere. Check \
             `dma-coherent` first, then `dma-ranges`, the IOMMU and the DMA mask.",
         steps: &[
@@ -255,7 +284,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "master_copy",
-        proves: "A bus master reads what the CPU stored, and writes the same elsewhere.",
+        proves: text("A bus master reads what the CPU stored, and writes the same elsewhere."),
         failure:
             "What the CPU stores does not reach the device, or goes elsewhere. If master_fill \
             passes, check first for a missing barrier before the device is started; else what \
@@ -271,8 +300,10 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "master_refuses",
-        proves: "Requests for a bus master that make no sense are refused, and nothing is written \
+        proves: text(
+            "Requests for a bus master that make no sense are refused, and nothing is written \
             then.",
+        ),
         failure: "A bus master can be made to write to memory that is not the buffer. Check the \
             range checks of FILL and COPY in the self-test first.",
         steps: &[
@@ -285,17 +316,20 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "master_polled",
-        proves: "A task on another CPU that looks all the time sees each byte as it was or as the \
+        proves: text(
+            "A task on another CPU that looks all the time sees each byte as it was or as the \
             bus master writes it, never anything else, and soon the latter.",
+        ),
         failure: "What the device writes arrives late or in part. Check the memory type of the \
             mapping first (attribute_user), then the interconnect and bounce buffers.",
         steps: &[Able(MASTER_FILL), Maps, Polled],
     },
     Check {
         name: "litmus_kernel",
-        proves:
+        proves: text(
             "What a task stores before a flag, the kernel finds there when it sees the flag, on \
             another CPU and by its own mapping; and the other way round.",
+        ),
         failure:
             "Order between user space and the kernel is lost: a flag arrives before its data, \
             or never. Check first that both mappings have one memory type (attribute_user, \
@@ -304,23 +338,29 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "litmus_user",
-        proves: "What one task stores before a flag, another task on another CPU finds there when \
+        proves: text(
+            "What one task stores before a flag, another task on another CPU finds there when \
             it sees the flag, each by a mapping of its own.",
+        ),
         failure: "Order between two CPUs is lost: a flag arrives before its data, or never. Check \
             the memory type and the shareability of the mappings first (attribute_user).",
         steps: &[Maps, Messages(Partner::Task)],
     },
     Check {
         name: "bits",
-        proves: "Each bit of each word can be set and cleared, whatever the bits beside it are.",
+        proves: text(
+            "Each bit of each word can be set and cleared, whatever the bits beside it are.",
+        ),
         failure: "Bits stick, or follow others. If alias_write, store_read and write_load pass, \
             check the memory and its data lines first; else check what these say.",
         steps: &[Maps, Bits],
     },
     Check {
         name: "munmap",
-        proves: "After munmap() the addresses are gone, and nothing else is: another mapping, the \
+        proves: text(
+            "After munmap() the addresses are gone, and nothing else is: another mapping, the \
             data, and that the device can be mapped again.",
+        ),
         failure:
             "Unmapping leaves pages behind, or takes others along. Check the reference counts \
             in the driver's vm_operations_struct first.",
@@ -336,9 +376,10 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "revoked",
-        proves:
+        proves: text(
             "When the device is unbound no process keeps a mapping; bound again, it has nothing \
             of what was stored.",
+        ),
         failure: "A process keeps access to memory that the driver has freed, or the device does \
             not come back as new. Check first that unbinding calls unmap_mapping_range() on the \
             address space that lists every mapping.",
@@ -352,8 +393,10 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "kernel_log",
-        proves: "The kernel has logged no warning, nor worse, since the program started or, of a \
+        proves: text(
+            "The kernel has logged no warning, nor worse, since the program started or, of a \
             later device, since this check of the one before.",
+        ),
         failure: "The kernel complains of something that happened during the verification. Read \
             its log (`dmesg`) first.",
         // Last, so that it has the effects of all others before it.

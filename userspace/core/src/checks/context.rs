@@ -159,6 +159,11 @@ impl<'s, S: System> Context<'s, S> {
         self.finding
     }
 
+    /// Milliseconds of a clock that only grows.
+    pub fn milliseconds(&mut self) -> u64 {
+        self.system.milliseconds()
+    }
+
     /// A mapping that an earlier step made.
     pub(super) fn mapping(&mut self, way: Way) -> &mut S::Mapping {
         match &mut self.mappings[way.slot()] {

@@ -93,6 +93,16 @@ enum Lack {
 }
 
 impl Step {
+    /// How many times it goes through the whole buffer, where time matters.
+    pub const fn passes(self) -> u64 {
+        match self {
+            Self::Put(_, Place::All, _) | Self::Get(_, Place::All, _) | Self::Pfns(..) => 1,
+            Self::Bits => 2,
+            Self::NoComplaint => 1,
+            _ => 0,
+        }
+    }
+
     /// What a step lacks on a device of another driver, which has none of our driver's calls.
     fn lacks_driver(self) -> Option<Lack> {
         match self {

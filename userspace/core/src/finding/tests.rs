@@ -21,7 +21,7 @@ fn each_kind_of_value_is_shown_as_what_it_is() {
         (Value::from(Ok::<(), Fault>(())), "success"),
         (Value::Exit(3), "exit status 3"),
         (Value::Killed(9), "killed by signal 9"),
-        (Value::from("it does not end"), "it does not end"),
+        (Value::Running, "still running"),
     ] {
         assert_eq!(value.to_string(), text);
     }
