@@ -102,7 +102,11 @@ static void faultline_set_ptes(struct mm_struct *mm, unsigned long addr, pte_t *
 	for (; nr; nr--, pte++, entry = pte_next_pfn(entry))
 		set_pte_ext(pte, entry, PTE_EXT_NG);
 #else
-	set_ptes(mm, addr, pte, entry, nr);
+	/*
+	 * The entries are special already. To say so here lets the compiler see it: on arm64 with MTE,
+	 * set_ptes() calls mte_sync_tags() for other entries, which is not exported.
+	 */
+	set_ptes(mm, addr, pte, pte_mkspecial(entry), nr);
 #endif
 }
 

@@ -134,6 +134,7 @@ impl MappableCoherent {
 
     /// Returns whether the device reaches all of the memory, by its mask and its bus: a rule that the DMA
     /// layer itself obeys (`dma_coherent_ok()` in kernel/dma/direct.c), but not for memory of a region.
+    #[allow(clippy::useless_conversion)] // The configuration decides how wide a DMA address is.
     fn is_reached_by(&self, dev: &Device<Bound>) -> bool {
         // SAFETY: `dev` is valid and bound, so that its DMA configuration does not change.
         let (mask, bus) = unsafe {

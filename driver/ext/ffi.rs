@@ -23,6 +23,8 @@ mod generated {
     // Types are the kernel's. Which structures have no members, and so look strange to the lint,
     // depends on the kernel's configuration; they are only pointed at.
     #![allow(improper_ctypes)]
+    // bindgen writes `Default` of structures with `unsafe` and without comments.
+    #![allow(clippy::undocumented_unsafe_blocks)]
 
     use kernel::bindings::*;
 

@@ -178,6 +178,7 @@ impl AssignedRegion {
     /// Memory that is `no-map` has no `struct page`, which `vmalloc_to_pfn()` would go by. The pool
     /// gives the byte at offset N of the region the DMA address N beyond that of the region's start
     /// (`__dma_alloc_from_coherent()`).
+    #[allow(clippy::useless_conversion)] // The configuration decides how wide a DMA address is.
     pub(super) fn pfn(&self, address: DmaAddress) -> Option<usize> {
         if self.kind != Kind::NoMap {
             return None;

@@ -83,7 +83,8 @@ impl PinnedDrop for FastSrcu {
         // and nor does this, as it does not in `kernel::sync::Srcu`: better than to free what is in use.
         //
         // SAFETY: By the type invariants.
-        if kernel::warn_on!(unsafe { bindings::srcu_readers_active(srcu) }) {
+        let is_read = unsafe { bindings::srcu_readers_active(srcu) };
+        if kernel::warn_on!(is_read) {
             self.synchronize_expedited();
         }
 
