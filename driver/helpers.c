@@ -85,10 +85,12 @@ static bool faultline_is_writable(const struct vm_area_struct *vma)
 static void faultline_set_ptes(struct mm_struct *mm, unsigned long addr, pte_t *pte, pte_t entry,
 			       unsigned int nr)
 {
-#if defined(CONFIG_ARM64) && defined(CONFIG_DEBUG_VM) && defined(MODULE)
+#if defined(CONFIG_ARM64) && (defined(CONFIG_DEBUG_VM) || defined(CONFIG_ARM64_MTE)) && defined(MODULE)
 	/*
-	 * There set_ptes() checks that a live entry changes in allowed ways only, by
-	 * pgattr_change_is_safe(), which is not exported. These entries are empty.
+	 * There set_ptes() calls functions that are not exported: with DEBUG_VM,
+	 * pgattr_change_is_safe(), which checks that a live entry changes in allowed ways only, and
+	 * these entries are empty; with MTE, mte_sync_tags(), for entries that are not special, unless
+	 * the compiler sees that these are.
 	 */
 	page_table_check_ptes_set(mm, addr, pte, entry, nr);
 	for (; nr; nr--, pte++, entry = pte_next_pfn(entry))
@@ -102,11 +104,7 @@ static void faultline_set_ptes(struct mm_struct *mm, unsigned long addr, pte_t *
 	for (; nr; nr--, pte++, entry = pte_next_pfn(entry))
 		set_pte_ext(pte, entry, PTE_EXT_NG);
 #else
-	/*
-	 * The entries are special already. To say so here lets the compiler see it: on arm64 with MTE,
-	 * set_ptes() calls mte_sync_tags() for other entries, which is not exported.
-	 */
-	set_ptes(mm, addr, pte, pte_mkspecial(entry), nr);
+	set_ptes(mm, addr, pte, entry, nr);
 #endif
 }
 
