@@ -5,14 +5,16 @@
 //!
 //! # Locking
 //!
-//! There is the buffer's SRCU read side and, inside it, the locks of page tables; an insertion of a
-//! page table or of a PMD entry holds the address space's spinlock around them
-//! (`AddressSpace::lock_insertion()`). A fault takes them below the lock of the `mm` or of the VMA; every other
-//! operation takes the first alone. While the read side is held nobody touches user memory (the copies of
-//! `read()` and `write()` run with page faults disabled) nor allocates (page tables are allocated by
-//! the kernel, before it asks), so that neither a slow copy nor a tight cgroup of one process
-//! stretches a critical section that others wait for, and a copy from one mapping of the buffer to the
-//! buffer itself does not recurse.
+//! A user of the buffer holds its SRCU read side. Inside it, an insertion takes the lock of the page
+//! table. The insertion of a page table or of a PMD entry also holds the address space's spinlock
+//! (`AddressSpace::lock_insertion()`), around that lock. A fault takes all of them below the lock of
+//! the `mm` or of the VMA; every other operation takes the SRCU read side alone.
+//!
+//! While the read side is held, nothing touches user memory: the copies of `read()` and `write()` run
+//! with page faults disabled. Nothing allocates either: the kernel allocates page tables before it
+//! calls the handler. So neither a slow copy nor a tight cgroup of one process makes a critical section
+//! longer that others wait for. A copy from one mapping of the buffer to the buffer itself does not
+//! recurse.
 //!
 //! # Unbinding
 //!

@@ -144,8 +144,8 @@ def sources() -> list[Path]:
 
 @contextmanager
 def by_one_worker(tmp_path_factory: pytest.TempPathFactory, name: str) -> Iterator[Path]:
-    """A folder that all workers of this session share, while no other one is in this block with the
-    same name. The first finds it empty."""
+    """A folder that all pytest workers share. Only one worker at a time is in this block with the
+    same name. The first one finds the folder empty."""
     common = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         common = common.parent  # a worker has a folder of its own there
