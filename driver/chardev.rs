@@ -6,7 +6,10 @@ use crate::{
     buffer::Buffer,
     ext::{
         address_space::AddressSpace,
-        coherent,
+        copy::{
+            Destination,
+            Source, //
+        },
         miscdevice,
         new_vma::{
             Installed,
@@ -34,10 +37,6 @@ use kernel::{
         LocalFile, //
     },
     ioctl::_IOC_SIZE,
-    iov::{
-        IovIterDest,
-        IovIterSource, //
-    },
     prelude::*,
     str::CString,
     sync::{
@@ -118,32 +117,22 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
         self.borrow().map(|_| self.length().bytes())
     }
 
-    fn read(&self, position: usize, destination: &mut IovIterDest<'_>) -> Result<usize> {
+    #[inline]
+    fn read<D: Destination>(&self, position: usize, destination: &mut D) -> Result<usize> {
         let range = self.length().clamp(position, destination.len());
 
-        transfer(
-            self,
-            range,
-            destination,
-            Buffer::read,
-            coherent::fault_in_destination,
-        )
+        transfer(self, range, destination, Buffer::read, D::fault_in)
     }
 
-    fn write(&self, position: usize, source: &mut IovIterSource<'_>) -> Result<usize> {
+    #[inline]
+    fn write<S: Source>(&self, position: usize, source: &mut S) -> Result<usize> {
         let range = self.length().clamp(position, source.len());
-        if range.is_empty() && !source.is_empty() {
+        if range.is_empty() && source.len() > 0 {
             self.borrow()?;
             return Err(ENOSPC);
         }
 
-        transfer(
-            self,
-            range,
-            source,
-            Buffer::write,
-            coherent::fault_in_source,
-        )
+        transfer(self, range, source, Buffer::write, S::fault_in)
     }
 
     fn ioctl(this: ArcBorrow<'_, Self>, file: &LocalFile, cmd: u32, arg: usize) -> Result<isize> {
@@ -186,6 +175,7 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
 /// - `EFAULT`: the user's memory cannot be brought in.
 /// - `EINTR`: a signal came while it was.
 /// - `ENODEV`: the device was unbound.
+#[inline]
 fn transfer<X: Extension, I>(
     shared: &SharedBuffer<X>,
     range: Range<usize>,

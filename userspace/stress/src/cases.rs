@@ -41,8 +41,10 @@ use calls::{
     argument_in_the_buffer, arguments, rights, translate_against_munmap, translate_follows,
     translate_refuses,
 };
-use files::{flushing_and_appending, poll_hears_unbinding};
-use litmus::{litmus_alone, litmus_ends, litmus_outlives_its_file, litmus_refuses};
+use files::{flushing_and_appending, poll_hears_unbinding, vectors};
+use litmus::{
+    litmus_alone, litmus_ends, litmus_keeps_off, litmus_outlives_its_file, litmus_refuses,
+};
 use masters::{masters, unbind_against_masters};
 use races::{
     blocks_against_pages, unbind_against_fork, unbind_against_litmus, unbind_against_mmap,
@@ -79,12 +81,12 @@ const CASES: &[Case] = cases! {
     private_mapping executable out_of_range growth relocation split read_only
     read_only_by_debugger area_flags core_dump debugger pages_are_not_lent fork_shares
     dont_fork advice advice_beside_faults fork_beside_faults protection_beside_faults
-    move_beside_faults flushing_and_appending poll_hears_unbinding first_touch_together first_touch_of_processes fork_storm ioctls
+    move_beside_faults flushing_and_appending vectors poll_hears_unbinding first_touch_together first_touch_of_processes fork_storm ioctls
     physical_addresses ends unreadable_memory copy_to_itself stalled_read stalled_write
     unbind_in_use unbind_cycles unbind_against_mmap unbind_against_touch
     unbind_against_fork unbind_against_litmus unbind_against_masters blocks_against_pages
     arguments argument_in_the_buffer rights translate_refuses translate_follows
-    translate_against_munmap masters litmus_refuses litmus_alone litmus_ends
+    translate_against_munmap masters litmus_refuses litmus_keeps_off litmus_alone litmus_ends
     litmus_outlives_its_file nothing_leaks
 };
 

@@ -3,6 +3,7 @@
 //! LITMUS: tests that there are not, that end early, and that several want at once.
 
 use faultline_core::device::{Call, Device};
+use faultline_sys::cpu::Pinned;
 use faultline_sys::race::ioctl_beside;
 use faultline_uapi::{Litmus, FAULTLINE_IOC_LITMUS, LITMUS_PATIENCE_MS};
 use rustix::process::{kill_process, Pid, Signal};
@@ -76,6 +77,23 @@ pub(super) fn litmus_refuses(c: &mut Context<'_>) -> Result<(), Stop> {
         u64::from(counted == [1, 1]),
         1,
     )
+}
+
+/// A task that may not run on a CPU has no thread there either.
+pub(super) fn litmus_keeps_off(c: &mut Context<'_>) -> Result<(), Stop> {
+    if c.world.cpus < 2 {
+        return Err(Stop::Skip("it takes two CPUs"));
+    }
+    let mut file = c.open()?;
+    let pinned = Pinned::to_cpu(0);
+    let pinned = c.found.need("sched_setaffinity()", pinned)?;
+    let own = round::play(&mut file, round::at(PLAYED, 0));
+    let other = round::play(&mut file, round::at(PLAYED, 1));
+    drop(pinned);
+    c.same("wrong rounds on the CPU of the task", own, 0)?;
+    c.same("a test on a CPU that it is kept off", other, Errno::PERM)?;
+    let free = round::play(&mut file, round::at(PLAYED, 1));
+    c.same("wrong rounds on that CPU afterwards", free, 0)
 }
 
 /// Starts a process that has the buffer tested by a round that never comes, and waits until it is
