@@ -323,8 +323,8 @@ impl<T: Instance> Operations<T> {
         length: usize,
         position: *mut bindings::loff_t,
     ) -> isize {
-        // SAFETY: By the safety requirements; the caller holds a reference to the file, and the position
-        // that the file has is not used here: `position` is a copy of it.
+        // SAFETY: By the safety requirements; the caller holds a reference to the file. The position in
+        // the file itself is not looked at here: `position` is the caller's copy.
         let (instance, file, position, mut source) = unsafe {
             (
                 Self::instance(file),
@@ -364,7 +364,8 @@ impl<T: Instance> Operations<T> {
     /// `file` must be a file of this table.
     unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
         // SAFETY: By the safety requirements; the caller of the system call holds a reference to
-        // the file. It has no position: `ioctl()` takes the file by `fdget()`.
+        // the file. This thread has not called `fdget_pos()`, and the position that another thread may
+        // use at this time is not looked at here.
         let (instance, file) = unsafe { (Self::instance(file), LocalFile::from_raw_file(file)) };
 
         match T::ioctl(instance, file, cmd, arg) {
