@@ -105,7 +105,8 @@ static void faultline_set_ptes(struct mm_struct *mm, unsigned long addr, pte_t *
 	for (; nr; nr--, pte++, entry = pte_next_pfn(entry))
 		set_pte_ext(pte, entry, PTE_EXT_NG);
 #else
-	set_ptes(mm, addr, pte, entry, nr);
+	/* To say here what the entries are spares the compiler what set_ptes() does for others. */
+	set_ptes(mm, addr, pte, pte_mkspecial(entry), nr);
 #endif
 }
 
