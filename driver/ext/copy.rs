@@ -10,10 +10,12 @@
 //! [`include/linux/uaccess.h`](srctree/include/linux/uaccess.h)
 
 use super::ffi;
+use core::ops::Range;
 use kernel::{
     bindings,
     ffi::{
         c_char,
+        c_ulong,
         c_void, //
     },
     iov::{
@@ -37,9 +39,9 @@ pub(crate) trait Destination {
     /// `source` must be valid for reads of `length` bytes. Others may change them meanwhile.
     unsafe fn copy_from(&mut self, source: *const c_void, length: usize) -> usize;
 
-    /// Brings in the memory of the next `length` bytes, so that a copy can go on, and returns whether at
-    /// least some of it is there now. May sleep.
-    fn fault_in(&mut self, length: usize) -> bool;
+    /// Copies up to all of `source`, and returns how many bytes. As with [`copy_from`](Self::copy_from), but
+    /// may sleep: memory that is not present is brought in. The answer is 0 if it cannot be accessed.
+    fn copy_from_slice(&mut self, source: &[u8]) -> usize;
 }
 
 /// What `write()` copies from.
@@ -57,9 +59,91 @@ pub(crate) trait Source {
     /// `destination` must be valid for writes of `length` bytes. Others may access them meanwhile.
     unsafe fn copy_to(&mut self, destination: *mut c_void, length: usize) -> usize;
 
-    /// Brings in the memory of the next `length` bytes, so that a copy can go on, and returns whether at
-    /// least some of it is there now. May sleep.
-    fn fault_in(&mut self, length: usize) -> bool;
+    /// Copies up to as many bytes as `destination` has, and returns how many. As with [`copy_to`](Self::copy_to), but
+    /// may sleep: memory that is not present is brought in. The answer is 0 if it cannot be accessed.
+    fn copy_to_slice(&mut self, destination: &mut [u8]) -> usize;
+}
+
+/// A few bytes of kernel memory.
+///
+/// A copy from or to user memory that is not present goes through them: they are copied once while the
+/// buffer is borrowed, and once while page faults may be served.
+pub(crate) struct Few {
+    bytes: [u8; Self::MAX],
+    /// Which of them have been filled, and not taken out.
+    filled: Range<usize>,
+}
+
+impl Few {
+    /// How many there are. They are on the stack, and most often the memory is present afterwards for all
+    /// that follows.
+    pub(crate) const MAX: usize = 64;
+
+    /// Returns none.
+    pub(crate) fn new() -> Self {
+        Self {
+            bytes: [0; Self::MAX],
+            filled: 0..0,
+        }
+    }
+
+    /// Moves them to `destination`, and returns how many it took.
+    pub(crate) fn move_to<D: Destination>(self, destination: &mut D) -> usize {
+        destination.copy_from_slice(&self.bytes[self.filled])
+    }
+
+    /// Moves up to `length` of them in from `source`, and returns how many.
+    pub(crate) fn fill_from<S: Source>(&mut self, source: &mut S, length: usize) -> usize {
+        let copied = source.copy_to_slice(&mut self.bytes[..length.min(Self::MAX)]);
+        self.filled = 0..copied;
+        copied
+    }
+}
+
+impl Destination for Few {
+    fn len(&self) -> usize {
+        Self::MAX - self.filled.end
+    }
+
+    unsafe fn copy_from(&mut self, source: *const c_void, length: usize) -> usize {
+        let space = &mut self.bytes[self.filled.end..];
+        let length = length.min(space.len());
+
+        // SAFETY: By the safety requirements `source` is valid for reads of `length` bytes, and `space` has
+        // as many. They do not overlap, as `space` is borrowed for ourselves alone. The copy is the C
+        // function's, which does not mind that others change what it reads.
+        unsafe { bindings::memcpy(space.as_mut_ptr().cast(), source, length) };
+        self.filled.end += length;
+        length
+    }
+
+    fn copy_from_slice(&mut self, source: &[u8]) -> usize {
+        // SAFETY: A slice is valid for reads of its length.
+        unsafe { self.copy_from(source.as_ptr().cast(), source.len()) }
+    }
+}
+
+impl Source for Few {
+    fn len(&self) -> usize {
+        self.filled.len()
+    }
+
+    unsafe fn copy_to(&mut self, destination: *mut c_void, length: usize) -> usize {
+        let filled = &self.bytes[self.filled.clone()];
+        let length = length.min(filled.len());
+
+        // SAFETY: By the safety requirements `destination` is valid for writes of `length` bytes, and
+        // `filled` has as many. They do not overlap, as `filled` is borrowed from what is ours. The copy is
+        // the C function's, which does not mind that others access what it writes.
+        unsafe { bindings::memcpy(destination, filled.as_ptr().cast(), length) };
+        self.filled.start += length;
+        length
+    }
+
+    fn copy_to_slice(&mut self, destination: &mut [u8]) -> usize {
+        // SAFETY: A mutable slice is valid for writes of its length.
+        unsafe { self.copy_to(destination.as_mut_ptr().cast(), destination.len()) }
+    }
 }
 
 /// One piece of the calling task's memory.
@@ -112,13 +196,17 @@ impl Destination for UserMemory {
         copied
     }
 
-    fn fault_in(&mut self, length: usize) -> bool {
-        let length = length.min(self.length);
+    fn copy_from_slice(&mut self, source: &[u8]) -> usize {
+        let length = source.len().min(self.length);
 
-        // SAFETY: The function may be called with any address of user space, in a task that has memory,
-        // and may sleep, as documented. It changes nothing there.
-        let missing = unsafe { bindings::fault_in_safe_writeable(self.address.cast(), length) };
-        missing < length
+        // SAFETY: `source` is valid for reads of `length` bytes. The function checks the address itself, and
+        // answers how many bytes it did not copy, which are no more than `length`.
+        let missing = unsafe {
+            bindings::copy_to_user(self.address, source.as_ptr().cast(), length as c_ulong)
+        };
+        let copied = length - missing as usize;
+        self.advance(copied);
+        copied
     }
 }
 
@@ -140,13 +228,21 @@ impl Source for UserMemory {
         copied
     }
 
-    fn fault_in(&mut self, length: usize) -> bool {
-        let length = length.min(self.length);
+    fn copy_to_slice(&mut self, destination: &mut [u8]) -> usize {
+        let length = destination.len().min(self.length);
 
-        // SAFETY: The function may be called with any address of user space, in a task that has memory,
-        // and may sleep, as documented.
-        let missing = unsafe { bindings::fault_in_readable(self.address.cast(), length) };
-        missing < length
+        // SAFETY: `destination` is valid for writes of `length` bytes. The function checks the address
+        // itself, and answers how many bytes it did not copy, which are no more than `length`.
+        let missing = unsafe {
+            bindings::copy_from_user(
+                destination.as_mut_ptr().cast(),
+                self.address,
+                length as c_ulong,
+            )
+        };
+        let copied = length - missing as usize;
+        self.advance(copied);
+        copied
     }
 }
 
@@ -167,10 +263,8 @@ impl Destination for IovIterDest<'_> {
         }
     }
 
-    fn fault_in(&mut self, length: usize) -> bool {
-        // SAFETY: The iterator is valid by its type invariants.
-        let missing = unsafe { bindings::fault_in_iov_iter_writeable(self.as_raw(), length) };
-        missing < length
+    fn copy_from_slice(&mut self, source: &[u8]) -> usize {
+        self.copy_to_iter(source)
     }
 }
 
@@ -191,9 +285,7 @@ impl Source for IovIterSource<'_> {
         }
     }
 
-    fn fault_in(&mut self, length: usize) -> bool {
-        // SAFETY: The iterator is valid by its type invariants.
-        let missing = unsafe { bindings::fault_in_iov_iter_readable(self.as_raw(), length) };
-        missing < length
+    fn copy_to_slice(&mut self, destination: &mut [u8]) -> usize {
+        self.copy_from_iter(destination)
     }
 }
