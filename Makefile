@@ -166,8 +166,9 @@ export $(VARIABLES)
 
 # Without make's own flags: rustc would look for a job server there.
 SETUP := env --unset=MAKEFLAGS --unset=MFLAGS board/common/setup
-# Programs of packages that set-up has unpacked because apt could not install them.
-export PATH := $(PATH):$(or $(filter /%,$(value XDG_CACHE_HOME)),$(HOME)/.cache)/$(PROJECT)/bin
+# Programs of packages that set-up has unpacked into the cache because apt could not install them. Where
+# HOME is not set, set-up finds it.
+export PATH := $(PATH):$(shell : "$${HOME:=/}"; . board/common/cache.sh; echo "$$CACHE")/bin
 # The program itself names an operation that hangs: this is for a guest that does not run at all.
 STRESS_TIMEOUT := 86400
 # The values of board.env for builds; run.py reads the rest.
@@ -360,7 +361,8 @@ $(OUT)/driver-%/$(KO): $(KERNEL_ENV) $(DRIVER) tests/mutants/%.patch
 	@$(SETUP) mutant $(@D) tests/mutants/$*.patch
 	@touch $@
 
-# The kernel loads segments. Only tools need sections, and find them in RELEASE.
+# Without section headers, which the kernel does not read: that saves 496 bytes, and with them INIT would
+# have more than its 8192 bytes. Tools that need sections find them in RELEASE.
 $(PROGRAM) $(INIT) $(BENCH) $(STRESS): $(TOOLS) FORCE
 	@$(SETUP) cross build --locked --release --package $(@F)
 	@mkdir -p $(@D)

@@ -22,6 +22,7 @@ import pytest
 from cleanroom import command, inside, machine, terminal
 from cleanroom.cases import CASES, PRELUDE, RELEASES, USERS, why_not
 from places import TOP
+from project import PROJECT
 
 pytestmark = pytest.mark.unit
 
@@ -170,23 +171,62 @@ def test_only_network_settings_are_taken(monkeypatch: pytest.MonkeyPatch) -> Non
     assert others <= {"etc/resolv.conf", "etc/pip.conf", "etc/apt/apt.conf.d/90clean-room"}
 
 
-def test_sudo_gets_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# Becomes root by a sudo that passes on nothing of the environment, and runs a program that shows
+# what it gets.
+BECOME_ROOT = """
+    import sys
+    sys.path[1:1] = sys.argv[1:3]
+    from cleanroom import command
+    command.PROGRAM = sys.argv[3]
+    try:
+        command.become_root(["--user", "sudo", "run"])
+    except command.Wrong as wrong:
+        sys.exit(str(wrong))
+"""
+SHOW = """
+    import json, os, sys
+    print(json.dumps([sys.argv[1:], dict(os.environ)]))
+"""
+
+
+def become_root(work: Path, path: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    (work / "show.py").write_text(textwrap.dedent(SHOW))
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(BECOME_ROOT), TOP / "tests", TOP / "board/common",
+         work / "show.py"],
+        text=True, check=False, stdin=subprocess.DEVNULL, capture_output=True,
+        env={"PATH": path, "HOME": str(work), **environment})
+
+
+def test_sudo_gets_the_environment(tmp_path: Path) -> None:
     """sudo itself does not pass on where the cache is, and the proxies."""
-    called: list[list[str]] = []
-    monkeypatch.setattr(os, "execvp", lambda file, argv: called.append([file, *argv]))
-    monkeypatch.setattr(command.shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
-    command.become_root(["--user", "sudo", "run"])
-    [[file, *argv]] = called
-    assert file == argv[0] == "sudo"
-    assert f"XDG_CACHE_HOME={tmp_path / 'cache'}" in argv
-    assert (tmp_path / "cache/faultline").is_dir(), "made by root, it would be of no use later"
-    assert "http_proxy=http://proxy.example:3128" in argv
-    assert argv[-4:] == [str(PROGRAM), "--user", "sudo", "run"]
-    monkeypatch.setattr(command.shutil, "which", lambda name: None)
-    with pytest.raises(command.Wrong, match="no sudo"):
-        command.become_root(["run"])
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "sudo").write_text('#!/bin/sh\nexec env --ignore-environment PATH="$PATH" "$@"\n')
+    (programs / "sudo").chmod(0o755)
+    done = become_root(tmp_path, f"{programs}:{os.environ['PATH']}", CARGO_HOME="/opt/cargo",
+                       XDG_CACHE_HOME=str(tmp_path / "cache"), http_proxy="http://proxy.example:3128")
+    assert done.returncode == 0, done.stderr
+    arguments, environment = json.loads(done.stdout)
+    assert arguments == ["--user", "sudo", "run"]
+    assert environment["XDG_CACHE_HOME"] == str(tmp_path / "cache")
+    assert environment["http_proxy"] == "http://proxy.example:3128"
+    assert "CARGO_HOME" not in environment
+    assert (tmp_path / "cache" / PROJECT).is_dir(), "made by root, it would be of no use later"
+
+
+def test_without_sudo_nobody_becomes_root(tmp_path: Path) -> None:
+    for name in ("bash", "setpriv", "env"):
+        (tmp_path / name).symlink_to(shutil.which(name) or "/no/such")
+    done = become_root(tmp_path, str(tmp_path))
+    assert done.returncode == 1 and "there is no sudo here" in done.stderr
+
+
+def test_relative_cache_does_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Set-up ignores such an XDG_CACHE_HOME, and rooms are in set-up's cache."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "somewhere")
+    assert command.cache() == tmp_path / ".cache" / PROJECT
 
 
 class Base:

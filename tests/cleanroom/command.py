@@ -177,8 +177,9 @@ def check_tools() -> None:
 
 
 def cache() -> Path:
-    """The same directory as in board/common/cache.sh."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "faultline"
+    """The cache. board/common/cache.sh decides where it is."""
+    script = TOP / "board/common/cache.sh"
+    return Path(subprocess.check_output(["bash", "-pc", '. "$0" && printf %s "$CACHE"', script], text=True))
 
 
 def become_root(arguments: Sequence[str]) -> None:

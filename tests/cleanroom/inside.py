@@ -20,13 +20,15 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from project import PROJECT, VERIFY
+
 from . import terminal
 from .cases import CASES, NEWCOMER, PASSWORD, PRELUDE, Case
 
 LOCK_SECONDS = 60
 PREPARE_SECONDS = 1800  # for each script, of which the longest install a few packages
 LOOP_DEVICES = 32
-BUNDLE = "srv/faultline.bundle"
+BUNDLE = f"srv/{PROJECT}.bundle"
 CHANGES = "srv/changes.tar"
 DISK_GROUP = 6  # on every Debian
 # mknod: name, major, minor
@@ -93,7 +95,7 @@ class Room:
         self.root = Path(plan.room) / "root"
         self.cases: list[Case] = [CASES[name] for name in plan.cases]
         self.login = "root" if plan.user == "root" else NEWCOMER
-        self.tree = "/root/faultline" if plan.user == "root" else f"/home/{NEWCOMER}/faultline"
+        self.tree = f"{home(self.login)}/{PROJECT}"
         self.lock_holder = 0
 
     def run(self) -> int:
@@ -210,15 +212,14 @@ class Room:
     def enter(self, login: str, bash: list[str], *, cwd: str = "",
               extra: dict[str, str] | None = None) -> list[str]:
         """The command that runs bash in the room, with the environment of a login."""
-        home = "/root" if login == "root" else f"/home/{login}"
         administrator = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         environment = {
-            "HOME": home, "USER": login, "LOGNAME": login, "SHELL": "/bin/bash", "TERM": "xterm",
+            "HOME": home(login), "USER": login, "LOGNAME": login, "SHELL": "/bin/bash", "TERM": "xterm",
             "LANG": "C.UTF-8", **self.plan.proxies, **(extra or {}),
             "PATH": administrator if login == "root" else "/usr/local/bin:/usr/bin:/bin",
         }
         return ["chroot", f"--userspec={login}:{login}", str(self.root),
-                "/usr/bin/env", "--ignore-environment", f"--chdir={cwd or home}",
+                "/usr/bin/env", "--ignore-environment", f"--chdir={cwd or home(login)}",
                 *(f"{name}={value}" for name, value in environment.items()), "/bin/bash", *bash]
 
     # What the newcomer does.
@@ -266,6 +267,11 @@ class Room:
         os.close(holding)
 
 
+def home(login: str) -> str:
+    """The home directory of this user of the room."""
+    return "/root" if login == "root" else f"/home/{login}"
+
+
 def sources(release: str, mirror: str, security: str) -> list[str]:
     """Lines of sources.list like those of Debian's installer, with the component main only."""
     return [f"deb {mirror} {release} main", f"deb {mirror} {release}-updates main",
@@ -300,12 +306,12 @@ def processes(but: int) -> list[str]:
 def verdict(lines: list[str]) -> str:
     """The line that summarises the output: the verification's, pytest's, or the first error."""
     for line in reversed(lines):
-        if line.startswith("faultline-verify: ") or (
+        if line.startswith(f"{VERIFY}: ") or (
                 line.startswith("=") and line.endswith("=")
                 and any(word in line for word in (" passed", " failed", " error"))):
             return line.strip("= ")
     for number, line in enumerate(lines):
-        if line.startswith(("faultline: error: ", "E: ")):
+        if line.startswith((f"{PROJECT}: error: ", "E: ")):
             # What follows a colon is in the next lines.
             return " ".join([line, *map(str.strip, lines[number + 1 : number + 2])] if line.endswith(":")
                             else [line])
