@@ -54,7 +54,7 @@ MISTAKES = {
     "boots": (("soak", "BOOTS=all"), "BOOTS=all"),
     "mutant": (("module", "MUTANT=wrong-pag"), "wrong-pag"),
     "mutant without the self-test": (("run", "MUTANT=cacheable", "SELFTEST=0"), "SELFTEST=0 MUTANT=cacheable"),
-    "kernel": (("module", "KERNEL_SRC=/no/such"), "/no/such"),
+    "kernel's sources": (("module", "KERNEL_SRC=/no/such"), "/no/such"),
     "debug": (("run", "DEBUG=2"), "DEBUG=2"),
     "self-test": (("module", "SELFTEST=yes"), "SELFTEST=yes"),
     "debug of both": (("test", "DEBUG=1"), "both kernels"),
