@@ -47,6 +47,13 @@ def test_every_board_is_here() -> None:
     assert set(BOARDS) == {path.parent.name for path in TOP.glob("board/*/board.env")}
 
 
+def test_the_arm64_boards_share_a_kernel(places: Places) -> None:
+    """It is built once, with the device trees of all of them."""
+    kernels = {name: places.of_board(name).kernel.resolve() for name in places.boards}
+    arm64 = {kernel for kernel in kernels.values() if kernel.parent.parent.name == "arm64"}
+    assert len(arm64) == 1, kernels
+
+
 @pytest.fixture(params=BOARDS)
 def board(request: pytest.FixtureRequest, places: Places) -> Places:
     if request.param not in places.boards:

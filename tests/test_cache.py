@@ -21,6 +21,7 @@ set -euo pipefail
 die() { echo "error: $1" >&2; exit 1; }
 say() { echo "$1: $2"; }
 . board/common/cache.sh
+trap entry_interrupted EXIT
 fill() {
     echo made
     printf '%s' "$IMAGE" >"$ENTRY/Image"
@@ -93,7 +94,8 @@ def test_damage_is_detected(cache: Cache, damage: Callable[[Path], object], name
 
 
 def test_interrupted_making(tmp_path: Path) -> None:
-    """The files of a maker that was interrupted are not used as an entry."""
+    """The files of a maker that was interrupted, and that did not say it could go on from there, are
+    not used."""
     cache = Cache(tmp_path)
     assert cache.use(FAIL="yes").returncode == 3
     assert (cache.entry / "Image").exists()

@@ -127,30 +127,3 @@ def test_killed_build_starts_again(build: Build) -> None:
     (build.home / "faultline/compiled").unlink()
     assert "half-made" in build.finish()
     assert build.compiled == ["first", "second"]
-
-
-def test_sources_unpacked_in_part_are_unpacked_again(tmp_path: Path) -> None:
-    script = """
-        set -euo pipefail
-        say() { echo "$1: $2"; }
-        . board/common/cache.sh
-        trap entry_interrupted EXIT
-        unpack() { echo unpacked; mkdir "$ENTRY/linux"; [[ -z ${FAIL:-} ]] || exit 3; }
-        entry linux-source "the kernel's sources" unpack
-    """
-    env = {"PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(tmp_path)}
-    first = subprocess.run(["bash", "-c", script], cwd=TOP, env=env | {"FAIL": "yes"}, check=False)
-    assert first.returncode == 3
-    again = subprocess.run(["bash", "-c", script], cwd=TOP, env=env, check=True, text=True,
-                           stdout=subprocess.PIPE)
-    assert "half-made" in again.stdout and again.stdout.endswith("unpacked\n")
-
-
-def test_the_arm64_boards_share_a_kernel() -> None:
-    """It is built once, with the device trees of all of them."""
-    kernels = set()
-    for env in TOP.glob("board/*/board.env"):
-        lines = env.read_text().splitlines()
-        if "ARCH=arm64" in lines:
-            kernels |= {line for line in lines if line.startswith("FRAGMENTS=")}
-    assert len(kernels) == 1
