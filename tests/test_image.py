@@ -7,9 +7,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections import Counter
-from functools import partial
 from pathlib import Path
 
 import libfdt
@@ -18,7 +18,7 @@ import pytest
 from conftest import Make
 from guests import PATIENCE
 from places import PYTHON, RUNNER, SETUP, TOP, Places, environment
-from project import KCONFIG
+from project import KCONFIG, PROJECT
 from runner.initramfs import tool
 from runner.machine import DISKS
 
@@ -31,11 +31,12 @@ VERIFY = TREE / "package/faultline-verify/faultline-verify.mk"
 INIT_SCRIPT = VERIFY.with_name("S90faultline-verify")
 
 VERSIONS = environment(TOP / "board/common/versions.env")
+DEFAULT_BOARD = "qemu-virt-arm64"
 BOARDS = {path.parent.name: environment(path) for path in TOP.glob("board/*/board.env")}
 
 
 def defconfig(board: str) -> Path:
-    return TREE / f"configs/faultline_{board.replace('-', '_')}_defconfig"
+    return TREE / f"configs/{PROJECT}_{board.replace('-', '_')}_defconfig"
 
 
 def settings(config: Path) -> list[tuple[str, str]]:
@@ -74,13 +75,19 @@ def test_kernel_is_the_one_of_make_run(board: str) -> None:
     assert layout in DISKS
 
 
-def test_fragments_name_no_version_and_no_board() -> None:
-    """These come from versions.env and board.env."""
-    known = {VERSIONS["KERNEL_RELEASE"], *BOARDS,
-             *(env["RUST_TARGET"] for env in BOARDS.values())}
-    said = "\n".join(path.read_text() for path in FRAGMENTS.glob("*.fragment"))
-    assert "@KERNEL_RELEASE@" in said
-    assert [word for word in known if word in said] == []
+def test_version_and_board_come_from_their_files(tmp_path: Path) -> None:
+    """A new release of the kernel, or a renamed board, is a change in one place."""
+    for name in ("board", "buildroot"):
+        shutil.copytree(TOP / name, tmp_path / name)
+    versions = tmp_path / "board/common/versions.env"
+    release = VERSIONS["KERNEL_RELEASE"]
+    versions.write_text(versions.read_text().replace(f"KERNEL_RELEASE={release}", "KERNEL_RELEASE=7.3.99"))
+    (tmp_path / "board/raspberrypi4-64").rename(tmp_path / "board/desk-pi")
+    (tmp_path / "new").mkdir()
+    subprocess.run([tmp_path / "board/common/setup", "defconfigs", tmp_path / "new"], check=True)
+    expected = defconfig("raspberrypi4-64").read_text()
+    expected = expected.replace("raspberrypi4-64", "desk-pi").replace(release, "7.3.99")
+    assert (tmp_path / f"new/{PROJECT}_desk_pi_defconfig").read_text() == expected
 
 
 def test_downloads_have_hashes() -> None:
@@ -97,8 +104,9 @@ def test_downloads_have_hashes() -> None:
 
 
 def test_licences_of_the_crates(places: Places) -> None:
-    """The program has them in it: the package has to say so, and under which licence."""
-    assert "_LICENSE = GPL-2.0, MIT (crates and core)\n" in VERIFY.read_text()
+    """The program has them in it: the package has to name a licence of each."""
+    named = re.search(r"_LICENSE = (.*)", VERIFY.read_text())
+    licences = set(re.sub(r" \(.*?\)", "", named[1] if named else "").split(", "))
     # Not offline: cargo fetches what it has not yet, for builds do not take all of these crates.
     done = subprocess.run(
         [SETUP, "cargo", "metadata", "--locked", "--format-version=1",
@@ -109,7 +117,8 @@ def test_licences_of_the_crates(places: Places) -> None:
     crates = {crate["name"]: crate["license"] for crate in json.loads(done.stdout)["packages"]
               if crate["source"]}
     assert "rustix" in crates
-    assert {name: said for name, said in crates.items() if not re.search(r"\bMIT\b", said)} == {}
+    # `Apache-2.0 OR MIT` lets us choose.
+    assert [name for name, said in crates.items() if not licences & set(re.split(r" OR |/", said))] == []
 
 
 @pytest.mark.parametrize(("fragment", "config", "dropped"), [
@@ -183,66 +192,105 @@ def test_card_has_no_supply_that_waits(name: str, places: Places, tmp_path: Path
     assert nodes and waiting == []
 
 
-# make_image with a Buildroot that says what it is asked for, and may fail at that.
-MAKE_IMAGE = """
-set -euo pipefail
-. board/common/project.env
-. board/common/image.sh
-say() { :; }
-setup_buildroot() { BR_VERSION=none BR=none; }
-count_packages() { echo 2; }
-setup_kernel_source() { KERNEL_VERSION=7.3 KERNEL_DIR=$KERNEL_SRC; }
-image_defconfig() { :; }
-run_logged() {
-    echo "$1"
-    [[ $1 != "$FAILS" ]] || exit 1
-    [[ $1 != image-config ]] || touch "$output/.config"
-}
-cd "$WORK"
-TOP=$WORK BUILD=. BOARD=none CACHE=none LOGS=none QEMU_WHY_NOT=none
-RUST_BIN=/rust/bin RUST_SRC=/rust/src BINDGEN=/bindgen LIBCLANG_PATH=/llvm LLVM=-19
-RUST_VERSION=1.95.0 BINDGEN_FOUND=0.72.1 LLVM_VERSION=19.1.7
-make_image
+# A Buildroot that notes what it is asked for, and fails at the goals that the file `fails` names.
+BUILDROOT = r"""
+export BR2_VERSION := 2099.02
+note = echo $@ >>$(O)/asked; ! grep -qx $@ $(O)/fails
+show-info:
+	@echo '{"linux": {"build_dir": "a"}, "busybox": {"build_dir": "b"}, "rootfs": {}}'
+clean:
+	@$(note)
+	rm -rf $(O)/images
+defconfig:
+	@$(note)
+	cp $(BR2_DEFCONFIG) $(O)/.config
+%-rebuild:
+	@$(note)
+all:
+	@$(note)
+	mkdir -p $(O)/images && touch $(O)/images/Image
 """
-DEFAULT_RUST = re.search(r"^BUILDROOT_RUST := (.*)$", (TOP / "Makefile").read_text(), re.MULTILINE)
+# What Buildroot needs on the machine.
+BUILDROOT_PROGRAMS = ("which", "g++", "make", "patch", "gzip", "bzip2", "tar", "wget", "cpio", "unzip",
+                      "rsync", "file", "bc", "cmp", "find", "perl")
 
 
-def image_steps(work: Path, kernel: str = "", fails: str = "", rust: str = "host") -> list[str]:
-    done = subprocess.run(
-        ["bash", "-c", MAKE_IMAGE], cwd=TOP, text=True, stdin=subprocess.DEVNULL,
-        capture_output=True,
-        env={**os.environ, "WORK": str(work), "KERNEL_SRC": kernel, "FAILS": fails,
-             "BUILDROOT_RUST": rust, "BUILDROOT_CONFIG": ""},
-    )
-    assert (done.returncode != 0) == bool(fails), done.stderr
-    return done.stdout.split()
+def pretend(folder: Path, *names: str) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_text("#!/bin/true\n")
+        (folder / name).chmod(0o755)
 
 
-def test_image_is_rebuilt_when_its_inputs_change(tmp_path: Path) -> None:
+class Image:
+    """A copy of set-up with that Buildroot, two kernels' sources, and tools of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        for name in ("board", "buildroot"):
+            shutil.copytree(TOP / name, home / name)
+        for name in ("linux", "other"):
+            (home / name).mkdir()
+            (home / name / "Makefile").write_text("VERSION = 7\nPATCHLEVEL = 3\nSUBLEVEL = 99\n")
+        (home / "br/package").mkdir(parents=True)
+        (home / "br/Config.in").touch()
+        (home / "br/Makefile").write_text(BUILDROOT)
+        pretend(home / "bin", *(name for name in BUILDROOT_PROGRAMS if not shutil.which(name)), "perl")
+        self.output = home / f"build/{DEFAULT_BOARD}/buildroot"
+        self.output.mkdir(parents=True)
+        self.output.with_name("tools.env").write_text(
+            "RUST_BIN=/rust/bin\nRUST_SRC=/rust/src\nBINDGEN=/bindgen\nLIBCLANG_PATH=/llvm\nLLVM=-19\n"
+            "RUST_VERSION=1.95.0\nBINDGEN_FOUND=0.72.1\nLLVM_VERSION=19.1.7\nQEMU_WHY_NOT=none\n")
+
+    def make(self, kernel: str = "linux", fails: str = "", rust: str = "host") -> list[str]:
+        """Runs `setup image`; what Buildroot was asked for."""
+        (self.output / "asked").write_text("")
+        (self.output / "fails").write_text(f"{fails}\n")
+        done = subprocess.run(
+            [self.home / "board/common/setup", "image"], text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={"PATH": f"{self.home}/bin:{os.environ['PATH']}", "HOME": str(self.home),
+                 "XDG_CACHE_HOME": str(self.home), "BOARD": DEFAULT_BOARD,
+                 "BUILDROOT": str(self.home / "br"), "BUILDROOT_RUST": rust,
+                 "KERNEL_SRC": str(self.home / kernel)},
+        )
+        assert (done.returncode != 0) == bool(fails), done.stdout
+        return (self.output / "asked").read_text().split()
+
+    @property
+    def config(self) -> dict[str, str]:
+        """What Buildroot was configured with."""
+        return dict(settings(self.output / ".config"))
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Image:
+    return Image(tmp_path)
+
+
+def test_image_is_rebuilt_when_its_inputs_change(image: Image) -> None:
     """Another configuration, other kernel sources, another Rust. A step that failed runs again; a
-    build that was stopped continues."""
-    steps = partial(image_steps, tmp_path)
-    rebuild = ["image-clean", "image-config", "image"]
-    assert steps() == ["image-config", "image"]
-    assert steps() == ["image"]
-    assert steps(kernel="/other") == rebuild
-    assert steps(kernel="/other") == ["image"]
-    assert steps(fails="image-config") == ["image-clean", "image-config"]
-    assert steps() == rebuild
-    assert steps(rust="buildroot", fails="image") == rebuild
-    assert steps(rust="buildroot") == ["image"]
+    build that was stopped continues; of a complete one our own packages are made again."""
+    again = [f"{PROJECT}-driver-rebuild", f"{PROJECT}-verify-rebuild", "all"]
+    assert image.make(fails="all") == ["defconfig", "all"]
+    assert image.make() == ["all"]
+    assert image.make() == again
+    assert image.make(kernel="other") == ["clean", "defconfig", "all"]
+    assert image.make(kernel="other") == again
+    assert image.make(fails="defconfig") == ["clean", "defconfig"]
+    assert image.make(fails="all") == ["clean", "defconfig", "all"]
+    assert image.make(rust="buildroot", fails="all") == ["clean", "defconfig", "all"]
+    assert image.make(rust="buildroot") == ["all"]
 
 
-def test_make_image_takes_the_rust_of_make_run(tmp_path: Path) -> None:
-    """That is the way in which images have been built. Buildroot's own Rust must be asked for."""
-    assert DEFAULT_RUST, "the Makefile has no default"
-    image_steps(tmp_path, rust=DEFAULT_RUST[1])
-    config = dict(settings(tmp_path / "buildroot/defconfig"))
-    assert config[f"{KCONFIG}_HOST_RUST"] == "y"
-    assert config[f"{KCONFIG}_HOST_RUSTC"] == '"/rust/bin/rustc"'
-    assert config[f"{KCONFIG}_HOST_LLD"] == '"ld.lld-19"'
-    image_steps(tmp_path, rust="buildroot")
-    assert not [name for name, _ in settings(tmp_path / "buildroot/defconfig") if "RUST" in name]
+def test_image_is_built_with_the_rust_of_make_run(image: Image) -> None:
+    """Unless Buildroot's own is asked for."""
+    image.make(rust="")
+    assert image.config[f"{KCONFIG}_HOST_RUST"] == "y"
+    assert image.config[f"{KCONFIG}_HOST_RUSTC"] == '"/rust/bin/rustc"'
+    assert image.config[f"{KCONFIG}_HOST_LLD"] == '"ld.lld-19"'
+    image.make(rust="buildroot")
+    assert not [name for name in image.config if "HOST_RUST" in name]
 
 
 def in_image_shell(script: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -276,8 +324,6 @@ def test_progress_says_how_far_buildroot_is(tmp_path: Path, log: str, said: str)
 
 
 @pytest.mark.parametrize(("board", "rust", "rebuilt", "measured", "said"), [
-    ("qemu-virt-arm64", "host", 0, "", "took 12 minutes"),
-    ("raspberrypi4-64", "host", 0, "", "took 23 minutes"),
     ("qemu-virt-arm", "host", 0, "", "was not timed"),
     ("qemu-virt-arm64", "host", 0, "841", "took 15 minutes on this machine"),
     ("qemu-virt-arm64", "host", 2, "841", "about 1 minute"),
@@ -301,10 +347,7 @@ def test_duration_is_said_before_the_build(
 
 def test_a_program_that_buildroot_lacks_is_named(tmp_path: Path) -> None:
     """Before anything is downloaded, and with the package that has it."""
-    for name in ("which", "g++", "make", "patch", "gzip", "bzip2", "tar", "wget", "cpio", "unzip", "rsync",
-                 "file", "bc", "cmp", "find", "perl"):
-        (tmp_path / name).write_text("#!/bin/true\n")
-        (tmp_path / name).chmod(0o755)
+    pretend(tmp_path, *BUILDROOT_PROGRAMS)
     check = "PATH=$WORK; check_buildroot_programs"
     assert in_image_shell(check, WORK=str(tmp_path)).returncode == 0
     for name in ("rsync", "cmp"):
