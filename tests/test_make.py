@@ -320,7 +320,8 @@ def processes(word: str) -> list[bytes]:
 def test_tree_that_cannot_be_written(make: Make, tmp_path: Path) -> None:
     """A read-only checkout. Root drops the capability that overrides permissions."""
     tree = tmp_path / "tree"
-    for name in ("Makefile", "board/common/project.env", "board/qemu-virt-arm64/board.env"):
+    for name in ("Makefile", "board/common/project.env", "board/common/cache.sh",
+                 "board/qemu-virt-arm64/board.env"):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(TOP / name, tree / name)
     tree.chmod(0o555)
