@@ -277,10 +277,18 @@ check: $(TOOLS) $(PROGRAM) $(INIT) ## Run the tests that need no kernel, within 
 	@exec $(PYTEST) -m 'not kernel' $(TESTS)
 
 test: $(MODULE) $(PROGRAM) $(INIT) $(if $(IS_WHOLE),$(PRODUCTION) $(MODE_MODULES) $(BENCH) $(STRESS)) ## Run all tests: lint, unit tests, bindings, boots
-	$(if $(IS_WHOLE),$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1 SELFTEST=1))
-	$(if $(IS_WHOLE),@for board in $(BOARDS); do $(MAKE) module verify BOARD=$$board SELFTEST=1; done)
+	$(OTHER_TOOLS)
+	$(if $(IS_WHOLE),@$(MAKE) .debug-for-tests .boards-for-tests)
 	@$(SETUP) tests
 	@exec $(PYTEST) $(if $(IS_WHOLE)$(LG_ENV),,-m board) $(TESTS)
+
+# At the same time, because parts of a kernel's build use one CPU only. All packages have been installed
+# before, so that neither asks a question while the other shows its progress.
+.PHONY: .debug-for-tests .boards-for-tests
+.debug-for-tests:
+	$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1 SELFTEST=1)
+.boards-for-tests:
+	@for board in $(BOARDS); do $(MAKE) module verify BOARD=$$board SELFTEST=1; done
 
 mutants: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Build and boot every driver that is broken on purpose: each must be caught
 	@$(SETUP) tests

@@ -113,6 +113,8 @@ Unpack linux-$KERNEL_RELEASE.tar.xz in a directory and run: make KERNEL_SRC=/tha
 
 make_kernel() { # FRAGMENT…
 	local fragment dtbs cpus minutes=22 building=building
+	# `make test` builds two kernels at the same time.
+	local PROGRESS_OF=$ARCH${DEBUG:+-debug}
 	cpus=$(nproc)
 	[[ ! ${DEBUG:-} ]] || minutes=24
 	[[ ! -e $KERNEL_OUT/.config ]] || building="going on with the interrupted or outdated build of"
