@@ -44,13 +44,13 @@ patch_source() {
 		mkdir "$tree.patches"
 	fi
 	# Those of the last time go, also if they were interrupted.
-	for file in $(sed -n 's,^+++ b/,,p' "$tree.patches"/*.patch 2>/dev/null); do
+	while read -r file; do
 		if [[ -e $KERNEL_DIR/$file ]]; then
 			cp --preserve=timestamps "$KERNEL_DIR/$file" "$tree/$file"
 		else
 			rm -f "${tree:?}/$file"
 		fi
-	done
+	done < <(cat "$tree.patches"/*.patch 2>/dev/null | sed -n 's,^+++ b/,,p')
 	rm -rf "$tree.patches"
 	mkdir "$tree.patches"
 	cp "$2"/*.patch "$tree.patches"

@@ -34,7 +34,7 @@ def git(folder: Path, *arguments: str, stdin: str | None = None, **environment: 
 
 
 def need_identity(folder: Path) -> None:
-    """The patches are signed off by whoever makes them, which nobody can do in another's name."""
+    """Who makes the patches signs them off: git must know the name."""
     try:
         git(folder, "-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT")
     except Failed:
