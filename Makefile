@@ -156,6 +156,8 @@ $(foreach v,DEBUG KERNEL_SRC,$(if $(filter-out 0,$($v)),$(error KERNEL=$(KERNEL)
 $(foreach t,$(filter debug soak check test mutants farm lint unit image run-image flash upstream upstream-check rust-analyzer,$(MAKECMDGOALS)),\
 	$(error KERNEL=$(KERNEL): make $t does not take KERNEL=))
 endif
+$(if $(filter upstream-check,$(MAKECMDGOALS)),$(if $(filter $(DEFAULT_BOARD),$(BOARD)),,\
+	$(error BOARD=$(BOARD): make upstream-check builds the kernel of $(DEFAULT_BOARD) alone)))
 WITH_DEBUG_KERNEL := $(if $(filter 0,$(DEBUG)),,1)
 override DEBUG := $(filter 1,$(DEBUG))
 $(if $(DEBUG),$(if $(filter test mutants soak lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests boot both kernels)))
@@ -320,7 +322,6 @@ upstream: $(TOOLS) ## Write patches for the kernel, made from driver/: build/ups
 	@$(SETUP) upstream build/upstream
 
 upstream-check: $(TOOLS) $(PROGRAM) $(INIT) ## Build a kernel with these patches, its lints and documentation, and boot it
-	$(if $(IS_WHOLE),,@echo "$(PROJECT): error: make upstream-check builds the kernel of $(DEFAULT_BOARD) alone" >&2; exit 1)
 	@$(SETUP) upstream build/upstream
 	@$(SETUP) upstream-kernel build/upstream
 	@$(SETUP) tests
