@@ -180,7 +180,7 @@ fn vm_fault() -> Result<(), Unexpected> {
     let mut machine = Machine::new();
     let mut file = (machine.open(DEVICE)).map_err(|errno| note("open()", errno))?;
     expect("mmap() past the end", file.map(PAGE, SIZE), Errno::INVAL)?;
-    let (stored, loaded) = (map(&mut file, SIZE)?, map(&mut file, SIZE)?);
+    let (mut stored, loaded) = (map(&mut file, SIZE)?, map(&mut file, SIZE)?);
     for page in 0..4 {
         stored
             .store_byte(page * PAGE, page as u8 + 1)
