@@ -153,9 +153,11 @@ $(if $(filter 1ok,$(words $(KERNEL))$(if $(filter $(KERNEL),$(KERNELS)),ok)),,$(
 $(if $(filter $(DEFAULT_BOARD),$(BOARD)),,$(error KERNEL=$(KERNEL) BOARD=$(BOARD): KERNEL= is for $(DEFAULT_BOARD)))
 $(foreach v,DEBUG KERNEL_SRC,$(if $(filter-out 0,$($v)),$(error KERNEL=$(KERNEL) $v=$($v): give one of the two, \
 	because a distribution's kernel is taken as it is)))
-$(foreach t,$(filter debug soak check test mutants farm lint unit image run-image flash rust-analyzer,$(MAKECMDGOALS)),\
+$(foreach t,$(filter debug soak check test mutants farm lint unit image run-image flash upstream upstream-check rust-analyzer,$(MAKECMDGOALS)),\
 	$(error KERNEL=$(KERNEL): make $t does not take KERNEL=))
 endif
+$(if $(filter upstream-check,$(MAKECMDGOALS)),$(if $(filter $(DEFAULT_BOARD),$(BOARD)),,\
+	$(error BOARD=$(BOARD): make upstream-check builds the kernel of $(DEFAULT_BOARD) alone)))
 WITH_DEBUG_KERNEL := $(if $(filter 0,$(DEBUG)),,1)
 override DEBUG := $(filter 1,$(DEBUG))
 $(if $(DEBUG),$(if $(filter test mutants soak lint,$(MAKECMDGOALS)),$(error DEBUG=1: the tests boot both kernels)))
@@ -237,7 +239,7 @@ PYTEST = $(IN_TESTS) -m pytest -c pytest.ini --rootdir=. --confcutdir=. $(if $(L
 OTHER_TOOLS = $(if $(IS_WHOLE),+@for board in $(BOARDS); do $(MAKE) build/$$board/tools.env BOARD=$$board; done)
 ##
 .PHONY: help run shell debug bench stress soak check test mutants farm lint unit module verify image run-image flash \
-	defconfigs kernel setup doctor rust-analyzer clean distclean clean-room
+	defconfigs upstream upstream-check kernel setup doctor rust-analyzer clean distclean clean-room
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo; sed -n 's/^## /  /p' Makefile
@@ -324,6 +326,15 @@ run-image: $(TOOLS) ## Boot that image in QEMU; fails if the verdict is not PASS
 
 defconfigs: ## Generate buildroot/configs/ from its fragments and board.env
 	@$(SETUP) defconfigs buildroot/configs
+
+upstream: $(TOOLS) ## Write patches for the kernel, made from driver/: build/upstream/ (docs/upstream/README.md)
+	@$(SETUP) upstream build/upstream
+
+upstream-check: $(TOOLS) $(PROGRAM) $(INIT) ## Build a kernel with these patches, its lints and documentation, and boot it
+	@$(SETUP) upstream build/upstream
+	@$(SETUP) upstream-kernel build/upstream
+	@$(SETUP) tests
+	@export TEST_UPSTREAM=$(CURDIR)/build/upstream; exec $(PYTEST) test_upstream_kernel.py $(TESTS)
 
 kernel: $(KERNEL_ENV) ## Build the kernel, unless it is in the cache
 

@@ -27,6 +27,8 @@ from places import SETUP, TOP, Places, source_files
 
 # A board that labgrid reaches: where no LG_ENV says how, there is none.
 collect_ignore = [] if "LG_ENV" in os.environ else ["test_board.py"]
+# What looks at the kernel of `make upstream-check`.
+collect_ignore += [] if "TEST_UPSTREAM" in os.environ else ["test_upstream_kernel.py"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

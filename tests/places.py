@@ -26,7 +26,8 @@ DRIVER = TOP / "driver"
 USERSPACE = TOP / "userspace"
 SETUP = COMMON / "setup"
 
-# What those programs are made of, tests import: project, runner, benchmark, card.
+# What those programs are made of, tests import: project, runner, benchmark, card,
+# series.
 sys.path.insert(1, str(COMMON))
 
 

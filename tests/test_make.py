@@ -21,8 +21,8 @@ pytestmark = pytest.mark.frontdoor
 
 TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "soak", "check", "test", "mutants",
            "farm", "lint", "unit",
-           "module", "verify", "image", "run-image", "flash", "defconfigs", "kernel", "setup", "doctor",
-           "rust-analyzer", "clean-room", "clean", "distclean"}
+           "module", "verify", "image", "run-image", "flash", "defconfigs", "upstream",
+           "upstream-check", "kernel", "setup", "doctor", "rust-analyzer", "clean-room", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
              "TIMEOUT", "TESTS", "BUSYBOX", "KERNEL", "KERNEL_SRC", "SELFTEST", "MUTANT", "PEER_KO",
              "PEER_DEV", "PEER_PARAMS",
@@ -64,6 +64,7 @@ MISTAKES = {
     "kernel and its sources": (("run", "KERNEL=debian", "KERNEL_SRC=docs"), "give one of the two"),
     "debug kernel of a distribution": (("run", "KERNEL=debian", "DEBUG=1"), "give one of the two"),
     "tests of a distribution's kernel": (("test", "KERNEL=debian"), "make test does not take KERNEL="),
+    "patched kernel of another board": (("upstream-check", "BOARD=raspberrypi4-64"), "make upstream-check builds"),
     "seed": (("stress", "SEED=lucky"), "lucky"),
     "operations": (("stress", "OPS=0"), "OPS=0"),
     "cycles": (("stress", "CYCLES=some"), "CYCLES=some"),

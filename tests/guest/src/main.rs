@@ -8,6 +8,7 @@
 //! - `unbind`, `unload`: takes the device or the driver away while they are in use. The first
 //!   thing that is not as it should be is said, and gives the exit status 1.
 //! - `nobody DEVICE`: opens it as a user who may by its mode, and has no capability.
+//! - `vm-fault`: uses the device of docs/upstream/series/rust_vm_fault.rs.
 //! - `engine NODE`: takes the DMA engine away, with which the device has to go that has its channel.
 
 #![no_std]
@@ -54,6 +55,7 @@ fn main(mut args: Args) -> i32 {
         b"unbind" => unbind(),
         b"unload" => unload(),
         b"nobody" => nobody(argument),
+        b"vm-fault" => vm_fault(),
         b"engine" => engine(argument.to_bytes()),
         _ => return 2,
     };
@@ -167,6 +169,50 @@ fn engine(node: &[u8]) -> Result<(), Unexpected> {
     write_file(c"/sys/bus/platform/drivers/bcm2835-dma/unbind", node)?;
     expect("INFO", file.info(), Errno::NODEV)?;
     expect("open() after", machine.open(DEVICE), Errno::NOENT)
+}
+
+/// Maps the pages of the kernel's sample by touching them, and revokes them.
+fn vm_fault() -> Result<(), Unexpected> {
+    const DEVICE: &CStr = c"/dev/rust-vm-fault";
+    const PAGE: u64 = 4096;
+    const SIZE: u64 = 4 * PAGE;
+
+    let mut machine = Machine::new();
+    let mut file = (machine.open(DEVICE)).map_err(|errno| note("open()", errno))?;
+    expect("mmap() past the end", file.map(PAGE, SIZE), Errno::INVAL)?;
+    let (mut stored, loaded) = (map(&mut file, SIZE)?, map(&mut file, SIZE)?);
+    for page in 0..4 {
+        stored
+            .store_byte(page * PAGE, page as u8 + 1)
+            .map_err(|fault| note("a store", fault))?;
+        match loaded.load_byte(page * PAGE) {
+            Ok(byte) if u64::from(byte) == page + 1 => {}
+            Ok(_) => return Err(note("the other mapping", "has another page")),
+            Err(fault) => return Err(note("a load", fault)),
+        }
+    }
+
+    let late = map(&mut file, SIZE)?;
+    late.load_byte(0)
+        .map_err(|fault| note("a load before", fault))?;
+    file.write_at(0, b"x")
+        .map_err(|errno| note("write()", errno))?;
+    expect_sigbus(&late, PAGE)?;
+    for mapping in [&late, &stored] {
+        match mapping.load_byte(0) {
+            Ok(1) => {}
+            Ok(_) => return Err(note("a mapped page", "is another one")),
+            Err(fault) => return Err(note("a load of a mapped page", fault)),
+        }
+    }
+    expect("mmap() after", file.map(0, SIZE), Errno::NODEV)?;
+
+    let mut other = (machine.open(DEVICE)).map_err(|errno| note("open() again", errno))?;
+    match map(&mut other, SIZE)?.load_byte(0) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err(note("another file", "has the same pages")),
+        Err(fault) => Err(note("a load of another file", fault)),
+    }
 }
 
 fn open(machine: &mut Machine) -> Result<File, Unexpected> {
