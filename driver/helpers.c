@@ -46,6 +46,21 @@ bool faultline_dev_is_dma_coherent(struct device *dev)
 	return dev_is_dma_coherent(dev);
 }
 
+bool faultline_has_twin(struct device *dev, const char *property, const char *value)
+{
+	struct device_node *other;
+
+	for_each_node_with_property(other, property) {
+		if (other != dev->of_node && of_device_is_available(other) &&
+		    of_match_node(dev->driver->of_match_table, other) &&
+		    of_property_match_string(other, property, value) == 0) {
+			of_node_put(other);
+			return true;
+		}
+	}
+	return false;
+}
+
 bool faultline_memory_is_encrypted(void)
 {
 	return cc_platform_has(CC_ATTR_MEM_ENCRYPT);
