@@ -13,6 +13,7 @@
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/huge_mm.h>
+#include <linux/ioport.h>
 #include <linux/iommu-dma.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
@@ -391,6 +392,12 @@ int faultline_region_describe(const struct device *dev, struct faultline_region 
 	region->is_reusable = of_property_present(node, "reusable");
 	region->is_no_map = of_property_present(node, "no-map");
 	of_node_put(node);
+
+	/* Where something else is, the kernel does not reserve the region, but keeps it in its list. */
+	if (region->is_no_map &&
+	    region_intersects(region->base, region->size, IORESOURCE_SYSTEM_RAM,
+			      IORES_DESC_NONE) != REGION_DISJOINT)
+		region->size = 0;
 	return 0;
 }
 
