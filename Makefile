@@ -239,7 +239,7 @@ PYTEST = $(IN_TESTS) -m pytest -c pytest.ini --rootdir=. --confcutdir=. $(if $(L
 OTHER_TOOLS = $(if $(IS_WHOLE),+@for board in $(BOARDS); do $(MAKE) build/$$board/tools.env BOARD=$$board; done)
 ##
 .PHONY: help run shell debug bench stress soak check test mutants farm lint unit module verify image run-image flash \
-	defconfigs kernel setup doctor rust-analyzer clean distclean clean-room
+	header defconfigs kernel setup doctor rust-analyzer clean distclean clean-room
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo; sed -n 's/^## /  /p' Makefile
@@ -315,6 +315,9 @@ image: $(TOOLS) ## Build a whole system with Buildroot: build/BOARD/image/
 
 run-image: $(TOOLS) ## Boot that image in QEMU; fails if the verdict is not PASS
 	@exec $(SETUP) run-image
+
+header: $(TOOLS) ## Generate userspace/include/faultline.h from driver/uapi.rs
+	@$(SETUP) header userspace/include/$(PROJECT).h
 
 defconfigs: ## Generate buildroot/configs/ from its fragments and board.env
 	@$(SETUP) defconfigs buildroot/configs

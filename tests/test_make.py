@@ -21,7 +21,7 @@ pytestmark = pytest.mark.frontdoor
 
 TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "soak", "check", "test", "mutants",
            "farm", "lint", "unit",
-           "module", "verify", "image", "run-image", "flash", "defconfigs", "kernel", "setup", "doctor",
+           "module", "verify", "image", "run-image", "flash", "header", "defconfigs", "kernel", "setup", "doctor",
            "rust-analyzer", "clean-room", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
              "TIMEOUT", "TESTS", "BUSYBOX", "KERNEL", "KERNEL_SRC", "SELFTEST", "MUTANT", "PEER_KO",
