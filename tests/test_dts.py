@@ -120,7 +120,7 @@ GOOD = {
     "a narrow device": "dma-mask-bits = <32>;",
     "a narrow bus master in a region": f"{FW_CFG} {REG} dma-mask-bits = <32>; memory-region = <&engine>;",
     "non-coherent": "dma-noncoherent;",
-    "a label": 'label = "camera_0.frames-a";',
+    "a label": 'label = "camera_0.left-a";',
     "a bus master": f"{FW_CFG} {REG}",
     "the mailbox": f"{MAILBOX} {REG}",
     "a channel": DMAS,

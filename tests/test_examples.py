@@ -29,7 +29,7 @@ def setup(*arguments: str | Path) -> str:
 
 @pytest.mark.unit
 def test_header_is_what_cbindgen_makes(tmp_path: Path) -> None:
-    """`make header` makes it anew."""
+    """`make header` makes it again."""
     setup("header", tmp_path / HEADER.name)
     assert (tmp_path / HEADER.name).read_text() == HEADER.read_text()
 

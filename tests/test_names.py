@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ REGIONS = """
         #address-cells = <2>;
         #size-cells = <2>;
         ranges;
-        frames: frames@60000000 {
+        camera: camera@60000000 {
             reg = <0 0x60000000 0 0x200000>; compatible = "shared-dma-pool"; no-map;
         };
         pool: pool@61000000 {
@@ -80,7 +81,7 @@ def test_attributes(boot: Boot, tmp_path: Path) -> None:
         tree(tmp_path,
              "size = <0x3000>; dma-coherent;",
              "size = <5000>; dma-noncoherent;",
-             'memory-region = <&frames>; dma-coherent; label = "camera_0.frames-a";',
+             'memory-region = <&camera>; dma-coherent; label = "camera_0.left-a";',
              "memory-region = <&pool>; dma-noncoherent;"),
         *shell(tmp_path, SHOW))
     assert run.status == 0, run
@@ -89,14 +90,28 @@ def test_attributes(boot: Boot, tmp_path: Path) -> None:
         for number, row in enumerate([
             ("12288", "1", "cached", "", ""),
             ("8192", "0", "uncached", "", ""),
-            ("4096", "1", "uncached", "frames@60000000", "camera_0.frames-a"),
+            ("4096", "1", "uncached", "camera@60000000", "camera_0.left-a"),
             ("4096", "0", "uncached", "pool@61000000", ""),
         ])
     }, run
 
 
+def test_abi_document(places: Places, tmp_path: Path) -> None:
+    """It has every attribute of the driver, and the kernel's own tool can read it."""
+    driver = re.findall(r'Attribute::\w+\(c"(\w+)"', (TOP / "driver/attributes.rs").read_text())
+    folder = tmp_path / "testing"
+    folder.mkdir()
+    (folder / "sysfs-faultline").write_bytes((TOP / "docs/sysfs-faultline").read_bytes())
+    done = subprocess.run(
+        [sys.executable, places.kernel_source / "tools/docs/get_abi.py", "--dir", tmp_path, "search",
+         "faultline"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = re.findall(r"^/sys/class/misc/faultlineN/(\w+)$", done.stdout, re.MULTILINE)
+    assert sorted(found) == sorted(driver) == sorted([*ATTRIBUTES, "dma_address"])
+
+
 FORBIDDEN = "label: want one string of 1 to 63 of a-z A-Z 0-9 . _ - with no dot at the beginning"
-TWIN = "label: frames: another buffer has it, too"
+TWIN = "label: camera: another buffer has it, too"
 LABELS = {
     "empty": ('label = "";', FORBIDDEN),
     "a slash": ('label = "a/b";', FORBIDDEN),
@@ -106,8 +121,8 @@ LABELS = {
     "too long": (f'label = "{64 * "a"}";', FORBIDDEN),
     "two strings": ('label = "a", "b";', FORBIDDEN),
     "a number": ("label = <1>;", FORBIDDEN),
-    "a twin": ('label = "frames";', TWIN),
-    "the other twin": ('label = "frames";', TWIN),
+    "a twin": ('label = "camera";', TWIN),
+    "the other twin": ('label = "camera";', TWIN),
     # Nobody has it: a node that is disabled does not count.
     "the name of a node that is disabled": ('label = "off";', None),
     "disabled": ('label = "off"; status = "disabled";', None),
@@ -135,10 +150,10 @@ def test_twin_is_seen(boot: Boot, places: Places, make: Make, tmp_path: Path) ->
     """The test above can fail."""
     built = make("-s", "module", "MUTANT=labels-shared")
     assert built.returncode == 0, built.stdout
-    twin = 'label = "frames";'
+    twin = 'label = "camera";'
     run = boot(tree(tmp_path, twin, twin), *shell(tmp_path, SHOW),
                module=places.build / "driver-labels-shared/faultline.ko")
-    assert {said["label"] for said in values(run).values()} == {"frames"}, run
+    assert {said["label"] for said in values(run).values()} == {"camera"}, run
     assert complaints(run, "dma-buffer-0") == []
 
 
@@ -183,12 +198,12 @@ def test_links_of_mdev(boot: Boot, tmp_path: Path) -> None:
     program.parent.mkdir(parents=True)
     program.write_bytes((PACKAGE / program.name).read_bytes())
     program.chmod(0o755)
-    run = boot(tree(tmp_path, "", 'label = "frames";'), *options)
+    run = boot(tree(tmp_path, "", 'label = "camera";'), *options)
     assert run.status == 0, run
     # fdtoverlay decides which node is bound first: the numbers follow that, the links do not.
     to = {node: f"../../{Path(path).name}" for node, (path, _, _) in run.devices().items()}
     first = {"by-name/dma-buffer-0": to["dma-buffer-0"]}
-    second = {"by-name/dma-buffer-1": to["dma-buffer-1"], "by-label/frames": to["dma-buffer-1"]}
+    second = {"by-name/dma-buffer-1": to["dma-buffer-1"], "by-label/camera": to["dma-buffer-1"]}
     assert links(run, "before") == first | second, run
     assert links(run, "unbound") == second, run
     assert links(run, "after") == first | second, run

@@ -57,7 +57,8 @@ impl<T: Instance> Attribute<T> {
 
     const fn with_mode(name: &'static CStr, mode: bindings::umode_t, show: Show<T>) -> Self {
         let mut raw: bindings::device_attribute = pin_init::zeroed();
-        raw.attr.name = name.as_ptr();
+        // `as_char_ptr()` is no constant function.
+        raw.attr.name = name.to_bytes_with_nul().as_ptr();
         raw.attr.mode = mode;
         raw.__bindgen_anon_1.show = Some(Group::<T>::show);
 
