@@ -58,10 +58,12 @@ impl<X: Extension> SharedBuffer<X> {
     fn show_memory_type(&self, out: &mut Formatter<'_>) -> Result {
         let buffer = self.borrow()?;
 
-        Ok(out.write_str(match buffer.memory().memory_type() {
-            MemoryType::Cached => "cached",
-            MemoryType::DmaCoherent => "uncached",
-        })?)
+        let text = if buffer.memory().memory_type() == MemoryType::DmaCoherent {
+            "uncached"
+        } else {
+            "cached"
+        };
+        Ok(out.write_str(text)?)
     }
 
     fn show_region(&self, out: &mut Formatter<'_>) -> Result {
