@@ -75,7 +75,8 @@ MUTANT :=
 OVERLAY :=
 ## RUN='PROG ARG…'   run: run this program in the guest instead of the verification
 RUN :=
-## DTS=FILE          run, shell, bench, …: use this device-tree overlay instead of the board's
+## DTS=FILE          run, shell, bench, …: use this device-tree overlay instead of the board's; run, shell
+##                   and stress warn of what dt-validate finds in the tree
 DTS :=
 ## SMP=N             number of CPUs of the guest
 SMP :=
@@ -205,9 +206,11 @@ PYTHON := board/common/python -EsB
 # $(BOOT): run.py, with an option for each variable that has a value. It needs a QEMU that has the board.
 given = $${$1:+--$2 "$$$1"}
 WITH_QEMU = . $(TOOLS); [[ -z $$QEMU_WHY_NOT ]] || { echo "$(PROJECT): error: $$QEMU_WHY_NOT" >&2; exit 1; }
+# The user's own device tree is checked by the program that the tests use, where that is installed.
+VALIDATE = $${DTS:+--validate $(COMMON)/venv/bin/dt-validate}
 BOOT = $(PYTHON) board/common/run.py --qemu "$$QEMU_BIN" --board $(BOARD) --kernel $(IMAGE) \
 	--module $(MODULE) --init $(PROGRAM) --runner $(INIT) $(call given,OVERLAY,overlay) $(call given,RUN,run) \
-	$(call given,DTS,dtso) $(call given,SMP,smp) $(call given,MEM,mem) $(call given,CPU,cpu) \
+	$(call given,DTS,dtso) $(VALIDATE) $(call given,SMP,smp) $(call given,MEM,mem) $(call given,CPU,cpu) \
 	$(call given,TIMEOUT,timeout) $${APPEND:+--append="$$APPEND"} \
 	$${QEMU_ARGS:+--qemu-args="$$QEMU_ARGS"}
 
@@ -239,7 +242,7 @@ PYTEST = $(IN_TESTS) -m pytest -c pytest.ini --rootdir=. --confcutdir=. $(if $(L
 OTHER_TOOLS = $(if $(IS_WHOLE),+@for board in $(BOARDS); do $(MAKE) build/$$board/tools.env BOARD=$$board; done)
 ##
 .PHONY: help run shell debug bench stress soak check test mutants farm lint unit module verify image run-image flash \
-	defconfigs upstream upstream-check kernel setup doctor rust-analyzer clean distclean clean-room
+	defconfigs upstream upstream-check kernel setup doctor rust-analyzer clean distclean clean-room header
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo; sed -n 's/^## /  /p' Makefile
@@ -323,6 +326,9 @@ image: $(TOOLS) ## Build a whole system with Buildroot: build/BOARD/image/
 
 run-image: $(TOOLS) ## Boot that image in QEMU; fails if the verdict is not PASS
 	@exec $(SETUP) run-image
+
+header: $(TOOLS) ## Generate userspace/include/faultline.h from driver/uapi.rs
+	@$(SETUP) header userspace/include/$(PROJECT).h
 
 defconfigs: ## Generate buildroot/configs/ from its fragments and board.env
 	@$(SETUP) defconfigs buildroot/configs

@@ -16,12 +16,14 @@ use crate::{
             Installed,
             MemoryType,
             NewVma, //
-        }, //
+        },
+        sysfs::Attribute, //
     },
     mapping::{
         Extension,
         SharedBuffer, //
     },
+    prefault,
     uapi::{
         self,
         Info, //
@@ -103,6 +105,8 @@ impl<X: Extension> CharDevice<X> {
 
 #[vtable]
 impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
+    const ATTRIBUTES: &'static [Attribute<Self>] = SharedBuffer::<X>::ATTRIBUTES;
+
     fn address_space(&self) -> &AddressSpace {
         self.address_space()
     }
@@ -138,6 +142,11 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
             uapi::FAULTLINE_IOC_INFO => {
                 let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
                 argument.writer().write(&describe(&this)?)?;
+                Ok(0)
+            }
+            uapi::FAULTLINE_IOC_PREFAULT => {
+                let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
+                prefault::run(&this, argument.reader().read()?)?;
                 Ok(0)
             }
             _ => X::ioctl(this, file, cmd, arg),

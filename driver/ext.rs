@@ -8,13 +8,17 @@
 pub(crate) mod address_space;
 pub(crate) mod coherent;
 pub(crate) mod copy;
+pub(crate) mod device_tree;
 pub(crate) mod ffi;
 pub(crate) mod memory;
 pub(crate) mod miscdevice;
 pub(crate) mod new_vma;
+mod open_flags;
+pub(crate) mod prefault;
 pub(crate) mod reserved_memory;
 pub(crate) mod revocable;
 mod srcu;
+pub(crate) mod sysfs;
 #[macro_use]
 mod uapi;
 pub(crate) mod vm_fault;

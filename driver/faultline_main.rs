@@ -11,15 +11,18 @@
 //!
 //! `docs/architecture.md` has the picture.
 
+mod attributes;
 mod buffer;
 mod chardev;
 mod dma_mask;
 #[macro_use]
 mod ext;
+mod label;
 mod length;
 mod mapping;
 mod memory_region;
 mod platform;
+mod prefault;
 mod properties;
 mod refused;
 #[cfg(CONFIG_FAULTLINE_SELFTEST)]

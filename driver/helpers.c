@@ -13,6 +13,7 @@
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/huge_mm.h>
+#include <linux/ioport.h>
 #include <linux/iommu-dma.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
@@ -44,6 +45,21 @@
 bool faultline_dev_is_dma_coherent(struct device *dev)
 {
 	return dev_is_dma_coherent(dev);
+}
+
+bool faultline_has_twin(struct device *dev, const char *property, const char *value)
+{
+	struct device_node *other;
+
+	for_each_node_with_property(other, property) {
+		if (other != dev->of_node && of_device_is_available(other) &&
+		    of_match_node(dev->driver->of_match_table, other) &&
+		    of_property_match_string(other, property, value) == 0) {
+			of_node_put(other);
+			return true;
+		}
+	}
+	return false;
 }
 
 bool faultline_memory_is_encrypted(void)
@@ -376,6 +392,12 @@ int faultline_region_describe(const struct device *dev, struct faultline_region 
 	region->is_reusable = of_property_present(node, "reusable");
 	region->is_no_map = of_property_present(node, "no-map");
 	of_node_put(node);
+
+	/* Where something else is, the kernel does not reserve the region, but keeps it in its list. */
+	if (region->is_no_map &&
+	    region_intersects(region->base, region->size, IORESOURCE_SYSTEM_RAM,
+			      IORES_DESC_NONE) != REGION_DISJOINT)
+		region->size = 0;
 	return 0;
 }
 

@@ -28,6 +28,12 @@ struct vm_fault;
 bool faultline_dev_is_dma_coherent(struct device *dev);
 
 /*
+ * Whether an enabled node, other than that of @dev, and that the driver of @dev takes, has the string
+ * @value as its @property.
+ */
+bool faultline_has_twin(struct device *dev, const char *property, const char *value);
+
+/*
  * Whether the kernel encrypts memory, as in a confidential guest, where memory that devices see has a
  * second, unencrypted alias.
  */

@@ -60,6 +60,7 @@ use kernel::{
     new_poll_condvar,
     platform,
     prelude::*,
+    str::CString,
     sync::{
         poll::PollCondVar,
         Arc,
@@ -157,6 +158,7 @@ pub(crate) struct SharedBuffer<X: Extension> {
     /// Lists the VMAs that map the buffer.
     space: Arc<AddressSpace>,
     length: Length,
+    label: Option<CString>,
     #[pin]
     lent: SleepableRevocable<Lent<X>>,
     /// Notified when the buffer has been revoked.
@@ -165,7 +167,7 @@ pub(crate) struct SharedBuffer<X: Extension> {
 }
 
 impl<X: Extension> SharedBuffer<X> {
-    /// Allocates a buffer of `length` for `pdev`, and attaches to it what is to be attached.
+    /// Allocates a buffer of `length`, named `label`, for `pdev`, and attaches to it what is to be attached.
     ///
     /// # Errors
     ///
@@ -173,7 +175,11 @@ impl<X: Extension> SharedBuffer<X> {
     ///
     /// - `EOPNOTSUPP`: the kernel encrypts memory.
     /// - As [`dma_mask::set`], [`memory_region::assign`], [`Extension::attach`], [`Buffer::allocate`] and [`AddressSpace::new`].
-    pub(crate) fn new(pdev: &platform::Device<Core<'_>>, length: Length) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        pdev: &platform::Device<Core<'_>>,
+        length: Length,
+        label: Option<CString>,
+    ) -> Result<Arc<Self>> {
         // There `dma_pgprot()` adds `pgprot_decrypted()`, which `mprotect()` would take away again:
         // user space would see another alias of the memory than the device does.
         if memory::is_encrypted() {
@@ -202,6 +208,7 @@ impl<X: Extension> SharedBuffer<X> {
             try_pin_init!(Self {
                 space,
                 length,
+                label,
                 lent <- SleepableRevocable::new(Lent { extension, buffer }),
                 revoked <- new_poll_condvar!("SharedBuffer::revoked"),
             }),
@@ -235,6 +242,11 @@ impl<X: Extension> SharedBuffer<X> {
     /// Returns the length, which does not change, not even by revocation.
     pub(crate) fn length(&self) -> Length {
         self.length
+    }
+
+    /// Returns the name that the device tree gives the buffer, if it gives one.
+    pub(crate) fn label(&self) -> Option<&CStr> {
+        self.label.as_deref()
     }
 
     /// Returns the address space that lists the VMAs that map the buffer.

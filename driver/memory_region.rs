@@ -55,7 +55,10 @@ pub(crate) fn assign(pdev: &platform::Device<Core<'_>>) -> Result<Option<Assigne
         }
     }
 
-    let region = Region::of(dev)?;
+    let Ok(region) = Region::of(dev) else {
+        dev_err!(dev, "memory-region: names no node that there is\n");
+        return Err(EINVAL);
+    };
     if let Some(complaint) = complaint(&region) {
         dev_err!(dev, "memory-region: {}: {complaint}\n", region.name());
         return Err(EINVAL);

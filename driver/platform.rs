@@ -11,6 +11,7 @@ use crate::selftest::SelfTest as Attached;
 
 use crate::{
     chardev::CharDevice,
+    label,
     mapping::SharedBuffer,
     properties::Properties, //
 };
@@ -48,7 +49,8 @@ impl platform::Driver for CoherentBufferDriver {
     ) -> impl PinInit<Self, Error> + 'bound {
         pin_init::pin_init_scope(move || {
             let properties = Properties::read(pdev.as_ref())?;
-            let shared = SharedBuffer::new(pdev, properties.length)?;
+            let label = label::read(pdev)?;
+            let shared = SharedBuffer::new(pdev, properties.length, label)?;
 
             Ok(try_pin_init!(Self {
                 chardev <- CharDevice::new(pdev.as_ref(), shared.clone()),

@@ -23,7 +23,7 @@ const REFUSED: &[(&CStr, &str)] = &[
     (c"linux,dma-default", IN_THE_REGION),
     // Those of u-dma-buf.
     (c"dma-mask", "write dma-mask-bits"),
-    (c"device-name", "devices are numbered"),
+    (c"device-name", "write label"),
     (c"minor-number", "minor numbers are dynamic"),
     (c"sync-mode", NO_SYNC),
     (c"sync-always", NO_SYNC),

@@ -24,6 +24,27 @@ pub const NR_INFO: u32 = 0x80;
 /// - `EFAULT`: the argument does not point at writable memory.
 pub const FAULTLINE_IOC_INFO: u32 = 0x8018_7c80;
 
+/// The sequence number of [`FAULTLINE_IOC_PREFAULT`].
+pub const NR_PREFAULT: u32 = 0x88;
+
+/// `_IOW('|', 0x88, Prefault)`: maps all pages of a range of addresses now, so that later accesses do
+/// not fault. Stores do not, either, where the mapping is writable.
+///
+/// What is mapped stays, also if the call fails later in the range: the kernel does not reclaim pages of
+/// a buffer. A page goes only if the process takes it away, by `munmap()`, `mremap()`,
+/// `madvise(MADV_DONTNEED)` or `mprotect()`, or when the device is unbound. A child of `fork()` has to
+/// ask for itself.
+///
+/// # Errors
+///
+/// - `EINVAL`: the range is empty, wraps around, or does not begin and end where pages do.
+/// - `EFAULT`: some of the range is not a mapping of this buffer, or is mapped `PROT_NONE`; or the
+///   argument does not point at readable memory.
+/// - `ENODEV`: the device was unbound.
+/// - `ENOMEM`: there is no memory for page tables.
+/// - `EINTR`: a signal came. Call again.
+pub const FAULTLINE_IOC_PREFAULT: u32 = 0x4010_7c88;
+
 /// [`Info::flags`]: the device is coherent with the CPU's caches (the device tree's
 /// `dma-coherent`), so that the buffer is ordinary cacheable memory on every side. Without it the
 /// buffer is mapped uncached, for the kernel and for user space alike: the device is not coherent, or the
@@ -51,3 +72,15 @@ pub struct Info {
 }
 
 const _: () = assert!(core::mem::size_of::<Info>() == 24);
+
+/// The argument of [`FAULTLINE_IOC_PREFAULT`]: whole pages.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefault {
+    /// The first address, in one or more mappings of the buffer that follow each other.
+    pub address: u64,
+    /// How many bytes.
+    pub length: u64,
+}
+
+const _: () = assert!(core::mem::size_of::<Prefault>() == 16);

@@ -34,7 +34,7 @@ def test_default_machine(debug_boot: Boot, places: Places) -> None:
         assert (report.errors, report.not_ok) == (0, set()), run
         passed |= report.ok
     suites = {path[0] for path in passed if len(path) > 1}
-    assert {"faultline_length", "faultline_translate"} <= suites, run
+    assert {"faultline_length", "faultline_prefault", "faultline_translate"} <= suites, run
 
 
 def test_kernel_has_the_debugging_options(places: Places) -> None:

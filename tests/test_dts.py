@@ -120,6 +120,7 @@ GOOD = {
     "a narrow device": "dma-mask-bits = <32>;",
     "a narrow bus master in a region": f"{FW_CFG} {REG} dma-mask-bits = <32>; memory-region = <&engine>;",
     "non-coherent": "dma-noncoherent;",
+    "a label": 'label = "camera_0.left-a";',
     "a bus master": f"{FW_CFG} {REG}",
     "the mailbox": f"{MAILBOX} {REG}",
     "a channel": DMAS,
@@ -148,6 +149,11 @@ BAD = {
     "a region of a channel": (f"{DMAS} memory-region = <&engine>;", "False schema does not allow"),
     "a narrow channel": (f"{DMAS} dma-mask-bits = <32>;", "False schema does not allow"),
     "u-dma-buf's mask": ("dma-mask = <32>;", "'dma-mask' does not match"),
+    "an empty label": ('label = "";', "label:0: '' does not match"),
+    "a label with a slash": ('label = "a/b";', "label:0: 'a/b' does not match"),
+    "a label that is hidden": ('label = ".a";', "label:0: '.a' does not match"),
+    "a label that is long": (f'label = "{64 * "a"}";', "does not match"),
+    "bits in two cells": ("dma-mask-bits = <0 32>;", "dma-mask-bits: [0, 32] is too long"),
     "a property of no meaning": ("sise = <4096>;", "'sise' does not match"),
 }
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.frontdoor
 
 TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "soak", "check", "test", "mutants",
            "farm", "lint", "unit",
-           "module", "verify", "image", "run-image", "flash", "defconfigs", "upstream",
+           "header", "module", "verify", "image", "run-image", "flash", "defconfigs", "upstream",
            "upstream-check", "kernel", "setup", "doctor", "rust-analyzer", "clean-room", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
              "TIMEOUT", "TESTS", "BUSYBOX", "KERNEL", "KERNEL_SRC", "SELFTEST", "MUTANT", "PEER_KO",

@@ -170,6 +170,12 @@ REFUSED = {
         "memory-region = <&carved>;",
         "memory-region: carved@62400000: want compatible shared-dma-pool, and either reusable or no-map"),
     "disabled": ("memory-region = <&off>;", "memory-region: off@62800000: the region is disabled"),
+    "part of a page": (
+        "memory-region = <&odd>;",
+        "memory-region: odd@62c00800: does not begin and end where pages do"),
+    "not reserved": (
+        "memory-region = <&taken>;",
+        "memory-region: taken@40200000: the kernel has not reserved the region: see its messages early at boot"),
     "too small, no-map": (
         f"memory-region = <&two>; size = <{16 * MIB:#x}>;",
         "memory-region: two@61000000 (0x200000 bytes at 0x61000000): has no 16777216 contiguous bytes free"),
@@ -200,6 +206,9 @@ def refusals(places: Places, tmp_path_factory: pytest.TempPathFactory) -> Run:
         "plain": (0x6200_0000, 2 * MIB, 'compatible = "shared-dma-pool";'),
         "carved": (0x6240_0000, 2 * MIB, "no-map;"),
         "off": (0x6280_0000, 2 * MIB, f'{NO_MAP} status = "disabled";'),
+        "odd": (0x62C0_0800, 2 * MIB, NO_MAP),
+        # The kernel itself is there.
+        "taken": (0x4020_0000, 2 * MIB, NO_MAP),
     }
     return Boot(places, work)(tree(work, regions, [node for node, _ in REFUSED.values()]))
 
@@ -222,3 +231,10 @@ def test_memory_that_there_is_not(boot: Boot, tmp_path: Path) -> None:
         "\n".join(said))
     assert match, run
     assert 0 < int(match[2]) <= int(match[1]) == 96 * MIB, run
+
+
+def test_region_that_there_is_not(boot: Boot, tmp_path: Path) -> None:
+    """A phandle that no node has: nothing is bound, and nothing else suffers."""
+    run = boot(tree(tmp_path, {}, ["memory-region = <0x7ffffff>;", "dma-coherent;"]))
+    assert set(run.devices()) == {"dma-buffer-1"}, run
+    assert complaints(run, "dma-buffer-0") == ["memory-region: names no node that there is"], run

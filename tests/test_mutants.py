@@ -120,6 +120,10 @@ STRESSED: Mapping[str, Stressed] = {
     "no-fsync": stressed("flushing_and_appending", is_sample=True),
     "append-ignored": stressed("flushing_and_appending", "vectors"),
     "readv-from-start": stressed("vectors"),
+    "open-flags-ignored": stressed("open_flags"),
+    "prefault-nothing": stressed("prefault"),
+    "prefault-any-mapping": stressed("prefault_refuses"),
+    "attributes-for-all": stressed("attributes"),
     "eager": stressed("relocation", "area_flags", "debugger"),
 }
 
@@ -128,6 +132,8 @@ PRETENDING = {"memory-encrypted", "pfnmap", "channel-of-its-own"}
 
 # Those that only another device tree shows: tests/test_memory.py boots it.
 OF_MEMORY = {"pool-cached", "region-ignored", "mask-ignored"}
+# The same of tests/test_names.py.
+OF_NAMES = {"labels-shared"}
 
 # Those that are right, but slower, which is what the benchmark shows; or right but in a race.
 MODES = {"batches", "page-by-page"}
@@ -138,7 +144,8 @@ def patches() -> list[str]:
 
 
 def test_every_mutant_is_here() -> None:
-    assert patches() == sorted(VERIFIED.keys() | STRESSED.keys() | PRETENDING | OF_MEMORY | MODES)
+    assert patches() == sorted(VERIFIED.keys() | STRESSED.keys() | PRETENDING | OF_MEMORY | OF_NAMES
+                                  | MODES)
 
 
 @pytest.mark.parametrize("name", patches())

@@ -132,7 +132,7 @@ distclean() {
 		die "there are clean rooms in $CACHE/rooms: delete them first. Nothing in $CACHE was deleted"
 	for item in "$CACHE"/* "$CACHE"/.[!.]*; do
 		case ${item##*/} in
-		linux-* | debian-* | buildroot-* | bindgen-* | rust-* | venv-* | busybox-* | debs-* | qemu-* | room-* | rooms | packages-* | bin | cargo | apt.* | '*' | '.[!.]*') ;;
+		linux-* | debian-* | buildroot-* | bindgen-* | cbindgen-* | rust-* | venv-* | busybox-* | musl-* | debs-* | qemu-* | room-* | rooms | packages-* | bin | cargo | apt.* | '*' | '.[!.]*') ;;
 		*) die "$item is not this project's; nothing in $CACHE was deleted" ;;
 		esac
 	done

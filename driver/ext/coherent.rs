@@ -20,7 +20,10 @@ use super::{
     },
     ffi,
     new_vma::MemoryType,
-    reserved_memory::AssignedRegion, //
+    reserved_memory::{
+        AssignedRegion,
+        Region, //
+    }, //
 };
 use core::{
     mem::{
@@ -168,6 +171,16 @@ impl MappableCoherent {
     /// Returns the address at which the device finds the memory.
     pub(crate) fn dma_address(&self) -> DmaAddress {
         self.memory.dma_address()
+    }
+
+    /// Returns whether the device sees the CPU's caches.
+    pub(crate) fn device_is_coherent(&self) -> bool {
+        self.device_is_coherent
+    }
+
+    /// Returns the region that the memory is of, if its device's node names one.
+    pub(crate) fn region(&self) -> Option<&Region> {
+        self.region.as_ref().map(AssignedRegion::region)
     }
 
     /// Gives the memory up: it will be taken away from user space as usual, but never freed.

@@ -21,6 +21,11 @@ use super::{
         Installed,
         NewVma, //
     },
+    open_flags,
+    sysfs::{
+        Attribute,
+        Group, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -69,6 +74,9 @@ use kernel::{
 /// method has to cope with a device that is gone.
 #[vtable]
 pub(crate) trait Instance: Send + Sync + Sized + 'static {
+    /// The attributes that each device has in sysfs: at most eight.
+    const ATTRIBUTES: &'static [Attribute<Self>] = &[];
+
     /// Returns the address space that lists the mappings of every file of this instance.
     fn address_space(&self) -> &AddressSpace;
 
@@ -159,6 +167,7 @@ impl<T: Instance> Registration<T> {
                 misc.name = raw_name;
                 misc.fops = &Operations::<T>::VTABLE;
                 misc.parent = ffi::raw_device(parent);
+                misc.groups = Group::<T>::groups();
 
                 // SAFETY: `slot` is memory for the structure, which nothing refers to yet.
                 unsafe { slot.write(misc) };
@@ -169,6 +178,22 @@ impl<T: Instance> Registration<T> {
                 to_result(unsafe { bindings::misc_register(slot) })
             }),
         })
+    }
+
+    /// Returns the instance of the registration that a misc device belongs to.
+    ///
+    /// # Safety
+    ///
+    /// `misc` must be the misc device of a `Registration<T>`, which is not dropped during `'a`.
+    pub(super) unsafe fn instance_of<'a>(misc: *mut bindings::miscdevice) -> &'a Arc<T> {
+        let registration = misc
+            .cast::<Opaque<bindings::miscdevice>>()
+            .wrapping_byte_sub(offset_of!(Registration<T>, misc))
+            .cast::<Registration<T>>();
+
+        // SAFETY: By the safety requirements. Only the one field is referred to, as
+        // `Registration::new()` may not have returned yet.
+        unsafe { &(*registration).instance }
     }
 }
 
@@ -203,17 +228,13 @@ impl<T: Instance> Operations<T> {
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: `misc_open()` has left the misc device in the private data.
         let misc = unsafe { (*file).private_data.cast::<bindings::miscdevice>() };
-        let registration = misc
-            .cast::<Opaque<bindings::miscdevice>>()
-            .wrapping_byte_sub(offset_of!(Registration<T>, misc))
-            .cast::<Registration<T>>();
 
         // SAFETY: `misc` is a field of a `Registration<T>`. `misc_open()` holds `misc_mtx`, which
-        // `misc_deregister()` takes: the registration is not dropped meanwhile. Only the one
-        // field is referred to, as `Registration::new()` may not have returned yet.
-        let instance = unsafe { &(*registration).instance };
+        // `misc_deregister()` takes: the registration is not dropped meanwhile.
+        let instance = unsafe { Registration::<T>::instance_of(misc) };
 
-        if let Err(error) = instance.open() {
+        // SAFETY: The file is being opened.
+        if let Err(error) = unsafe { open_flags::check(file) }.and_then(|()| instance.open()) {
             return error.to_errno();
         }
 
@@ -425,6 +446,7 @@ impl<T: Instance> Operations<T> {
         compat_ioctl: bindings::compat_ptr_ioctl,
         mmap_prepare: Some(Self::mmap_prepare),
         poll: Some(Self::poll),
+        fasync: Some(open_flags::fasync),
         // What is written is there: for the device, too.
         fsync: Some(bindings::noop_fsync),
         // VMAs that are large enough begin where PMDs do.

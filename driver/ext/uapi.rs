@@ -4,11 +4,17 @@
 
 use crate::uapi::{
     Info,
+    Prefault,
     FAULTLINE_IOC_INFO,
+    FAULTLINE_IOC_PREFAULT,
     IOC_TYPE,
-    NR_INFO, //
+    NR_INFO,
+    NR_PREFAULT, //
 };
-use kernel::ioctl::_IOR;
+use kernel::ioctl::{
+    _IOR,
+    _IOW, //
+};
 
 /// Asserts that a type has no padding, and lets it cross: each field is given with its width, begins
 /// where the one before it ends, and the last one ends with the type.
@@ -45,5 +51,11 @@ crosses!(Info, out, {
     dma_address: 8,
 });
 
-// The number is the one which the kernel's own macro gives.
+crosses!(Prefault, in and out, {
+    address: 8,
+    length: 8,
+});
+
+// The numbers are those which the kernel's own macros give.
 const _: () = assert!(FAULTLINE_IOC_INFO == _IOR::<Info>(IOC_TYPE, NR_INFO));
+const _: () = assert!(FAULTLINE_IOC_PREFAULT == _IOW::<Prefault>(IOC_TYPE, NR_PREFAULT));

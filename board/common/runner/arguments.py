@@ -45,6 +45,8 @@ def parser(description: str = "") -> Parser:
     p.add_argument("--run", default=[], type=words, metavar="'PROG ARG…'",
                    help="run this program in the guest, instead of the verification")
     p.add_argument("--dtso", type=file, metavar="FILE", help="instead of the board's own overlay")
+    p.add_argument("--validate", type=Path, metavar="PROG",
+                   help="warn of what this dt-validate, or the one in PATH, finds in the device tree")
     p.add_argument("--smp", type=positive, metavar="N", help="CPUs")
     p.add_argument("--mem", type=memory, metavar="SIZE", help="RAM, such as 512M")
     p.add_argument("--cpu", metavar="NAME", help="a CPU model of QEMU's")
@@ -86,6 +88,7 @@ def guest_of(args: argparse.Namespace) -> Guest:
         overlays=args.overlay,
         run=args.run,
         dtso=args.dtso or (None if args.dtb else board.dtso),
+        validate=args.validate,
         append=args.append,
         qemu_args=args.qemu_args,
         timeout=args.timeout or (None if attended else board.timeout),

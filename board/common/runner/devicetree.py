@@ -8,9 +8,18 @@ from pathlib import Path
 from runner.initramfs import tool
 from runner.machine import Guest
 from runner.outcome import warn
+from runner.schema import warn_of_schemas
 
 
 def device_tree(guest: Guest, work: Path) -> Path:
+    """The tree to boot with, checked if that is asked for."""
+    tree = assembled(guest, work)
+    if guest.validate:
+        warn_of_schemas(guest.validate, tree)
+    return tree
+
+
+def assembled(guest: Guest, work: Path) -> Path:
     """The board's tree, or that of the very machine that will be booted, with overlays applied."""
     base, merged = work / "machine.dtb", work / "guest.dtb"
     if guest.dtb:

@@ -35,6 +35,7 @@ class Guest:
     overlays: Sequence[Path]
     run: Sequence[str]
     dtso: Path | None
+    validate: Path | None  # dt-validate, if the tree is to be checked
     append: str
     qemu_args: Sequence[str]
     timeout: int | None

@@ -29,7 +29,9 @@ endef
 # mdev reads one file, which busybox owns; the first line that matches applies.
 define FAULTLINE_DRIVER_MDEV
 	$(SED) '/^faultline/d' $(TARGET_DIR)/etc/mdev.conf
-	echo 'faultline[0-9]+ root:faultline 660' >> $(TARGET_DIR)/etc/mdev.conf
+	echo 'faultline[0-9]+ root:faultline 660 */usr/libexec/faultline-links' >> $(TARGET_DIR)/etc/mdev.conf
+	$(INSTALL) -D -m 0755 $(FAULTLINE_DRIVER_PKGDIR)/faultline-links \
+		$(TARGET_DIR)/usr/libexec/faultline-links
 endef
 ifeq ($(BR2_ROOTFS_DEVICE_CREATION_DYNAMIC_MDEV),y)
 FAULTLINE_DRIVER_TARGET_FINALIZE_HOOKS += FAULTLINE_DRIVER_MDEV

@@ -23,17 +23,21 @@ use crate::world::{
     memory_info, now_ms, open_file, read_file, sleep_ms, tagged, write_file, Path, Target, World,
 };
 
+mod attributes;
 mod beside;
 mod calls;
 mod files;
 mod litmus;
 mod masters;
+mod open_flags;
+mod prefault;
 mod races;
 mod refused;
 mod several;
 mod unbind;
 mod working;
 
+use attributes::{attributes, attributes_against_unbind};
 use beside::{
     advice_beside_faults, fork_beside_faults, move_beside_faults, protection_beside_faults,
 };
@@ -46,6 +50,8 @@ use litmus::{
     litmus_alone, litmus_ends, litmus_keeps_off, litmus_outlives_its_file, litmus_refuses,
 };
 use masters::{masters, unbind_against_masters};
+use open_flags::open_flags;
+use prefault::{prefault, prefault_against_unbind, prefault_refuses};
 use races::{
     blocks_against_pages, unbind_against_fork, unbind_against_litmus, unbind_against_mmap,
     unbind_against_touch,
@@ -81,7 +87,8 @@ const CASES: &[Case] = cases! {
     private_mapping executable out_of_range growth relocation split read_only
     read_only_by_debugger area_flags core_dump debugger pages_are_not_lent fork_shares
     dont_fork advice advice_beside_faults fork_beside_faults protection_beside_faults
-    move_beside_faults flushing_and_appending vectors poll_hears_unbinding first_touch_together first_touch_of_processes fork_storm ioctls
+    move_beside_faults flushing_and_appending vectors open_flags prefault prefault_refuses
+    prefault_against_unbind attributes attributes_against_unbind poll_hears_unbinding first_touch_together first_touch_of_processes fork_storm ioctls
     physical_addresses ends unreadable_memory copy_to_itself stalled_read stalled_write
     unbind_in_use unbind_cycles unbind_against_mmap unbind_against_touch
     unbind_against_fork unbind_against_litmus unbind_against_masters blocks_against_pages

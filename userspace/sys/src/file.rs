@@ -43,3 +43,13 @@ pub fn poll(file: impl AsFd, wanted: u16, milliseconds: i64) -> Result<u16, Errn
 pub fn flush(file: impl AsFd) -> Result<(), Errno> {
     rustix::fs::fsync(file).map_err(errno)
 }
+
+/// `fcntl(F_SETFL)`.
+pub fn set_flags(file: impl AsFd, flags: OFlags) -> Result<(), Errno> {
+    rustix::fs::fcntl_setfl(file, flags).map_err(errno)
+}
+
+/// `ftruncate()`.
+pub fn truncate(file: impl AsFd, length: u64) -> Result<(), Errno> {
+    rustix::fs::ftruncate(file, length).map_err(errno)
+}

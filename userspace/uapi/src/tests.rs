@@ -18,6 +18,7 @@ const _: () = {
     const TYPE: u8 = IOC_TYPE as u8;
 
     assert!(FAULTLINE_IOC_INFO == read::<Info>(TYPE, NR_INFO as u8));
+    assert!(FAULTLINE_IOC_PREFAULT == write::<Prefault>(TYPE, NR_PREFAULT as u8));
     assert!(FAULTLINE_IOC_FRAME == read_write::<Frame>(TYPE, NR_FRAME as u8));
     assert!(FAULTLINE_IOC_TRANSLATE == read_write::<Translation>(TYPE, NR_TRANSLATE as u8));
     assert!(FAULTLINE_IOC_MASTER == read::<Master>(TYPE, NR_MASTER as u8));
@@ -37,6 +38,7 @@ fn ioctl_type_and_numbers_fit_their_fields() {
         NR_FILL,
         NR_COPY,
         NR_LITMUS,
+        NR_PREFAULT,
     ];
     for nr in numbers {
         assert!(
@@ -62,6 +64,10 @@ macro_rules! layout {
     };
 }
 
+layout!(prefault_has_the_same_layout_on_every_abi: Prefault, 16, {
+    address: 0,
+    length: 8,
+});
 layout!(info_has_the_same_layout_on_every_abi: Info, 24, {
     flags: 0,
     reserved: 4,

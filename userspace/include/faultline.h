@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * The interface of /dev/faultlineN: see docs/uapi.md. Generated from driver/uapi.rs by `make header`; do
+ * not edit it.
+ */
+
+#ifndef FAULTLINE_H
+#define FAULTLINE_H
+
+#include <stdint.h>
+
+/**
+ * `_IOR('|', 0x80, Info)`: describes the buffer behind an open file.
+ *
+ * # Errors
+ *
+ * - `ENODEV`: the device was unbound after the file had been opened.
+ * - `EFAULT`: the argument does not point at writable memory.
+ */
+#define FAULTLINE_IOC_INFO 0x80187c80U
+
+/**
+ * `_IOW('|', 0x88, Prefault)`: maps all pages of a range of addresses now, so that later accesses do
+ * not fault. Stores do not, either, where the mapping is writable.
+ *
+ * What is mapped stays, also if the call fails later in the range: the kernel does not reclaim pages of
+ * a buffer. A page goes only if the process takes it away, by `munmap()`, `mremap()`,
+ * `madvise(MADV_DONTNEED)` or `mprotect()`, or when the device is unbound. A child of `fork()` has to
+ * ask for itself.
+ *
+ * # Errors
+ *
+ * - `EINVAL`: the range is empty, wraps around, or does not begin and end where pages do.
+ * - `EFAULT`: some of the range is not a mapping of this buffer, or is mapped `PROT_NONE`; or the
+ *   argument does not point at readable memory.
+ * - `ENODEV`: the device was unbound.
+ * - `ENOMEM`: there is no memory for page tables.
+ * - `EINTR`: a signal came. Call again.
+ */
+#define FAULTLINE_IOC_PREFAULT 0x40107c88U
+
+/**
+ * [`Info::flags`]: the device is coherent with the CPU's caches (the device tree's
+ * `dma-coherent`), so that the buffer is ordinary cacheable memory on every side. Without it the
+ * buffer is mapped uncached, for the kernel and for user space alike: the device is not coherent, or the
+ * buffer is in a `no-map` region of reserved memory, which the kernel maps so for every device.
+ */
+#define FAULTLINE_FLAG_COHERENT (1 << 0)
+
+/**
+ * [`Info::flags`]: since the device was bound nobody has mapped the buffer, written to it or had
+ * it written to, so that it must still be all zeroes.
+ */
+#define FAULTLINE_FLAG_PRISTINE (1 << 1)
+
+/**
+ * The answer to [`FAULTLINE_IOC_INFO`].
+ */
+struct faultline_info {
+        /**
+         * [`FLAG_COHERENT`] and [`FLAG_PRISTINE`].
+         */
+        uint32_t flags;
+        /**
+         * Zero.
+         */
+        uint32_t reserved;
+        /**
+         * The length of the buffer in bytes: a multiple of the page size.
+         */
+        uint64_t size;
+        /**
+         * The buffer's address as the *device* sees it, to be programmed into a bus master. It is
+         * not a physical address: an IOMMU or `dma-ranges` may lie between. Where neither does it is
+         * one in effect, and who may open the device learns it: that is what the device is for.
+         */
+        uint64_t dma_address;
+};
+
+/**
+ * The argument of [`FAULTLINE_IOC_PREFAULT`]: whole pages.
+ */
+struct faultline_prefault {
+        /**
+         * The first address, in one or more mappings of the buffer that follow each other.
+         */
+        uint64_t address;
+        /**
+         * How many bytes.
+         */
+        uint64_t length;
+};
+
+#endif  /* FAULTLINE_H */
