@@ -11,7 +11,9 @@
 //!
 //! `docs/architecture.md` has the picture.
 
+mod brackets;
 mod buffer;
+mod cached;
 mod chardev;
 mod dma_mask;
 #[macro_use]
@@ -19,11 +21,14 @@ mod ext;
 mod length;
 mod mapping;
 mod memory_region;
+mod page_faults;
+mod part;
 mod platform;
 mod properties;
 mod refused;
 #[cfg(CONFIG_FAULTLINE_SELFTEST)]
 pub mod selftest;
+mod sync;
 pub mod uapi;
 
 kernel::module_platform_driver! {

@@ -23,7 +23,9 @@
 //! later finds no buffer, and so maps nothing: there is no window.
 
 use crate::{
+    brackets::Brackets,
     buffer::Buffer,
+    cached,
     dma_mask,
     ext::{
         address_space::AddressSpace,
@@ -162,6 +164,8 @@ pub(crate) struct SharedBuffer<X: Extension> {
     /// Notified when the buffer has been revoked.
     #[pin]
     revoked: PollCondVar,
+    #[pin]
+    brackets: Brackets,
 }
 
 impl<X: Extension> SharedBuffer<X> {
@@ -191,12 +195,17 @@ impl<X: Extension> SharedBuffer<X> {
         if extension.dma_device().is_some() {
             refused::for_another_device(this)?;
         }
+        let is_cached = cached::is_asked_for(this)?;
         let region = memory_region::assign(pdev)?;
         let explain = memory_region::explain(region.as_ref())?;
 
         let space = Arc::pin_init(AddressSpace::new(), GFP_KERNEL)?;
-        let buffer = Buffer::allocate(dev, length, space.clone(), region)
-            .inspect_err(|&error| explain.failure(this, length, error))?;
+        let buffer = if is_cached {
+            cached::allocate(this, dev, length, space.clone())?
+        } else {
+            Buffer::allocate(dev, length, space.clone(), region)
+                .inspect_err(|&error| explain.failure(this, length, error))?
+        };
 
         Arc::pin_init(
             try_pin_init!(Self {
@@ -204,6 +213,7 @@ impl<X: Extension> SharedBuffer<X> {
                 length,
                 lent <- SleepableRevocable::new(Lent { extension, buffer }),
                 revoked <- new_poll_condvar!("SharedBuffer::revoked"),
+                brackets <- Brackets::new(),
             }),
             GFP_KERNEL,
         )
@@ -221,6 +231,11 @@ impl<X: Extension> SharedBuffer<X> {
     /// Returns what is notified when the buffer has been revoked.
     pub(crate) fn revoked(&self) -> &PollCondVar {
         &self.revoked
+    }
+
+    /// Returns the accesses of the CPUs to a cached buffer.
+    pub(crate) fn brackets(&self) -> &Brackets {
+        &self.brackets
     }
 
     /// Borrows the buffer; while the guard lives it is not revoked.

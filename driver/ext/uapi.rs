@@ -4,11 +4,17 @@
 
 use crate::uapi::{
     Info,
+    Sync,
     FAULTLINE_IOC_INFO,
+    FAULTLINE_IOC_SYNC,
     IOC_TYPE,
-    NR_INFO, //
+    NR_INFO,
+    NR_SYNC, //
 };
-use kernel::ioctl::_IOR;
+use kernel::ioctl::{
+    _IOR,
+    _IOW, //
+};
 
 /// Asserts that a type has no padding, and lets it cross: each field is given with its width, begins
 /// where the one before it ends, and the last one ends with the type.
@@ -45,5 +51,15 @@ crosses!(Info, out, {
     dma_address: 8,
 });
 
-// The number is the one which the kernel's own macro gives.
-const _: () = assert!(FAULTLINE_IOC_INFO == _IOR::<Info>(IOC_TYPE, NR_INFO));
+crosses!(Sync, in and out, {
+    flags: 4,
+    reserved: 4,
+    offset: 8,
+    length: 8,
+});
+
+// The numbers are those which the kernel's own macros give.
+const _: () = {
+    assert!(FAULTLINE_IOC_INFO == _IOR::<Info>(IOC_TYPE, NR_INFO));
+    assert!(FAULTLINE_IOC_SYNC == _IOW::<Sync>(IOC_TYPE, NR_SYNC));
+};
