@@ -129,6 +129,10 @@ PRETENDING = {"memory-encrypted", "pfnmap", "channel-of-its-own"}
 # Those that only another device tree shows: tests/test_memory.py boots it.
 OF_MEMORY = {"pool-cached", "region-ignored", "mask-ignored"}
 
+# Those of cached buffers: tests/test_cached.py.
+OF_CACHED = {"sync-silent", "sync-wrong-range", "sync-wrong-direction", "sync-misplaced", "sync-end-alone",
+             "pinned-freed", "pinned-overwritten"}
+
 # Those that are right, but slower, which is what the benchmark shows; or right but in a race.
 MODES = {"batches", "page-by-page"}
 
@@ -138,7 +142,7 @@ def patches() -> list[str]:
 
 
 def test_every_mutant_is_here() -> None:
-    assert patches() == sorted(VERIFIED.keys() | STRESSED.keys() | PRETENDING | OF_MEMORY | MODES)
+    assert patches() == sorted(VERIFIED.keys() | STRESSED.keys() | PRETENDING | OF_MEMORY | OF_CACHED | MODES)
 
 
 @pytest.mark.parametrize("name", patches())

@@ -8,10 +8,15 @@
 //! - `unbind`, `unload`: takes the device or the driver away while they are in use. The first
 //!   thing that is not as it should be is said, and gives the exit status 1.
 //! - `nobody DEVICE`: opens it as a user who may by its mode, and has no capability.
+//! - `pinned DEVICE NODE`: unbinds a cached buffer while its pages are pinned.
+//! - `direct DEVICE FILE`, `ring DEVICE FILE`: writes and reads a file from the mapping of a cached
+//!   buffer, by O_DIRECT and by io_uring.
 //! - `engine NODE`: takes the DMA engine away, with which the device has to go that has its channel.
 
 #![no_std]
 #![no_main]
+
+mod pin;
 
 use core::ffi::CStr;
 
@@ -54,6 +59,9 @@ fn main(mut args: Args) -> i32 {
         b"unbind" => unbind(),
         b"unload" => unload(),
         b"nobody" => nobody(argument),
+        b"pinned" => pin::pinned(argument, args.next().unwrap_or(c"").to_bytes()),
+        b"direct" => pin::direct(argument, args.next().unwrap_or(c"")),
+        b"ring" => pin::ring(argument, args.next().unwrap_or(c"")),
         b"engine" => engine(argument.to_bytes()),
         _ => return 2,
     };
