@@ -163,7 +163,7 @@ def test_unbinding_while_pages_are_pinned(debug_boot: Boot, guest_test: str) -> 
 
 # Drivers that are broken there, and how it shows.
 UNBINDING = {
-    "pinned-freed": "unexpected: new memory: it has a page that is pinned",
+    "pinned-freed": "unexpected: a pinned page: it has changed",
     "pinned-overwritten": "unexpected: a pinned page: it has changed",
 }
 
