@@ -8,7 +8,9 @@
 //! A user of the buffer holds its SRCU read side. Inside it, an insertion takes the lock of the page
 //! table. The insertion of a page table or of a PMD entry also holds the address space's spinlock
 //! (`AddressSpace::lock_insertion()`), around that lock. A fault takes all of them below the lock of
-//! the `mm` or of the VMA; every other operation takes the SRCU read side alone.
+//! the `mm` or of the VMA; every other operation takes the SRCU read side alone. A fault in a cached buffer
+//! locks the page inside the read side, and leaves without it ([`page_faults`](crate::page_faults)); the
+//! mutex of [`Brackets`] is taken by itself.
 //!
 //! While the read side is held, nothing touches user memory: the copies of `read()` and `write()` run
 //! with page faults disabled. Nothing allocates either: the kernel allocates page tables before it
