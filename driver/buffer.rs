@@ -59,6 +59,14 @@ impl Buffer {
         })
     }
 
+    /// Takes `memory`, which nobody has used yet.
+    pub(crate) fn new(memory: MappableCoherent) -> Self {
+        Self {
+            memory,
+            was_used: AtomicFlag::new(false),
+        }
+    }
+
     /// Returns the memory. A caller that changes it must call [`mark_used`](Self::mark_used).
     pub(crate) fn memory(&self) -> &MappableCoherent {
         &self.memory

@@ -3,6 +3,7 @@
 //! The character device `/dev/faultlineN`: file operations become typed calls.
 
 use crate::{
+    brackets::FileId,
     buffer::Buffer,
     ext::{
         address_space::AddressSpace,
@@ -24,6 +25,7 @@ use crate::{
         SharedBuffer, //
     },
     prefault,
+    sync,
     uapi::{
         self,
         Info, //
@@ -149,8 +151,16 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
                 prefault::run(&this, argument.reader().read()?)?;
                 Ok(0)
             }
+            uapi::FAULTLINE_IOC_SYNC => {
+                let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
+                sync::ioctl(&this, file, argument).map(|()| 0)
+            }
             _ => X::ioctl(this, file, cmd, arg),
         }
+    }
+
+    fn release(&self, file: &LocalFile) {
+        self.brackets().release(FileId::of(file));
     }
 
     fn mmap_prepare(this: ArcBorrow<'_, Self>, vma: NewVma<'_, Self>) -> Result<Installed> {
@@ -249,9 +259,11 @@ fn describe<X: Extension>(shared: &SharedBuffer<X>) -> Result<Info> {
     let buffer = shared.borrow()?;
 
     let mut flags = 0;
-    if buffer.memory().memory_type() == MemoryType::Cached {
-        flags |= uapi::FLAG_COHERENT;
-    }
+    flags |= match buffer.memory().memory_type() {
+        MemoryType::Cached => uapi::FLAG_COHERENT,
+        MemoryType::Pages => uapi::FLAG_CACHED,
+        MemoryType::DmaCoherent => 0,
+    };
     if buffer.is_pristine() {
         flags |= uapi::FLAG_PRISTINE;
     }

@@ -6,6 +6,7 @@
 //! [`uapi`](crate::uapi).
 
 pub(crate) mod address_space;
+pub(crate) mod cached;
 pub(crate) mod coherent;
 pub(crate) mod copy;
 pub(crate) mod device_tree;

@@ -12,7 +12,9 @@
 //! `docs/architecture.md` has the picture.
 
 mod attributes;
+mod brackets;
 mod buffer;
+mod cached;
 mod chardev;
 mod dma_mask;
 #[macro_use]
@@ -21,12 +23,15 @@ mod label;
 mod length;
 mod mapping;
 mod memory_region;
+mod page_faults;
+mod part;
 mod platform;
 mod prefault;
 mod properties;
 mod refused;
 #[cfg(CONFIG_FAULTLINE_SELFTEST)]
 pub mod selftest;
+mod sync;
 pub mod uapi;
 
 kernel::module_platform_driver! {

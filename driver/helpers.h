@@ -142,4 +142,6 @@ u64 faultline_phys_to_dma(struct device *dev, u64 address);
 unsigned long faultline_cma_pages(void);
 unsigned long faultline_free_cma_pages(void);
 
+#include "cached.h"
+
 #endif

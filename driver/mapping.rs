@@ -8,7 +8,9 @@
 //! A user of the buffer holds its SRCU read side. Inside it, an insertion takes the lock of the page
 //! table. The insertion of a page table or of a PMD entry also holds the address space's spinlock
 //! (`AddressSpace::lock_insertion()`), around that lock. A fault takes all of them below the lock of
-//! the `mm` or of the VMA; every other operation takes the SRCU read side alone.
+//! the `mm` or of the VMA; every other operation takes the SRCU read side alone. A fault in a cached buffer
+//! locks the page inside the read side, and leaves without it ([`page_faults`](crate::page_faults)); the
+//! mutex of [`Brackets`] is taken by itself.
 //!
 //! While the read side is held, nothing touches user memory: the copies of `read()` and `write()` run
 //! with page faults disabled. Nothing allocates either: the kernel allocates page tables before it
@@ -23,7 +25,9 @@
 //! later finds no buffer, and so maps nothing: there is no window.
 
 use crate::{
+    brackets::Brackets,
     buffer::Buffer,
+    cached,
     dma_mask,
     ext::{
         address_space::AddressSpace,
@@ -164,6 +168,8 @@ pub(crate) struct SharedBuffer<X: Extension> {
     /// Notified when the buffer has been revoked.
     #[pin]
     revoked: PollCondVar,
+    #[pin]
+    brackets: Brackets,
 }
 
 impl<X: Extension> SharedBuffer<X> {
@@ -197,12 +203,17 @@ impl<X: Extension> SharedBuffer<X> {
         if extension.dma_device().is_some() {
             refused::for_another_device(this)?;
         }
+        let is_cached = cached::is_asked_for(this)?;
         let region = memory_region::assign(pdev)?;
         let explain = memory_region::explain(region.as_ref())?;
 
         let space = Arc::pin_init(AddressSpace::new(), GFP_KERNEL)?;
-        let buffer = Buffer::allocate(dev, length, space.clone(), region)
-            .inspect_err(|&error| explain.failure(this, length, error))?;
+        let buffer = if is_cached {
+            cached::allocate(this, dev, length, space.clone())?
+        } else {
+            Buffer::allocate(dev, length, space.clone(), region)
+                .inspect_err(|&error| explain.failure(this, length, error))?
+        };
 
         Arc::pin_init(
             try_pin_init!(Self {
@@ -211,6 +222,7 @@ impl<X: Extension> SharedBuffer<X> {
                 label,
                 lent <- SleepableRevocable::new(Lent { extension, buffer }),
                 revoked <- new_poll_condvar!("SharedBuffer::revoked"),
+                brackets <- Brackets::new(),
             }),
             GFP_KERNEL,
         )
@@ -228,6 +240,11 @@ impl<X: Extension> SharedBuffer<X> {
     /// Returns what is notified when the buffer has been revoked.
     pub(crate) fn revoked(&self) -> &PollCondVar {
         &self.revoked
+    }
+
+    /// Returns the accesses of the CPUs to a cached buffer.
+    pub(crate) fn brackets(&self) -> &Brackets {
+        &self.brackets
     }
 
     /// Borrows the buffer; while the guard lives it is not revoked.

@@ -37,7 +37,7 @@ const REFUSED: &[(&CStr, &str)] = &[
 ];
 
 const IN_THE_REGION: &str = "it belongs to the region that memory-region names";
-const NO_SYNC: &str = "the memory is coherent, there is nothing to synchronise";
+const NO_SYNC: &str = "coherent memory needs no synchronisation; for cached memory write faultline,cached, and call SYNC";
 const NO_QUIRK: &str = "there is one way to map the memory, which is right for the device";
 
 /// Refuses a node with a property that cannot be honoured.

@@ -12,11 +12,11 @@ mod calls;
 mod ext;
 mod litmus;
 mod master;
-mod part;
 pub mod uapi;
 
 use crate::{
     buffer::Buffer,
+    cached,
     ext::new_vma::MemoryType,
     mapping::{
         Extension,
@@ -87,9 +87,21 @@ impl Drop for Tested {
 impl Extension for SelfTest {
     fn attach(pdev: &platform::Device<Core<'_>>) -> Result<Self> {
         let attach = master::of_node(pdev.as_ref());
+        let master = attach.map(|attach| attach(pdev)).transpose()?;
+        // The CPU writes orders without synchronisation.
+        let has_orders = master
+            .as_ref()
+            .is_some_and(|master| master.describe().orders > 0);
+        if has_orders && cached::is_asked_for(pdev.as_ref())? {
+            dev_err!(
+                pdev,
+                "faultline,cached: is not honoured here: the bus master finds its orders in the buffer\n"
+            );
+            return Err(EINVAL);
+        }
 
         Ok(Self {
-            master: attach.map(|attach| attach(pdev)).transpose()?,
+            master,
             is_tested: Arc::new(AtomicFlag::new(false), GFP_KERNEL)?,
         })
     }
@@ -109,10 +121,10 @@ impl Extension for SelfTest {
                 master.max_copy
             );
         }
-        let coherency = if buffer.memory().memory_type() == MemoryType::Cached {
-            "coherent"
-        } else {
-            "non-coherent"
+        let coherency = match buffer.memory().memory_type() {
+            MemoryType::Cached => "coherent",
+            MemoryType::DmaCoherent => "non-coherent",
+            MemoryType::Pages => "cached",
         };
         dev_info!(
             dev,

@@ -45,6 +45,29 @@ pub const NR_PREFAULT: u32 = 0x88;
 /// - `EINTR`: a signal came. Call again.
 pub const FAULTLINE_IOC_PREFAULT: u32 = 0x4010_7c88;
 
+/// The sequence number of [`FAULTLINE_IOC_SYNC`].
+pub const NR_SYNC: u32 = 0x90;
+
+/// `_IOW('|', 0x90, Sync)`: begins or ends an access of the CPUs to a part of a cached buffer
+/// ([`FLAG_CACHED`]), as `DMA_BUF_IOCTL_SYNC` does, whose flags have the same values.
+///
+/// Between a start with [`SYNC_READ`] and its end the CPUs find what the device has written before, and
+/// the device must not write. After the end of an access with [`SYNC_WRITE`] the device finds what the
+/// CPUs have written. Start and end have the same file, range and access. They apply to mappings,
+/// `read()` and `write()` alike. Where the device sees the caches of the CPUs, nothing has to be done.
+///
+/// # Errors
+///
+/// - `EOPNOTSUPP`: the buffer is not cached. There is nothing to synchronise.
+/// - `EINVAL`: the range is empty or reaches past the end; neither [`SYNC_READ`] nor [`SYNC_WRITE`]; an
+///   unknown flag; a reserved field that is not zero.
+/// - `ENOENT`: an end that has no start.
+/// - `ENOSPC`: the file has started 64 accesses that it has not ended.
+/// - `EBADF`: [`SYNC_WRITE`], and the file is not open for writing.
+/// - `ENODEV`: the device was unbound after the file had been opened.
+/// - `EFAULT`: the argument does not point at readable memory.
+pub const FAULTLINE_IOC_SYNC: u32 = 0x4018_7c90;
+
 /// [`Info::flags`]: the device is coherent with the CPU's caches (the device tree's
 /// `dma-coherent`), so that the buffer is ordinary cacheable memory on every side. Without it the
 /// buffer is mapped uncached, for the kernel and for user space alike: the device is not coherent, or the
@@ -55,11 +78,15 @@ pub const FLAG_COHERENT: u32 = 1 << 0;
 /// it written to, so that it must still be all zeroes.
 pub const FLAG_PRISTINE: u32 = 1 << 1;
 
+/// [`Info::flags`]: the buffer is cached for the CPUs, whatever the device sees: accesses of the CPUs
+/// have to be bracketed by [`FAULTLINE_IOC_SYNC`]. [`FLAG_COHERENT`] is not set.
+pub const FLAG_CACHED: u32 = 1 << 2;
+
 /// The answer to [`FAULTLINE_IOC_INFO`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Info {
-    /// [`FLAG_COHERENT`] and [`FLAG_PRISTINE`].
+    /// [`FLAG_COHERENT`], [`FLAG_PRISTINE`] and [`FLAG_CACHED`].
     pub flags: u32,
     /// Zero.
     pub reserved: u32,
@@ -71,8 +98,6 @@ pub struct Info {
     pub dma_address: u64,
 }
 
-const _: () = assert!(core::mem::size_of::<Info>() == 24);
-
 /// The argument of [`FAULTLINE_IOC_PREFAULT`]: whole pages.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,4 +108,31 @@ pub struct Prefault {
     pub length: u64,
 }
 
-const _: () = assert!(core::mem::size_of::<Prefault>() == 16);
+/// [`Sync::flags`]: the CPUs read.
+pub const SYNC_READ: u32 = 1 << 0;
+
+/// [`Sync::flags`]: the CPUs write.
+pub const SYNC_WRITE: u32 = 1 << 1;
+
+/// [`Sync::flags`]: the access ends; without it, it starts.
+pub const SYNC_END: u32 = 1 << 2;
+
+/// The argument of [`FAULTLINE_IOC_SYNC`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sync {
+    /// [`SYNC_READ`], [`SYNC_WRITE`] or both; and [`SYNC_END`].
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Where the part of the buffer begins, in bytes.
+    pub offset: u64,
+    /// How long it is, in bytes.
+    pub length: u64,
+}
+
+const _: () = {
+    assert!(core::mem::size_of::<Info>() == 24);
+    assert!(core::mem::size_of::<Prefault>() == 16);
+    assert!(core::mem::size_of::<Sync>() == 24);
+};

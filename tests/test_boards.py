@@ -128,6 +128,23 @@ def test_channel_that_has_a_device_of_its_own(board: Places, make: Make, tmp_pat
 
 
 @pi
+def test_cached_buffers(board: Places, tmp_path: Path) -> None:
+    """The DMA engine finds what was synchronised, and nothing else. The firmware, which finds its orders in
+    the buffer, cannot have one."""
+    overlay = tmp_path / "cached.dtso"
+    overlay.write_text(re.sub(r"size = <0x\w+>;", "size = <0x10000>; faultline,cached;",
+                              (TOP / "dts/raspberrypi.dtso").read_text()))
+    run = Boot(board, tmp_path)(f"--dtso={overlay}", "--append=swiotlb=force")
+    assert ("faultline,cached: is not honoured here: the bus master finds its orders in the buffer"
+            in run.console), run
+    assert [what[1:] for what in run.devices().values()] == [(0x10000, "cached")], run
+    report = ktap.parse(run.console, board.kernel_source)
+    # The refusal is in the kernel's log.
+    assert report.failed_checks() == {"kernel_log"}, run
+    assert ("/dev/faultline0", "master_copy") in report.ok, run
+
+
+@pi
 def test_mailbox_that_does_not_exist(board: Places, tmp_path: Path) -> None:
     """Registers that are always zero look like a mailbox with endless mail."""
     overlay = tmp_path / "elsewhere.dtso"

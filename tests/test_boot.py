@@ -29,7 +29,7 @@ NODES = {
     "9020000.dma-buffer": ("/dev/faultline1", 64 * KIB, "non-coherent"),
 }
 
-CHECKS = 24
+CHECKS = 25
 # The coherent device has no bus master.
 WITHOUT_MASTER = {
     ("/dev/faultline0", f"master_{check}") for check in ("fill", "copy", "refuses", "polled")

@@ -192,7 +192,8 @@ REFUSED = {
     "u-dma-buf's mask": ("dma-mask = <32>;", "dma-mask: is not honoured here: write dma-mask-bits"),
     "u-dma-buf's synchronisation": (
         "sync-mode = <1>;",
-        "sync-mode: is not honoured here: the memory is coherent, there is nothing to synchronise"),
+        "sync-mode: is not honoured here: coherent memory needs no synchronisation; for cached memory write "
+        "faultline,cached, and call SYNC"),
 }
 
 

@@ -135,6 +135,10 @@ OF_MEMORY = {"pool-cached", "region-ignored", "mask-ignored"}
 # The same of tests/test_names.py.
 OF_NAMES = {"labels-shared"}
 
+# Those of cached buffers: tests/test_cached.py.
+OF_CACHED = {"sync-silent", "sync-wrong-range", "sync-wrong-direction", "sync-misplaced", "sync-end-alone",
+             "pinned-freed", "pinned-overwritten"}
+
 # Those that are right, but slower, which is what the benchmark shows; or right but in a race.
 MODES = {"batches", "page-by-page"}
 
@@ -145,7 +149,7 @@ def patches() -> list[str]:
 
 def test_every_mutant_is_here() -> None:
     assert patches() == sorted(VERIFIED.keys() | STRESSED.keys() | PRETENDING | OF_MEMORY | OF_NAMES
-                                  | MODES)
+                               | OF_CACHED | MODES)
 
 
 @pytest.mark.parametrize("name", patches())

@@ -14,6 +14,7 @@
 
 use super::{
     address_space::AddressSpace,
+    cached::CachedPages,
     copy::{
         Destination,
         Source, //
@@ -67,10 +68,11 @@ pub(crate) fn set_dma_mask(pdev: &platform::Device<Core<'_>>, mask: DmaMask) -> 
     unsafe { pdev.dma_set_mask_and_coherent(mask) }
 }
 
-/// Zeroed memory from `dma_alloc_coherent()`, a whole number of pages, whose pages can be mapped
-/// into user space.
+/// Zeroed memory from `dma_alloc_coherent()`, or else [`CachedPages`]: a whole number of pages, which can
+/// be mapped into user space.
 pub(crate) struct MappableCoherent {
-    memory: ManuallyDrop<Coherent<[u8]>>,
+    memory: ManuallyDrop<Memory>,
+    size: usize,
     /// Whether a device may access the memory even when it is nobody's.
     is_abandoned: bool,
     space: Arc<AddressSpace>,
@@ -81,7 +83,26 @@ pub(crate) struct MappableCoherent {
     contiguous_from: Option<usize>,
 }
 
+enum Memory {
+    Coherent(Coherent<[u8]>),
+    Cached(CachedPages),
+}
+
 impl MappableCoherent {
+    /// Makes ordinary pages mappable through the files of `space`.
+    pub(crate) fn cached(pages: CachedPages, space: Arc<AddressSpace>) -> Self {
+        Self {
+            size: pages.size(),
+            memory: ManuallyDrop::new(Memory::Cached(pages)),
+            is_abandoned: false,
+            space,
+            // It makes no difference to them.
+            device_is_coherent: true,
+            region: None,
+            contiguous_from: None,
+        }
+    }
+
     /// Allocates `pages` pages for `dev`, whose DMA mask is set, mappable through the files of
     /// `space`. They are of `region` if one is given.
     ///
@@ -108,7 +129,8 @@ impl MappableCoherent {
             Coherent::zeroed_slice_with_attrs(dev, size, GFP_KERNEL, attrs::DMA_ATTR_NO_WARN)?;
 
         let mut this = Self {
-            memory: ManuallyDrop::new(memory),
+            memory: ManuallyDrop::new(Memory::Coherent(memory)),
+            size,
             is_abandoned: false,
             space,
             // SAFETY: `dev` is valid, and bound, so that its DMA configuration is set up.
@@ -159,18 +181,32 @@ impl MappableCoherent {
 
     /// Returns the size in bytes.
     pub(crate) fn size(&self) -> usize {
-        self.memory.size()
+        self.size
+    }
+
+    /// Returns the pages of cached memory, or `None` if the memory is coherent.
+    pub(crate) fn pages(&self) -> Option<&CachedPages> {
+        match &*self.memory {
+            Memory::Coherent(_) => None,
+            Memory::Cached(pages) => Some(pages),
+        }
     }
 
     /// Returns the address of the first byte in the kernel's own mapping. User space and the device
     /// may access what is there at any time.
     pub(crate) fn as_ptr(&self) -> *mut u8 {
-        self.memory.as_mut_ptr().cast()
+        match &*self.memory {
+            Memory::Coherent(memory) => memory.as_mut_ptr().cast(),
+            Memory::Cached(pages) => pages.as_ptr(),
+        }
     }
 
     /// Returns the address at which the device finds the memory.
     pub(crate) fn dma_address(&self) -> DmaAddress {
-        self.memory.dma_address()
+        match &*self.memory {
+            Memory::Coherent(memory) => memory.dma_address(),
+            Memory::Cached(pages) => pages.dma_address(),
+        }
     }
 
     /// Returns whether the device sees the CPU's caches.
@@ -197,6 +233,9 @@ impl MappableCoherent {
     /// It is the DMA layer's choice by the same rule: `dma_pgprot()` in kernel/dma/mapping.c, without
     /// what it does where memory is encrypted; and that of the region, if the memory is of one.
     pub(crate) fn memory_type(&self) -> MemoryType {
+        if self.pages().is_some() {
+            return MemoryType::Pages;
+        }
         let of_device = if self.device_is_coherent {
             MemoryType::Cached
         } else {
@@ -209,7 +248,8 @@ impl MappableCoherent {
     }
 
     /// Returns the PFNs of `pages`, or `None` if one is past the end, there are none, or they do
-    /// not follow each other in physical memory; a single page always does.
+    /// not follow each other in physical memory; a single page always does. There are none of
+    /// [`CachedPages`], which are mapped by themselves.
     ///
     /// They are those that the kernel's own page table has for the memory, so that they are
     /// right whatever lies between the device and its memory: the DMA address is not looked at.
@@ -220,7 +260,7 @@ impl MappableCoherent {
 
         let first = match self.contiguous_from {
             Some(first) => first + pages.start,
-            None if pages.len() == 1 => self.pfn(pages.start),
+            None if pages.len() == 1 && self.pages().is_none() => self.pfn(pages.start),
             None => return None,
         };
         Some(Run {
@@ -232,7 +272,7 @@ impl MappableCoherent {
 
     /// Returns the PFN of `page`, which must be a page of the memory: that which the kernel's page table
     /// has for it, or that which follows from the place of the memory in a `no-map` region.
-    fn pfn(&self, page: usize) -> usize {
+    pub(crate) fn pfn(&self, page: usize) -> usize {
         if let Some(region) = &self.region {
             // CAST: A page of the memory has an address that fits the device's; for others the answer
             // means nothing.
@@ -325,6 +365,9 @@ impl MappableCoherent {
 
 impl Drop for MappableCoherent {
     fn drop(&mut self) {
+        if let Some(pages) = self.pages() {
+            pages.wait_for_faults();
+        }
         // Nobody can insert a PFN any more: that takes a borrow of `self`. What was inserted
         // before goes now, and `memory`, which is dropped next, is nobody else's.
         self.space.unmap_all();

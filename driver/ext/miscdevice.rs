@@ -98,6 +98,9 @@ pub(crate) trait Instance: Send + Sync + Sized + 'static {
     /// them; this always is, and `file` has the mode.
     fn ioctl(this: ArcBorrow<'_, Self>, file: &LocalFile, cmd: u32, arg: usize) -> Result<isize>;
 
+    /// An open file goes: nothing else is called for it any more.
+    fn release(&self, file: &LocalFile);
+
     /// Describes a new VMA of a file of this instance.
     fn mmap_prepare(this: ArcBorrow<'_, Self>, vma: NewVma<'_, Self>) -> Result<Installed>;
 
@@ -259,6 +262,9 @@ impl<T: Instance> Operations<T> {
     ///
     /// `file` must be a file of this table that is being released.
     unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: By the safety requirements; nobody else has the file any more.
+        unsafe { Self::instance(file).release(LocalFile::from_raw_file(file)) };
+
         // SAFETY: The file owns the reference, and is not used after this.
         drop(unsafe { Arc::<T>::from_foreign((*file).private_data) });
         0

@@ -11,7 +11,10 @@
 use super::{
     ffi,
     vm_fault::{
-        VmOperations,
+        page::{
+            PageOperations,
+            PageOperationsVTable, //
+        },
         VmOperationsVTable, //
     },
 };
@@ -31,6 +34,10 @@ pub(crate) enum MemoryType {
     /// What the architecture uses for DMA memory of devices that do not see the CPU's caches
     /// (`pgprot_dmacoherent()`); on arm64, Normal Non-cacheable.
     DmaCoherent,
+    /// Ordinary memory, cached, in pages that the kernel counts ([`CachedPages`]).
+    ///
+    /// [`CachedPages`]: super::cached::CachedPages
+    Pages,
 }
 
 /// A VMA in the `mmap_prepare()` call that describes it, of a file that owns a reference to a `T`.
@@ -114,12 +121,13 @@ impl<T> NewVma<'_, T> {
     }
 }
 
-impl<T: VmOperations> NewVma<'_, T> {
+impl<T: PageOperations> NewVma<'_, T> {
     /// Makes the file's own `T` serve the VMA's faults, as memory of type `memory_type`.
     ///
     /// The VMA cannot be expanded by `mremap()`, is not merged with others and stays out of core dumps.
     ///
-    /// If `T` has [`VmOperations::huge_fault`] the VMA is marked as `madvise(MADV_HUGEPAGE)`
+    /// Pages that the kernel counts are mapped one by one. Else, if `T` has
+    /// [`VmOperations::huge_fault`](super::vm_fault::VmOperations::huge_fault), the VMA is marked as `madvise(MADV_HUGEPAGE)`
     /// would, as its memory costs nothing more in PMDs; the administrator's `never` and the
     /// user's `MADV_NOHUGEPAGE` are obeyed.
     pub(crate) fn install(self, memory_type: MemoryType) -> Installed {
@@ -129,9 +137,14 @@ impl<T: VmOperations> NewVma<'_, T> {
         // foreign `Arc<T>`: what the operations of `T` want in the VMA's. The VMA keeps the file, and
         // with it the reference.
         unsafe {
-            ffi::faultline_desc_set_up(self.desc, is_uncached, T::HAS_HUGE_FAULT);
             (*self.desc).private_data = (*(*self.desc).file).private_data;
-            (*self.desc).vm_ops = &VmOperationsVTable::<T>::VTABLE;
+            if memory_type == MemoryType::Pages {
+                ffi::faultline_desc_set_up_pages(self.desc);
+                (*self.desc).vm_ops = &PageOperationsVTable::<T>::VTABLE;
+            } else {
+                ffi::faultline_desc_set_up(self.desc, is_uncached, T::HAS_HUGE_FAULT);
+                (*self.desc).vm_ops = &VmOperationsVTable::<T>::VTABLE;
+            }
         }
 
         Installed(())

@@ -5,11 +5,14 @@
 use crate::uapi::{
     Info,
     Prefault,
+    Sync,
     FAULTLINE_IOC_INFO,
     FAULTLINE_IOC_PREFAULT,
+    FAULTLINE_IOC_SYNC,
     IOC_TYPE,
     NR_INFO,
-    NR_PREFAULT, //
+    NR_PREFAULT,
+    NR_SYNC, //
 };
 use kernel::ioctl::{
     _IOR,
@@ -56,6 +59,16 @@ crosses!(Prefault, in and out, {
     length: 8,
 });
 
+crosses!(Sync, in and out, {
+    flags: 4,
+    reserved: 4,
+    offset: 8,
+    length: 8,
+});
+
 // The numbers are those which the kernel's own macros give.
-const _: () = assert!(FAULTLINE_IOC_INFO == _IOR::<Info>(IOC_TYPE, NR_INFO));
-const _: () = assert!(FAULTLINE_IOC_PREFAULT == _IOW::<Prefault>(IOC_TYPE, NR_PREFAULT));
+const _: () = {
+    assert!(FAULTLINE_IOC_INFO == _IOR::<Info>(IOC_TYPE, NR_INFO));
+    assert!(FAULTLINE_IOC_PREFAULT == _IOW::<Prefault>(IOC_TYPE, NR_PREFAULT));
+    assert!(FAULTLINE_IOC_SYNC == _IOW::<Sync>(IOC_TYPE, NR_SYNC));
+};

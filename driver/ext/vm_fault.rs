@@ -37,6 +37,8 @@
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
+pub(crate) mod page;
+
 use super::{
     address_space::AddressSpace,
     coherent::Run,

@@ -16,7 +16,6 @@ use super::{
         Description,
         Target, //
     },
-    part::part,
     uapi::{
         self,
         Copy,
@@ -26,9 +25,12 @@ use super::{
     },
     SelfTest, //
 };
-use crate::mapping::{
-    Lent,
-    SharedBuffer, //
+use crate::{
+    mapping::{
+        Lent,
+        SharedBuffer, //
+    },
+    part::part, //
 };
 use core::ops::Range;
 use kernel::{
@@ -112,8 +114,7 @@ fn locate(shared: &SharedBuffer<SelfTest>, question: Frame) -> Result<Frame> {
 
     let buffer = shared.borrow()?;
     let offset = usize::try_from(question.offset).map_err(|_| EINVAL)?;
-    let page = offset >> PAGE_SHIFT;
-    let pfn = buffer.memory().run(page..page + 1).ok_or(EINVAL)?.first();
+    let pfn = buffer.memory().frame(offset >> PAGE_SHIFT).ok_or(EINVAL)?;
 
     Ok(Frame {
         // CAST: A physical address can be wider than a pointer, never wider than `u64`; and less

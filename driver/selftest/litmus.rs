@@ -23,7 +23,6 @@ use super::{
         Running,
         Work, //
     },
-    part::part,
     uapi::{
         self,
         litmus_word,
@@ -34,7 +33,8 @@ use super::{
 };
 use crate::{
     buffer::Buffer,
-    mapping::SharedBuffer, //
+    mapping::SharedBuffer,
+    part::part, //
 };
 use core::ops::Range;
 use kernel::{

@@ -17,6 +17,7 @@ use kernel::{
         Coherent,
         DmaAddress, //
     },
+    page::PAGE_SHIFT,
     prelude::*,
     sync::atomic::Atomic, //
 };
@@ -35,6 +36,11 @@ impl MappableCoherent {
             length: range.len(),
             _memory: PhantomData,
         })
+    }
+
+    /// Returns the PFN of `page`, or `None` past the end.
+    pub(crate) fn frame(&self, page: usize) -> Option<usize> {
+        (page < self.size() >> PAGE_SHIFT).then(|| self.pfn(page))
     }
 
     /// Returns the word at `offset`, or `None` if it is not aligned or not all of it is memory.

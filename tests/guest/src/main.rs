@@ -9,10 +9,15 @@
 //!   thing that is not as it should be is said, and gives the exit status 1.
 //! - `nobody DEVICE`: opens it as a user who may by its mode, and has no capability.
 //! - `vm-fault`: uses the device of docs/upstream/series/rust_vm_fault.rs.
+//! - `pinned DEVICE NODE`: unbinds a cached buffer while its pages are pinned.
+//! - `direct DEVICE FILE`, `ring DEVICE FILE`: writes and reads a file from the mapping of a cached
+//!   buffer, by O_DIRECT and by io_uring.
 //! - `engine NODE`: takes the DMA engine away, with which the device has to go that has its channel.
 
 #![no_std]
 #![no_main]
+
+mod pin;
 
 use core::ffi::CStr;
 
@@ -56,6 +61,9 @@ fn main(mut args: Args) -> i32 {
         b"unload" => unload(),
         b"nobody" => nobody(argument),
         b"vm-fault" => vm_fault(),
+        b"pinned" => pin::pinned(argument, args.next().unwrap_or(c"").to_bytes()),
+        b"direct" => pin::direct(argument, args.next().unwrap_or(c"")),
+        b"ring" => pin::ring(argument, args.next().unwrap_or(c"")),
         b"engine" => engine(argument.to_bytes()),
         _ => return 2,
     };

@@ -10,6 +10,7 @@
 //! - `pfns`: the physical address of each page, by every account of it.
 //! - `attributes`: what the CPU says of a mapping.
 //! - `data` and `master`: what a bus master moves.
+//! - `sync`: what a cached buffer takes beside, and what SYNC refuses.
 //! - `together`: what takes a second task.
 //! - `bits`: bits that stick, or follow their neighbours.
 //! - `log`: what the kernel has to complain of.
@@ -28,6 +29,7 @@ mod master;
 mod pfns;
 mod places;
 pub mod step;
+mod sync;
 mod together;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use core::fmt;
 
-use faultline_uapi::{self as uapi, Fill, Frame, Info, Litmus, Master, Translation};
+use faultline_uapi::{self as uapi, Fill, Frame, Info, Litmus, Master, Sync, Translation};
 
 use crate::errno::Errno;
 
@@ -14,6 +14,8 @@ use crate::errno::Errno;
 pub enum Call<'a> {
     /// `FAULTLINE_IOC_INFO`.
     Info(&'a mut Info),
+    /// `FAULTLINE_IOC_SYNC`.
+    Sync(&'a mut Sync),
     /// `FAULTLINE_IOC_FRAME`.
     Frame(&'a mut Frame),
     /// `FAULTLINE_IOC_TRANSLATE`.

@@ -6,6 +6,7 @@ mod file;
 mod lie;
 mod machine;
 mod state;
+mod sync;
 mod vma;
 
 pub(crate) use file::FOREIGN;

@@ -5,7 +5,7 @@
 use core::ffi::CStr;
 use core::fmt::{self, Display, Write};
 
-use faultline_uapi::FLAG_COHERENT;
+use faultline_uapi::{FLAG_CACHED, FLAG_COHERENT};
 
 use crate::args::verify::Options;
 use crate::checks::catalogue::{text, Check, CHECKS};
@@ -112,7 +112,9 @@ impl<'a, S: System> Session<'a, S> {
                     number: info.size,
                     unit: "byte",
                 };
-                let coherency = if info.flags & FLAG_COHERENT != 0 {
+                let coherency = if info.flags & FLAG_CACHED != 0 {
+                    "cached"
+                } else if info.flags & FLAG_COHERENT != 0 {
                     "coherent"
                 } else {
                     "non-coherent"

@@ -50,6 +50,7 @@ impl Device for File {
 
         let (number, argument) = match call {
             Call::Info(info) => parts(uapi::FAULTLINE_IOC_INFO, info),
+            Call::Sync(sync) => parts(uapi::FAULTLINE_IOC_SYNC, sync),
             Call::Frame(frame) => parts(uapi::FAULTLINE_IOC_FRAME, frame),
             Call::Translate(question) => parts(uapi::FAULTLINE_IOC_TRANSLATE, question),
             Call::Master(master) => parts(uapi::FAULTLINE_IOC_MASTER, master),

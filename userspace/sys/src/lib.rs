@@ -15,6 +15,7 @@
 //! - [`machine`]: all of this as the checks of `faultline-core` need it.
 //! - [`arena`], [`disturb`], [`race`], [`stall`], [`together`], `thread`: what `faultline-stress` has
 //!   beside that, to stress mappings by several tasks at a time.
+//! - [`ring`]: io_uring, for the tests.
 //! - [`console`], [`command_line`], [`init`], [`process`]: what makes a program.
 //!
 //! The programs have one thread each.
@@ -45,6 +46,7 @@ pub mod module;
 pub mod nodes;
 pub mod process;
 pub mod race;
+pub mod ring;
 pub mod scratch;
 pub mod shared;
 pub mod stall;

@@ -19,6 +19,7 @@ const _: () = {
 
     assert!(FAULTLINE_IOC_INFO == read::<Info>(TYPE, NR_INFO as u8));
     assert!(FAULTLINE_IOC_PREFAULT == write::<Prefault>(TYPE, NR_PREFAULT as u8));
+    assert!(FAULTLINE_IOC_SYNC == write::<Sync>(TYPE, NR_SYNC as u8));
     assert!(FAULTLINE_IOC_FRAME == read_write::<Frame>(TYPE, NR_FRAME as u8));
     assert!(FAULTLINE_IOC_TRANSLATE == read_write::<Translation>(TYPE, NR_TRANSLATE as u8));
     assert!(FAULTLINE_IOC_MASTER == read::<Master>(TYPE, NR_MASTER as u8));
@@ -39,6 +40,7 @@ fn ioctl_type_and_numbers_fit_their_fields() {
         NR_COPY,
         NR_LITMUS,
         NR_PREFAULT,
+        NR_SYNC,
     ];
     for nr in numbers {
         assert!(
@@ -73,6 +75,13 @@ layout!(info_has_the_same_layout_on_every_abi: Info, 24, {
     reserved: 4,
     size: 8,
     dma_address: 16,
+});
+
+layout!(sync_has_the_same_layout_on_every_abi: Sync, 24, {
+    flags: 0,
+    reserved: 4,
+    offset: 8,
+    length: 16,
 });
 
 layout!(frame_has_the_same_layout_on_every_abi: Frame, 16, {
@@ -131,6 +140,10 @@ layout!(litmus_has_the_same_layout_on_every_abi: Litmus, 64, {
 fn flags_are_distinct_bits() {
     for [one, other] in [
         [FLAG_COHERENT, FLAG_PRISTINE],
+        [FLAG_CACHED, FLAG_PRISTINE],
+        [FLAG_COHERENT, FLAG_CACHED],
+        [SYNC_READ, SYNC_WRITE],
+        [SYNC_END, SYNC_WRITE],
         [TRANSLATE_KERNEL, TRANSLATE_WRITE],
         [TRANSLATED, TRANSLATION_WRITABLE],
         [MASTER_FILL, MASTER_COPY],

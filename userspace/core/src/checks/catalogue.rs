@@ -276,6 +276,7 @@ pub const CHECKS: &[Check] = &[
         steps: &[
             Able(MASTER_FILL),
             Maps,
+            Writes,
             Put(First, All, FILLED),
             Filled,
             Get(First, All, FILLED),
@@ -292,6 +293,7 @@ pub const CHECKS: &[Check] = &[
         steps: &[
             Able(MASTER_COPY),
             Maps,
+            Writes,
             Put(First, All, COPIED),
             Copied,
             Get(First, All, COPIED),
@@ -323,6 +325,17 @@ pub const CHECKS: &[Check] = &[
         failure: "What the device writes arrives late or in part. Check the memory type of the \
             mapping first (attribute_user), then the interconnect and bounce buffers.",
         steps: &[Able(MASTER_FILL), Maps, Polled],
+    },
+    Check {
+        name: "sync_refuses",
+        proves: text(
+            "SYNC refuses ranges, flags and ends that make no sense and, of memory that is \
+            coherent, everything.",
+        ),
+        failure:
+            "A program that makes a mistake in SYNC does not hear of it, and reads stale data. \
+            Check the driver's check of ranges and brackets (`driver/sync.rs`) first.",
+        steps: &[SyncRefused],
     },
     Check {
         name: "litmus_kernel",

@@ -4,7 +4,7 @@
 
 use core::ffi::CStr;
 
-use faultline_uapi::{Info, Master, Translation, FLAG_COHERENT};
+use faultline_uapi::{Info, Master, Translation, FLAG_CACHED, FLAG_COHERENT};
 
 use super::data::{Data, Patch, NO_PATCHES, PATCHES};
 use super::places::Way;
@@ -114,8 +114,8 @@ impl<'s, S: System> Context<'s, S> {
         self.finding
             .same("open: INFO: reserved", reserved, Value::Word(0))?;
         self.info = info;
-        // The device's coherency demands it.
-        self.demanded = Some(if info.flags & FLAG_COHERENT != 0 {
+        // The device's coherency demands it, or the node asks for it.
+        self.demanded = Some(if info.flags & (FLAG_COHERENT | FLAG_CACHED) != 0 {
             MemoryType::WriteBack
         } else {
             MemoryType::NonCacheable

@@ -8,7 +8,9 @@
 //! Finding it in a mapping takes the master, the right address, and memory in which the CPU sees
 //! what it writes.
 
-use faultline_uapi::{Copy, Fill, MASTER_COPY, MASTER_DATA_COMMAND_LINE, MASTER_FILL};
+use faultline_uapi::{
+    Copy, Fill, MASTER_COPY, MASTER_DATA_COMMAND_LINE, MASTER_FILL, SYNC_END, SYNC_WRITE,
+};
 
 use super::context::Context;
 use super::data::{Contents, Data, Patch, COPIED, TEXT};
@@ -159,6 +161,7 @@ impl<S: System> Context<'_, S> {
 
     /// At the first page, across a border of pages, up to the last byte.
     pub(super) fn filled(&mut self) -> Result<(), Stop> {
+        self.write_all(SYNC_END)?;
         let length = self.data.bytes().len() as u64;
         let border = self.page.min(self.info.size / 2) - length / 2;
         let places = [0, border, self.info.size - length];
@@ -171,12 +174,13 @@ impl<S: System> Context<'_, S> {
                 contents: Contents::Data,
             };
         }
-        Ok(())
+        self.read_patches(0)
     }
 
     /// From the first page across a border of pages, from the last byte, and up to it. What is
     /// copied differs in every byte from what is there.
     pub(super) fn copied(&mut self) -> Result<(), Stop> {
+        self.write_all(SYNC_END)?;
         let size = self.info.size;
         let most = self.master.max_copy.min(MOST_BYTES as u64);
         let length = self.aligned(most.min(size / 16));
@@ -191,7 +195,9 @@ impl<S: System> Context<'_, S> {
             let mut data = [0; MOST_BYTES];
             let data = &mut data[..length as usize];
             COPIED.fill(from, data);
+            self.sync(SYNC_WRITE, from, length)?;
             self.store(Way::First, from, data)?;
+            self.sync(SYNC_WRITE | SYNC_END, from, length)?;
             let answer = self.ask(Request::copy(from, to, length));
             self.finding
                 .same(about("COPY").at(to), answer, Value::Success)?;
@@ -203,7 +209,7 @@ impl<S: System> Context<'_, S> {
                 };
             }
         }
-        Ok(())
+        self.read_patches(0)
     }
 
     /// Puts what was copied, or the bus master has written, in place of what the pattern has there.
@@ -298,6 +304,11 @@ impl<S: System> Context<'_, S> {
 
     /// Has the master write to what another task is looking at.
     pub(super) fn polled(&mut self) -> Result<(), Stop> {
+        if self.is_cached() {
+            return Err(Stop::Skip(
+                "the buffer is cached: while the device writes, no CPU may look",
+            ));
+        }
         let length = self.data.bytes().len() as u64;
         let border = self.page.min(self.info.size / 2) - length / 2;
         let at = self.aligned(border);

@@ -2,6 +2,8 @@
 
 //! What a check can be made of, and which function makes each step.
 
+use faultline_uapi::SYNC_END;
+
 use super::context::Context;
 use super::data::NO_PATCHES;
 use super::places::{Place, Way};
@@ -37,6 +39,9 @@ pub enum Step {
     ReadOnly,
     /// There is a bus master with these abilities; else the check is skipped.
     Able(u32),
+    /// What follows is written to the whole buffer, until the bus master accesses it: said to the
+    /// driver if the buffer is cached.
+    Writes,
     /// The bus master writes its data to some places: [`Step::Get`] then looks for that, too.
     Filled,
     /// The bus master copies data from some places to others: [`Step::Get`] then looks for that, too.
@@ -45,6 +50,8 @@ pub enum Step {
     Refused,
     /// The bus master writes to where another task is looking.
     Polled,
+    /// SYNC refuses what makes no sense.
+    SyncRefused,
     /// Messages are passed to another CPU and back.
     Messages(Partner),
     /// Single bits walk through all of the buffer.
@@ -113,6 +120,7 @@ impl Step {
             | Self::Pfns(_, Account::Driver)
             | Self::Attributes(Way::Kernel)
             | Self::Able(_)
+            | Self::SyncRefused
             | Self::Messages(Partner::Kernel) => Some(Lack::Check(
                 "a foreign device: this takes a call that only the faultline driver has",
             )),
@@ -145,6 +153,7 @@ impl<S: System> Context<'_, S> {
     /// [`Stop`] says why it did not pass; if it failed, [`Context::finding`] says what was seen.
     pub fn run(&mut self, steps: &[Step]) -> Result<(), Stop> {
         let result = steps.iter().try_for_each(|step| self.step(*step));
+        let result = result.and_then(|()| self.read_patches(SYNC_END));
         self.mappings = [None, None, None];
         self.patches = NO_PATCHES;
         result
@@ -188,10 +197,12 @@ impl<S: System> Context<'_, S> {
             Step::Attributes(way) => self.attributes(way),
             Step::ReadOnly => self.read_only(),
             Step::Able(abilities) => self.able(abilities),
+            Step::Writes => self.write_all(0),
             Step::Filled => self.filled(),
             Step::Copied => self.copied(),
             Step::Refused => self.refused(),
             Step::Polled => self.polled(),
+            Step::SyncRefused => self.sync_refused(),
             Step::Messages(partner) => self.litmus(partner),
             Step::Bits => self.bits(),
             Step::Revoked => self.revoked(),

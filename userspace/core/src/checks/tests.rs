@@ -12,6 +12,7 @@ use crate::fake::{Lie, Machine, FOREIGN, PAGE};
 use crate::finding::{DeviceMemory, Finding, MemoryType, Stop};
 use crate::pattern::Pattern;
 
+mod cached;
 mod foreign;
 mod lies;
 mod texts;
@@ -114,7 +115,12 @@ fn a_refused_mmap_fails_all_but_the_log() {
     let run = Run::new(4, Some(Lie::MapRefused(Errno::AGAIN)));
     assert_eq!(
         run.passed(),
-        ["translate_known", "attribute_kernel", "kernel_log"]
+        [
+            "translate_known",
+            "attribute_kernel",
+            "sync_refuses",
+            "kernel_log"
+        ]
     );
     assert_eq!(
         run.note("zeroed"),

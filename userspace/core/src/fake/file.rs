@@ -91,6 +91,7 @@ impl Device for File {
                 *info = state.info()?;
                 Ok(())
             }
+            Call::Sync(sync) => state.sync(sync),
             _ if state.lies(Lie::NoSelftest) => Err(Errno::NOTTY),
             Call::Frame(frame) => {
                 frame.physical_address = state.physical_address(frame.offset)?;
@@ -118,6 +119,8 @@ impl Device for File {
                 state.judge_copy(copy)?;
                 let from = if state.lies(Lie::MasterReadsStale) {
                     &state.stale
+                } else if let Some(cached) = &state.cached {
+                    &cached.memory
                 } else {
                     &state.memory
                 };

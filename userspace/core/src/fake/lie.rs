@@ -212,6 +212,20 @@ pub(crate) enum Lie {
     /// What it writes comes with something else before it.
     MasterStumbles,
 
+    /// No lie: the buffer is cached.
+    Cached,
+    /// It is, and SYNC does nothing, synchronises the start of the buffer, or goes the other way.
+    SyncIsSilent,
+    SyncOfStart,
+    SyncTheOtherWay,
+    /// It is, and SYNC takes any range, or an end without a start; or fails.
+    SyncTakesAnyRange,
+    SyncEndsWithoutStart,
+    SyncFails(Errno),
+    /// It is not, and SYNC succeeds, or is not known.
+    SyncTakesCoherent,
+    SyncIsUnknown,
+
     /// There is one CPU, and no other task can be had.
     OneCpu,
     NoTask(Errno),

@@ -15,6 +15,7 @@ use crate::system::{KnownMemory, System};
 use super::file::{File, FOREIGN};
 use super::lie::Lie;
 use super::state::{shown_pfn, State, Vma, FOREIGN_PAGES, MEMORY, OWN, PAGE, SURE, TASK};
+use super::sync::Cached;
 use super::vma::step_task;
 
 /// The fake machine.
@@ -46,6 +47,7 @@ impl Machine {
             lie,
             size,
             stale: memory.clone(),
+            cached: Cached::new(lie, &memory),
             memory,
             pristine,
             infos: 0,

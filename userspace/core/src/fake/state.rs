@@ -7,14 +7,15 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use faultline_uapi::{
-    Copy, Fill, Info, Master, Translation, FLAG_COHERENT, FLAG_PRISTINE, MASTER_COPY, MASTER_FILL,
-    TRANSLATED, TRANSLATE_KERNEL, TRANSLATE_WRITE, TRANSLATION_WRITABLE,
+    Copy, Fill, Info, Master, Translation, FLAG_CACHED, FLAG_COHERENT, FLAG_PRISTINE, MASTER_COPY,
+    MASTER_FILL, TRANSLATED, TRANSLATE_KERNEL, TRANSLATE_WRITE, TRANSLATION_WRITABLE,
 };
 
 use crate::errno::Errno;
 use crate::job::{Job, Tally};
 
 use super::lie::Lie;
+use super::sync::Cached;
 
 /// The number that the fake bus master has, and how much it copies at once.
 pub(super) const NONCE: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -40,6 +41,7 @@ pub(super) struct State {
     pub(super) unmapped: bool,
     pub(super) vanished: bool,
     pub(super) coherent: bool,
+    pub(super) cached: Option<Cached>,
     pub(super) read_only: Vec<u64>,
     pub(super) task: Option<(Job, Vma)>,
     pub(super) outcome: Option<Tally>,
@@ -56,7 +58,11 @@ impl State {
     pub(super) fn info(&mut self) -> Result<Info, Errno> {
         self.infos += 1;
         let pristine = self.pristine || self.lies(Lie::PristineForEver);
-        let coherent = if self.coherent { FLAG_COHERENT } else { 0 };
+        let coherent = match self.cached {
+            Some(_) => FLAG_CACHED,
+            None if self.coherent => FLAG_COHERENT,
+            None => 0,
+        };
         let mut info = Info {
             flags: coherent | if pristine { FLAG_PRISTINE } else { 0 },
             size: self.size,
@@ -208,7 +214,11 @@ impl State {
         }
         let fill_overruns = self.lies(Lie::FillOverruns) && data == self.data();
         let overruns = fill_overruns || self.lies(Lie::MasterOverruns);
-        let to = &mut self.memory[..self.size as usize];
+        let memory = match &mut self.cached {
+            Some(cached) => &mut cached.memory,
+            None => &mut self.memory,
+        };
+        let to = &mut memory[..self.size as usize];
         let places = to.iter_mut().skip(at as usize);
         for (to, from) in places.zip(&data[..length as usize]) {
             *to = *from;

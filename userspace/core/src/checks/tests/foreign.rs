@@ -5,7 +5,7 @@
 use super::*;
 
 /// What only our driver can be asked for.
-const OURS_ALONE: [&str; 8] = [
+const OURS_ALONE: [&str; 9] = [
     "zeroed",
     "pagemap_kernel",
     "attribute_kernel",
@@ -13,6 +13,7 @@ const OURS_ALONE: [&str; 8] = [
     "master_copy",
     "master_refuses",
     "master_polled",
+    "sync_refuses",
     "litmus_kernel",
 ];
 

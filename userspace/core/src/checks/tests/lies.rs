@@ -319,6 +319,8 @@ const LIES: &[(Lie, &[&str])] = &[
     (Lie::ReadOnlyIsStored, &["read_only"]),
     (Lie::ReadOnlyRefused(Errno::INVAL), &["read_only"]),
     //
+    (Lie::SyncTakesCoherent, &["sync_refuses"]),
+    //
     (Lie::WalkWrong(0, PAGE), &["walk_frames"]),
     (Lie::WalkWrong(3, 8), &["walk_frames"]),
     (Lie::KernelWalkWrong(2, PAGE), &["walk_frames"]),

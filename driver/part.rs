@@ -7,7 +7,7 @@ use kernel::prelude::*;
 
 /// Returns `count` bytes from byte `offset` on, or `None` if there are none or they are not all inside
 /// a buffer of `size` bytes.
-pub(super) fn part(size: usize, offset: u64, count: u64) -> Option<Range<usize>> {
+pub(crate) fn part(size: usize, offset: u64, count: u64) -> Option<Range<usize>> {
     let end = usize::try_from(offset.checked_add(count)?).ok()?;
     let start = usize::try_from(offset).ok()?;
 
