@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What ../new_driver.py is made of.
+
+names     what a driver may be called, and what becomes of this project's own name
+manifest  which files a new driver has, and the few lines that differ
+tree/     the files that only a new driver has, in their places in its tree
+"""

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which files a new driver has, and the few lines that differ: manifest.toml."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from project import TOP
+
+HERE = Path(__file__).resolve().parent
+MANIFEST = HERE / "manifest.toml"
+TREE = HERE / "tree"
+
+
+class BadManifest(Exception):
+    """The sources have changed, and manifest.toml has not. The message is one line."""
+
+
+@dataclass(frozen=True)
+class Wire:
+    """Lines of a file that are cut, and lines that are put in their place."""
+
+    file: str
+    cut: str
+    through: str | None  # cut all from `cut` through this
+    put: str
+    given: frozenset[str]  # rooms that must be there
+    lacking: frozenset[str]  # rooms that must not
+
+    def applies(self, rooms: frozenset[str]) -> bool:
+        return self.given <= rooms and not self.lacking & rooms
+
+
+@dataclass(frozen=True)
+class Manifest:
+    rooms: dict[str, tuple[str, list[str]]]  # what each is, and its patterns of files
+    wires: list[Wire]
+
+    @classmethod
+    def load(cls, file: Path = MANIFEST) -> Manifest:
+        table = tomllib.loads(file.read_text())
+        wires = [
+            Wire(
+                file=entry["file"], cut=entry["cut"], through=entry.get("through"), put=entry.get("put", ""),
+                given=frozenset(entry.get("with", [])), lacking=frozenset(entry.get("without", [])),
+            )
+            for entry in table["wire"]
+        ]
+        rooms = {name: (room["what"], room["files"]) for name, room in table["room"].items()}
+        known = rooms.keys()
+        for wire in wires:
+            if unknown := (wire.given | wire.lacking) - known:
+                raise BadManifest(f"manifest.toml: a wire of {wire.file} names no room: {', '.join(sorted(unknown))}")
+        return cls(rooms, wires)
+
+    @property
+    def optional(self) -> list[str]:
+        """The rooms that WITH= may name."""
+        return [name for name in self.rooms if name != "default"]
+
+    def files(self, rooms: frozenset[str]) -> dict[str, str]:
+        """The texts of the new tree by their paths there, with this project's name in both."""
+        found: dict[str, Path] = {}
+        for room in rooms:
+            for pattern in self.rooms[room][1]:
+                paths = [path for path in TOP.glob(pattern) if path.is_file()]
+                if not paths:
+                    raise BadManifest(f"manifest.toml: room {room}: no file {pattern}")
+                found |= {str(path.relative_to(TOP)): path for path in paths}
+        for room in rooms:
+            # Files that only a new driver has, in their places in its tree.
+            own = TREE / room
+            for path in own.rglob("*"):
+                if path.is_file():
+                    found[str(PurePosixPath(path.relative_to(own)))] = path
+        texts = {name: path.read_text() for name, path in found.items() if not ignored(name)}
+        for wire in self.wires:
+            if wire.applies(rooms):
+                texts[wire.file] = self.apply(wire, texts)
+        return texts
+
+    @staticmethod
+    def apply(wire: Wire, texts: dict[str, str]) -> str:
+        if wire.file not in texts:
+            raise BadManifest(f"manifest.toml: a wire of {wire.file}, which is not among the files")
+        text = texts[wire.file]
+        first = wire.cut.strip().splitlines()[0]
+        if (times := text.count(wire.cut)) != 1:
+            raise BadManifest(f"manifest.toml: {wire.file} has '{first}' and what follows {times} times, want 1")
+        before, _, after = text.partition(wire.cut)
+        if wire.through is not None:
+            _, found, after = after.partition(wire.through)
+            if not found:
+                raise BadManifest(f"manifest.toml: {wire.file} has no '{wire.through.strip()}' after '{first}'")
+        return before + wire.put + after
+
+
+def ignored(name: str) -> bool:
+    """What programs write beside the sources."""
+    return bool(re.search(r"(?:^|/)(?:__pycache__|target)/|/rust-project\.json$", name))
