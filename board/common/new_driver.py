@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Make a driver of its own out of this project, in a directory outside of it.
 
-newdriver/manifest.toml says what the driver is made of. The directory must not be there: it is made whole
-or not at all.
+newdriver/rooms.toml and newdriver/wires/ say what the driver is made of. The directory must not be there:
+it is made whole or not at all.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 """What ../new_driver.py is made of.
 
 names     what a driver may be called, and what becomes of this project's own name
-manifest  which files a new driver has, and the few lines that differ
+manifest  which files a new driver has (rooms.toml), and the few lines that differ (wires/)
+lock      Cargo.lock of its workspace
 tree/     the files that only a new driver has, in their places in its tree
 """

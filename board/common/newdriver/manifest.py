@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which files a new driver has, and the few lines that differ: manifest.toml."""
+"""Which files a new driver has (rooms.toml), and the few lines that differ (wires/)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path, PurePosixPath
 from project import TOP
 
 HERE = Path(__file__).resolve().parent
-MANIFEST = HERE / "manifest.toml"
+ROOMS = HERE / "rooms.toml"
+WIRES = HERE / "wires"
 TREE = HERE / "tree"
 
 
 class BadManifest(Exception):
-    """The sources have changed, and manifest.toml has not. The message is one line."""
+    """The sources have changed, and what is said of them here has not. The message is one line."""
 
 
 @dataclass(frozen=True)
@@ -40,20 +41,22 @@ class Manifest:
     wires: list[Wire]
 
     @classmethod
-    def load(cls, file: Path = MANIFEST) -> Manifest:
-        table = tomllib.loads(file.read_text())
+    def load(cls) -> Manifest:
+        entries = [entry for file in sorted(WIRES.glob("*.toml"))
+                   for entry in tomllib.loads(file.read_text())["wire"]]
         wires = [
             Wire(
                 file=entry["file"], cut=entry["cut"], through=entry.get("through"), put=entry.get("put", ""),
                 given=frozenset(entry.get("with", [])), lacking=frozenset(entry.get("without", [])),
             )
-            for entry in table["wire"]
+            for entry in entries
         ]
-        rooms = {name: (room["what"], room["files"]) for name, room in table["room"].items()}
+        table = tomllib.loads(ROOMS.read_text())["room"]
+        rooms = {name: (room["what"], room["files"]) for name, room in table.items()}
         known = rooms.keys()
         for wire in wires:
             if unknown := (wire.given | wire.lacking) - known:
-                raise BadManifest(f"manifest.toml: a wire of {wire.file} names no room: {', '.join(sorted(unknown))}")
+                raise BadManifest(f"wires/: a wire of {wire.file} names no room: {', '.join(sorted(unknown))}")
         return cls(rooms, wires)
 
     @property
@@ -68,7 +71,7 @@ class Manifest:
             for pattern in self.rooms[room][1]:
                 paths = [path for path in TOP.glob(pattern) if path.is_file()]
                 if not paths:
-                    raise BadManifest(f"manifest.toml: room {room}: no file {pattern}")
+                    raise BadManifest(f"rooms.toml: room {room}: no file {pattern}")
                 found |= {str(path.relative_to(TOP)): path for path in paths}
         for room in rooms:
             # Files that only a new driver has, in their places in its tree.
@@ -85,16 +88,16 @@ class Manifest:
     @staticmethod
     def apply(wire: Wire, texts: dict[str, str]) -> str:
         if wire.file not in texts:
-            raise BadManifest(f"manifest.toml: a wire of {wire.file}, which is not among the files")
+            raise BadManifest(f"wires/: a wire of {wire.file}, which is not among the files")
         text = texts[wire.file]
         first = wire.cut.strip().splitlines()[0]
         if (times := text.count(wire.cut)) != 1:
-            raise BadManifest(f"manifest.toml: {wire.file} has '{first}' and what follows {times} times, want 1")
+            raise BadManifest(f"wires/: {wire.file} has '{first}' and what follows {times} times, want 1")
         before, _, after = text.partition(wire.cut)
         if wire.through is not None:
             _, found, after = after.partition(wire.through)
             if not found:
-                raise BadManifest(f"manifest.toml: {wire.file} has no '{wire.through.strip()}' after '{first}'")
+                raise BadManifest(f"wires/: {wire.file} has no '{wire.through.strip()}' after '{first}'")
         return before + wire.put + after
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import project
 
-# MODULE_NAME_LEN of include/linux/moduleparam.h on 64 bits, with the zero at the end.
+# __MODULE_NAME_LEN of include/linux/moduleparam.h on 64 bits, with the zero at the end.
 MODULE_NAME_LEN = 64 - 8
 
 # The Rust Reference, "Keywords": strict, reserved and weak ones.

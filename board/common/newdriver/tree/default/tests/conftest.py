@@ -54,7 +54,7 @@ class Places:
         done = subprocess.run(
             [COMMON / "python", "-EsB", COMMON / "run.py", "--qemu", self.tools["QEMU_BIN"],
              "--board", os.environ["BOARD"], "--kernel", self.kernel, "--module", module,
-             "--init", self.build / VERIFY, "--runner", self.build / INIT, *arguments],
+             "--init", self.build / VERIFY, "--runner", self.build / INIT, "--timeout=600", *arguments],
             text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         source = (self.build / "linux/source").resolve()
         return done.returncode, done.stdout, ktap.parse(done.stdout, source)

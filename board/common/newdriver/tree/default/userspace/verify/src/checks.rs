@@ -69,7 +69,7 @@ pub struct Subject<'a> {
 /// Why a check ends early.
 pub enum Stop {
     /// Something else was seen than what was expected.
-    Failed(Note<160>),
+    Failed(Note<96>),
     /// It could not be looked at.
     Skipped(&'static str),
 }
