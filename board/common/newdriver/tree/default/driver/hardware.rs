@@ -85,6 +85,8 @@ const _: () = assert!(
     uapi::FAULTLINE_IOC_ALARM == _IOW::<Alarm>(crate::uapi::IOC_TYPE, uapi::NR_ALARM)
 );
 
+const _: () = assert!(POLL_EVENT == uapi::POLL_ALARM as u32);
+
 /// The device of one node.
 #[pin_data]
 pub(crate) struct Hardware {

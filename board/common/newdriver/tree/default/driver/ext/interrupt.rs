@@ -25,9 +25,6 @@ use kernel::{
 /// to write.
 pub(crate) const POLL_EVENT: u32 = bindings::POLLPRI;
 
-// It is what user space is told.
-const _: () = assert!(POLL_EVENT == crate::hardware::uapi::POLL_ALARM as u32);
-
 /// Has the first interrupt of `pdev` handled by `handler`, in a thread, until the device is unbound. The
 /// interrupt stays masked until the thread has run.
 ///
