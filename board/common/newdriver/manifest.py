@@ -36,8 +36,15 @@ class Wire:
 
 
 @dataclass(frozen=True)
+class Room:
+    what: str
+    files: list[str]  # patterns
+    left_out: list[str]
+
+
+@dataclass(frozen=True)
 class Manifest:
-    rooms: dict[str, tuple[str, list[str]]]  # what each is, and its patterns of files
+    rooms: dict[str, Room]
     wires: list[Wire]
 
     @classmethod
@@ -52,7 +59,7 @@ class Manifest:
             for entry in entries
         ]
         table = tomllib.loads(ROOMS.read_text())["room"]
-        rooms = {name: (room["what"], room["files"]) for name, room in table.items()}
+        rooms = {name: Room(room["what"], room["files"], room.get("except", [])) for name, room in table.items()}
         known = rooms.keys()
         for wire in wires:
             if unknown := (wire.given | wire.lacking) - known:
@@ -68,11 +75,16 @@ class Manifest:
         """The texts of the new tree by their paths there, with this project's name in both."""
         found: dict[str, Path] = {}
         for room in rooms:
-            for pattern in self.rooms[room][1]:
+            of_room: dict[str, Path] = {}
+            for pattern in self.rooms[room].files:
                 paths = [path for path in TOP.glob(pattern) if path.is_file()]
                 if not paths:
                     raise BadManifest(f"rooms.toml: room {room}: no file {pattern}")
-                found |= {str(path.relative_to(TOP)): path for path in paths}
+                of_room |= {str(path.relative_to(TOP)): path for path in paths}
+            for name in self.rooms[room].left_out:
+                if not of_room.pop(name, None):
+                    raise BadManifest(f"rooms.toml: room {room}: leaves out {name}, which it does not have")
+            found |= of_room
         for room in rooms:
             # Files that only a new driver has, in their places in its tree.
             own = TREE / room

@@ -7,9 +7,9 @@
 //! that its own `_IOW()` gives.
 
 /// The sequence number of [`FAULTLINE_IOC_ALARM`].
-pub const NR_ALARM: u32 = 0x90;
+pub const NR_ALARM: u32 = 0x98;
 
-/// `_IOW('|', 0x90, Alarm)`: sets the alarm, in place of one that was set before. When it goes off, the
+/// `_IOW('|', 0x98, Alarm)`: sets the alarm, in place of one that was set before. When it goes off, the
 /// next [`Event`] is in the buffer, and `poll()` has [`POLL_ALARM`] until an alarm is set again.
 ///
 /// # Errors
@@ -18,7 +18,7 @@ pub const NR_ALARM: u32 = 0x90;
 /// - `EINVAL`: a reserved field is not zero.
 /// - `ENXIO`: the device has no interrupt.
 /// - `ENODEV`: the device was unbound after the file had been opened.
-pub const FAULTLINE_IOC_ALARM: u32 = 0x4008_7c90;
+pub const FAULTLINE_IOC_ALARM: u32 = 0x4008_7c98;
 
 /// The event of `poll()` that says that the alarm has gone off: `POLLPRI`.
 pub const POLL_ALARM: u16 = 0x2;
