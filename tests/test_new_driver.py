@@ -169,12 +169,16 @@ def test_lock_file() -> None:
 
 @pytest.mark.unit
 def test_a_wire_that_fits_nothing_is_named() -> None:
-    wire = Wire("file", "gone\n", None, "", frozenset(), frozenset())
+    wire = Wire("file", "gone\n", None, "", False, frozenset(), frozenset())
     with pytest.raises(BadManifest, match="file has 'gone' and what follows 0 times"):
         Manifest.apply(wire, {"file": "there\n"})
     assert Manifest.apply(wire, {"file": "a\ngone\nb\n"}) == "a\nb\n"
-    through = Wire("file", "gone\n", "end\n", "new\n", frozenset(), frozenset())
+    through = Wire("file", "gone\n", "end\n", "new\n", False, frozenset(), frozenset())
     assert Manifest.apply(through, {"file": "a\ngone\nb\nend\nc\n"}) == "a\nnew\nc\n"
+    every = Wire("file", " | gone", None, "", True, frozenset(), frozenset())
+    assert Manifest.apply(every, {"file": "a | gone)\nb | gone | c)\n"}) == "a)\nb | c)\n"
+    with pytest.raises(BadManifest, match="0 times"):
+        Manifest.apply(every, {"file": "there\n"})
 
 
 @pytest.mark.frontdoor

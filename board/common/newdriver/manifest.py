@@ -28,6 +28,7 @@ class Wire:
     cut: str
     through: str | None  # cut all from `cut` through this
     put: str
+    every: bool  # wherever it stands, not once
     given: frozenset[str]  # rooms that must be there
     lacking: frozenset[str]  # rooms that must not
 
@@ -54,6 +55,7 @@ class Manifest:
         wires = [
             Wire(
                 file=entry["file"], cut=entry["cut"], through=entry.get("through"), put=entry.get("put", ""),
+                every=entry.get("every", False),
                 given=frozenset(entry.get("with", [])), lacking=frozenset(entry.get("without", [])),
             )
             for entry in entries
@@ -103,7 +105,10 @@ class Manifest:
             raise BadManifest(f"wires/: a wire of {wire.file}, which is not among the files")
         text = texts[wire.file]
         first = wire.cut.strip().splitlines()[0]
-        if (times := text.count(wire.cut)) != 1:
+        times = text.count(wire.cut)
+        if wire.every and times:
+            return text.replace(wire.cut, wire.put)
+        if times != 1:
             raise BadManifest(f"wires/: {wire.file} has '{first}' and what follows {times} times, want 1")
         before, _, after = text.partition(wire.cut)
         if wire.through is not None:
