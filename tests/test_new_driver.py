@@ -149,6 +149,8 @@ def test_modules_of_the_kernel_are_known(places: Places) -> None:
     ("/etc/faultline/run /dev/faultline0", "/etc/acme-ring/run /dev/acme_ring0"),
     ("faultline: exit status 0", "acme-ring: exit status 0"),
     ("faultline: loading out-of-tree module", "acme_ring: loading out-of-tree module"),
+    ('macro_rules! project {\n    () => {\n        "faultline"', 'macro_rules! project {\n    () => {\n        "acme-ring"'),
+    ('macro_rules! module {\n    () => {\n        "faultline"', 'macro_rules! module {\n    () => {\n        "acme_ring"'),
     ("Faultline is", "Acme Ring is"),
     ("opt/org.faultline/nonce faultline.nonce=", "opt/org.acme-ring/nonce acme_ring.nonce="),
 ])

@@ -26,7 +26,7 @@ class Wire:
 
     file: str
     cut: str
-    through: str | None  # cut all from `cut` through this
+    through: str | None  # cut all from `cut` through this, or "" for the end of the file
     put: str
     every: bool  # wherever it stands, not once
     given: frozenset[str]  # rooms that must be there
@@ -50,8 +50,15 @@ class Manifest:
 
     @classmethod
     def load(cls) -> Manifest:
-        entries = [entry for file in sorted(WIRES.glob("*.toml"))
-                   for entry in tomllib.loads(file.read_text())["wire"]]
+        entries = []
+        for file in sorted(WIRES.glob("*.toml")):
+            table = tomllib.loads(file.read_text())
+            for entry in (entries_here := table.pop("wire")):
+                if unknown := entry.keys() - {"file", "cut", "through", "put", "every", "with", "without"}:
+                    raise BadManifest(f"wires/{file.name}: unknown: {', '.join(sorted(unknown))}")
+            if table:
+                raise BadManifest(f"wires/{file.name}: unknown: {', '.join(sorted(table))}")
+            entries += entries_here
         wires = [
             Wire(
                 file=entry["file"], cut=entry["cut"], through=entry.get("through"), put=entry.get("put", ""),
@@ -111,7 +118,9 @@ class Manifest:
         if times != 1:
             raise BadManifest(f"wires/: {wire.file} has '{first}' and what follows {times} times, want 1")
         before, _, after = text.partition(wire.cut)
-        if wire.through is not None:
+        if wire.through == "":
+            after = ""
+        elif wire.through is not None:
             _, found, after = after.partition(wire.through)
             if not found:
                 raise BadManifest(f"wires/: {wire.file} has no '{wire.through.strip()}' after '{first}'")
