@@ -129,6 +129,12 @@ BUILDROOT_CONFIG :=
 ## BUILDROOT_RUST=host  image: build with the Rust, bindgen and libclang of make run (the default), or
 ##                   with =buildroot with Buildroot's own: takes hours, and nobody has finished it yet
 BUILDROOT_RUST := host
+## NAME=VENDOR-DEVICE new-driver: what the driver is called, such as acme-ring
+NAME :=
+## DIR=DIRECTORY     new-driver: where to make it (default: ../NAME)
+DIR :=
+## WITH='PART…'      new-driver: parts in addition to the smallest driver that is whole
+WITH :=
 ## ROOM='ARG…'       clean-room: arguments, such as '--release trixie --user root run'
 ROOM := --help
 $(foreach v,$(FROM_ENVIRONMENT),$(eval $v := $$(ENVIRONMENT_$v)))
@@ -242,7 +248,7 @@ PYTEST = $(IN_TESTS) -m pytest -c pytest.ini --rootdir=. --confcutdir=. $(if $(L
 OTHER_TOOLS = $(if $(IS_WHOLE),+@for board in $(BOARDS); do $(MAKE) build/$$board/tools.env BOARD=$$board; done)
 ##
 .PHONY: help run shell debug bench stress soak check test mutants farm lint unit module verify image run-image flash \
-	defconfigs upstream upstream-check kernel setup doctor rust-analyzer clean distclean clean-room header
+	defconfigs upstream upstream-check kernel setup doctor rust-analyzer clean distclean clean-room header new-driver
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo; sed -n 's/^## /  /p' Makefile
@@ -353,6 +359,9 @@ doctor: ## Show which tools are found, their versions, and what is missing; chan
 
 rust-analyzer: $(KERNEL_ENV) ## Write the files that editors need for driver/ and userspace/
 	@$(SETUP) rust-analyzer
+
+new-driver: $(TOOLS) ## Make a driver of your own in ../NAME, which builds, boots and tests itself
+	@$(SETUP) new-driver
 
 clean-room: ## Run make on a bare Debian machine with empty caches, as root or with sudo; see ROOM=
 	@exec tests/clean-room $(ROOM)

@@ -172,11 +172,11 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
         table.register_wait(file, self.revoked());
 
         // After the registration: an unbinding that comes in between wakes the waiter.
-        if self.borrow().is_ok() {
-            miscdevice::READY
-        } else {
-            miscdevice::READY | miscdevice::HANGUP
-        }
+        let events = match self.borrow() {
+            Ok(buffer) => buffer.extension().events(file, &table),
+            Err(_) => miscdevice::HANGUP,
+        };
+        miscdevice::READY | events
     }
 }
 

@@ -60,13 +60,19 @@ use kernel::{
         Core,
         Device, //
     },
-    fs::LocalFile,
+    fs::{
+        File,
+        LocalFile, //
+    },
     new_poll_condvar,
     platform,
     prelude::*,
     str::CString,
     sync::{
-        poll::PollCondVar,
+        poll::{
+            PollCondVar,
+            PollTable, //
+        },
         Arc,
         ArcBorrow, //
     }, //
@@ -103,6 +109,11 @@ pub(crate) trait Extension: Send + Sync + Sized + 'static {
         _arg: usize,
     ) -> Result<isize> {
         Err(ENOTTY)
+    }
+
+    /// Returns the events that have happened, for `poll()`, and registers for those to come.
+    fn events(&self, _file: &File, _table: &PollTable<'_>) -> u32 {
+        0
     }
 
     /// Waits until no device accesses the memory any more for what was asked of it here.

@@ -72,12 +72,13 @@ GROUPS = {
     "test_programs.py": "make",
     "test_debian.py": "make",
     "test_farm.py": "coordinator",  # of labgrid: its ports, and its boards take two CPUs
+    "test_new_driver.py": "new drivers",  # what it builds, most of its tests use
     "test_bench.py": "bench",  # one long boot, which most tests read
     "test_dts.py": "binding",  # one long call of dt-validate
     "test_flash.py": "loop devices",  # and the device mapper
 }
 # What takes longest begins first, so that no worker is left alone with it at the end.
-LONGEST_FIRST = ("test_stress.py", "test_mutants.py", "test_soak.py", "test_debug.py",
+LONGEST_FIRST = ("test_stress.py", "test_new_driver.py", "test_mutants.py", "test_soak.py", "test_debug.py",
                  "test_userspace.py", "test_farm.py", "test_bench.py", "test_make.py")
 
 

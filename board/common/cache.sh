@@ -19,7 +19,9 @@
 
 # A relative XDG_CACHE_HOME is invalid by its specification.
 [[ ${XDG_CACHE_HOME:-/} == /* ]] || unset XDG_CACHE_HOME
-CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/$PROJECT
+CACHE_LINK=${XDG_CACHE_HOME:-$HOME/.cache}/$PROJECT
+# Drivers that `make new-driver` has made share this project's cache by a link: paths are part of keys.
+CACHE=$(realpath --canonicalize-missing "$CACHE_LINK")
 
 # key VALUE…: a short name for these inputs.
 key() {
@@ -124,8 +126,8 @@ entry_interrupted() {
 # distclean: deletes the cache, if it is one.
 distclean() {
 	local item
-	if [[ ! -d $CACHE || -L $CACHE ]]; then
-		say CACHE "there is none in $CACHE"
+	if [[ ! -d $CACHE || -L $CACHE_LINK ]]; then
+		say CACHE "there is none in $CACHE_LINK"
 		return
 	fi
 	[[ -z $(compgen -G "$CACHE/rooms/*") ]] ||

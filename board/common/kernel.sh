@@ -13,7 +13,7 @@ setup_kernel() {
 		die "DEBUG=1 BOARD=$BOARD: on 32-bit ARM the kernel has Rust or KASAN, not both"
 	mapfile -t fragments < <(kernel_fragments "$names")
 	name=$ARCH${DEBUG:+-debug}
-	mapfile -t dtbs < <(kernel_dtbs)
+	mapfile -t dtbs < <(kernel_dtbs "${fragments[@]}")
 	setup_kernel_source
 	KERNEL_OUT=$CACHE/linux-$name-$(key "$KERNEL_DIR" "$identity" "$(kernel_lines "${fragments[@]}")" \
 		"${dtbs[*]}" "$ARCH" "$(tool_versions)" "$KERNEL_RECIPE")
@@ -36,9 +36,10 @@ kernel_lines() {
 	grep -hE '^(# )?CONFIG_' "$@" | LC_ALL=C sort
 }
 
-# kernel_dtbs: the device trees of all boards that this kernel is for.
+# kernel_dtbs FRAGMENT…: the device trees of all boards that this kernel is for, as the fragments name
+# them.
 kernel_dtbs() {
-	grep -lxF "FRAGMENTS=$FRAGMENTS" board/*/board.env | xargs sed -n 's/^DTB=//p' | LC_ALL=C sort
+	sed -n 's/^# DTB //p' "$@" | LC_ALL=C sort
 }
 
 tool_versions() {
@@ -124,7 +125,7 @@ make_kernel() { # FRAGMENT…
 	for fragment; do
 		board/common/check-config "$fragment" "$KERNEL_OUT/.config" || exit
 	done
-	mapfile -t dtbs < <(kernel_dtbs)
+	mapfile -t dtbs < <(kernel_dtbs "$@")
 	# From here on kbuild itself knows what it has done.
 	ENTRY_RESUMES=yes
 	run_logged kernel kbuild "$IMAGE" modules "${dtbs[@]}"

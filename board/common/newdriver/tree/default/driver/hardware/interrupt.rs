@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The handler of the interrupt. It runs in a thread, so that it may sleep.
+
+use super::{
+    record,
+    Hardware, //
+};
+use crate::{
+    ext::interrupt,
+    mapping::SharedBuffer, //
+};
+use kernel::{
+    device::Core,
+    irq::{
+        IrqReturn,
+        ThreadedHandler, //
+    },
+    platform,
+    prelude::*,
+    sync::Arc, //
+};
+
+struct Handler {
+    hardware: Arc<Hardware>,
+    /// Whose buffer gets the events.
+    shared: Arc<SharedBuffer<Arc<Hardware>>>,
+}
+
+/// Has the interrupt of `pdev` handled until the device is unbound, if the node has one.
+///
+/// # Errors
+///
+/// The log has the reason.
+pub(crate) fn request(
+    pdev: &platform::Device<Core<'_>>,
+    shared: &Arc<SharedBuffer<Arc<Hardware>>>,
+) -> Result {
+    let hardware = shared.borrow()?.extension().clone();
+    if !hardware.has_interrupt {
+        return Ok(());
+    }
+
+    let handler = Handler {
+        hardware,
+        shared: shared.clone(),
+    };
+    interrupt::request_threaded(pdev, c"faultline", handler).inspect_err(|error| {
+        dev_err!(pdev, "interrupts: cannot be requested: {error:?}\n");
+    })
+}
+
+impl ThreadedHandler for Handler {
+    fn handle_threaded(&self) -> IrqReturn {
+        let Some(event) = self.hardware.take_event() else {
+            return IrqReturn::None;
+        };
+
+        // Once the device is being unbound there is no buffer any more, and nobody to tell.
+        if let Ok(buffer) = self.shared.borrow() {
+            record(&buffer, self.shared.length(), event);
+            self.hardware.announce();
+        }
+        IrqReturn::Handled
+    }
+}

@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`make new-driver`: what it refuses; that a new driver builds, boots and tests itself; and the walk of
+docs/your-driver.md, diff by diff."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from conftest import Make
+from guests import DEBUG_PATIENCE, PATIENCE, Boot
+from newdriver.lock import lock
+from newdriver.manifest import BadManifest, Manifest, Wire
+from newdriver.names import MODULE_NAME_LEN, BadName, Name, checked, kernel_modules, rename
+from places import COMMON, SETUP, TOP, Places
+
+# A short name, and one of twenty letters with every part.
+SHORT, LONG = Name("acme-ring"), Name("northwind-flowmeters")
+DOC = TOP / "docs/your-driver.md"
+EVERY_ROOM = " ".join(Manifest.load().optional)
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A new driver's tree, and a cache that it shares with this project's."""
+
+    name: Name
+    tree: Path
+    environment: dict[str, str]
+
+    def make(self, *arguments: str) -> str:
+        """Calls make there, which must succeed; what it says."""
+        done = subprocess.run(
+            ["make", *arguments], cwd=self.tree, env=self.environment, text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=3 * PATIENCE)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    @property
+    def module(self) -> Path:
+        return self.tree / f"build/qemu-virt-arm64/driver/{self.name.snake}.ko"
+
+    @property
+    def verify(self) -> Path:
+        return self.tree / f"build/qemu-virt-arm64/{self.name.kebab}-verify"
+
+
+def new_driver(make: Make, cache: Path, **variables: str | Path) -> subprocess.CompletedProcess[str]:
+    given = {name: str(value) for name, value in variables.items()}
+    return subprocess.run(
+        [SETUP, "new-driver"], cwd=TOP, env=make.environment | {"XDG_CACHE_HOME": str(cache)} | given, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of caches in which this project's is the real one, so that the user's has no link more."""
+    from project import PROJECT
+
+    folder = tmp_path_factory.mktemp("cache")
+    there = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / PROJECT
+    (folder / PROJECT).symlink_to(there.resolve())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def drivers(make: Make, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Name], Driver]:
+    """New drivers, each made once."""
+    made: dict[Name, Driver] = {}
+
+    def driver(name: Name) -> Driver:
+        if name not in made:
+            tree = tmp_path_factory.mktemp("drivers") / name.kebab
+            rooms = EVERY_ROOM if name is LONG else ""
+            done = new_driver(make, cache, NAME=name.kebab, DIR=tree, WITH=rooms)
+            assert done.returncode == 0, done.stdout
+            environment = make.environment | {"XDG_CACHE_HOME": str(cache)}
+            made[name] = Driver(name, tree, environment)
+        return made[name]
+
+    return driver
+
+
+BAD_NAMES = {
+    "": "give NAME=vendor-device",
+    "Acme-Ring": "it has upper case; use small letters: acme-ring",
+    "acme_ring": "it has an underscore; use dashes: acme-ring",
+    "acme,ring": "use small letters, digits and dashes",
+    "acme ring": "use small letters, digits and dashes",
+    "../ring": "use small letters, digits and dashes",
+    "crate": "this is a keyword of Rust",
+    "type": "this is a keyword of Rust",
+    "ring": "it has no vendor: give vendor-device, such as acme-ring",
+    "-ring": "it has no vendor: give vendor-device, such as acme-ring",
+    "acme-": "it has no vendor",
+    "acme--ring": "each dash stands between two parts",
+    "9acme-ring": "it begins with a letter",
+    "acme-ring-": "each dash stands between two parts",
+    f"acme-{'x' * 51}": "it has 56 letters; the kernel's modules have at most 55",
+    "acme-faultline": "this is the name of the project",
+    "virtio-net": "Linux has a module virtio_net",
+}
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_bad_name(name: str) -> None:
+    with pytest.raises(BadName, match=re.escape(BAD_NAMES[name])) as error:
+        checked(name, ["virtio-net"])
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("name", ["a-b", "acme-ring", "acme-ring-2", LONG.kebab, f"acme-{'x' * 50}"])
+def test_good_name(name: str) -> None:
+    assert checked(name, ["virtio-net", "acme"]).kebab == name
+    assert len(name) < MODULE_NAME_LEN
+
+
+@pytest.mark.kernel
+def test_the_longest_name_is_that_of_the_kernel(places: Places) -> None:
+    header = (places.kernel_source / "include/linux/moduleparam.h").read_text()
+    lines = re.findall("^#define __MODULE_NAME_LEN .*", header, re.MULTILINE)
+    assert lines == ["#define __MODULE_NAME_LEN (64 - sizeof(unsigned long))"]
+
+
+@pytest.mark.kernel
+def test_modules_of_the_kernel_are_known(places: Places) -> None:
+    found = kernel_modules(places.kernel_source)
+    assert {"virtio_net", "snd-hda-intel", "rtc-pl031", "rust_misc_device"} <= found
+    assert SHORT.snake not in found
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(("text", "renamed"), [
+    ('compatible = "faultline,coherent-buffer";', 'compatible = "acme,ring";'),
+    ('"faultline,fw-cfg-buffer"', '"acme,fw-cfg-buffer"'),
+    ("use faultline_core::text; FAULTLINE_IOC_INFO", "use acme_ring_core::text; ACME_RING_IOC_INFO"),
+    ("faultline-verify", "acme-ring-verify"),
+    ("PROJECT=faultline\nMODULE=faultline\nKCONFIG=FAULTLINE", "PROJECT=acme-ring\nMODULE=acme_ring\nKCONFIG=ACME_RING"),
+    ("obj-m += faultline.o\nfaultline-y := faultline_main.o", "obj-m += acme_ring.o\nacme_ring-y := acme_ring_main.o"),
+    ("/etc/faultline/run /dev/faultline0", "/etc/acme-ring/run /dev/acme_ring0"),
+    ("faultline: exit status 0", "acme-ring: exit status 0"),
+    ("faultline: loading out-of-tree module", "acme_ring: loading out-of-tree module"),
+    ('macro_rules! project {\n    () => {\n        "faultline"', 'macro_rules! project {\n    () => {\n        "acme-ring"'),
+    ('macro_rules! module {\n    () => {\n        "faultline"', 'macro_rules! module {\n    () => {\n        "acme_ring"'),
+    ("Faultline is", "Acme Ring is"),
+    ("opt/org.faultline/nonce faultline.nonce=", "opt/org.acme-ring/nonce acme_ring.nonce="),
+])
+def test_the_name_in_each_form(text: str, renamed: str) -> None:
+    assert rename(text, SHORT) == renamed
+
+
+@pytest.mark.unit
+def test_lock_file() -> None:
+    def package(name: str, *dependencies: str, source: str = "") -> str:
+        needed = "".join(f' "{each}",\n' for each in dependencies)
+        return f'[[package]]\nname = "{name}"\nversion = "1"\n{source}dependencies = [\n{needed}]\n'
+
+    outside = package("m", source='source = "x"\n')
+    text = "\n".join(["version = 4\n", package("z", "y", "m"), outside, package("y"), package("b")])
+    assert lock(text, {"z", "b"}) == "\n".join(["version = 4\n", package("b"), outside, package("z", "m", "y")])
+
+
+@pytest.mark.unit
+def test_a_wire_that_fits_nothing_is_named() -> None:
+    wire = Wire("file", "gone\n", None, "", False, frozenset(), frozenset())
+    with pytest.raises(BadManifest, match="file has 'gone' and what follows 0 times"):
+        Manifest.apply(wire, {"file": "there\n"})
+    assert Manifest.apply(wire, {"file": "a\ngone\nb\n"}) == "a\nb\n"
+    through = Wire("file", "gone\n", "end\n", "new\n", False, frozenset(), frozenset())
+    assert Manifest.apply(through, {"file": "a\ngone\nb\nend\nc\n"}) == "a\nnew\nc\n"
+    every = Wire("file", " | gone", None, "", True, frozenset(), frozenset())
+    assert Manifest.apply(every, {"file": "a | gone)\nb | gone | c)\n"}) == "a)\nb | c)\n"
+    with pytest.raises(BadManifest, match="0 times"):
+        Manifest.apply(every, {"file": "there\n"})
+
+
+@pytest.mark.frontdoor
+def test_make_passes_the_arguments_on(make: Make, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "file").touch()
+    for arguments, message in [
+        (["NAME=Acme-Ring"], "NAME=Acme-Ring: it has upper case"),
+        (["NAME=acme-ring", f"DIR={there}"], f"DIR={there}: is there already, and is not overwritten"),
+        (["NAME=acme-ring", f"DIR={tmp_path}/no/such"], f"there is no directory {tmp_path}/no"),
+        (["NAME=acme-ring", "DIR=build/new"], "is inside this project"),
+        (["NAME=acme-ring", f"DIR={tmp_path}/a b"], "a space or colon"),
+        (["NAME=acme-ring", f"DIR={tmp_path}/new", "WITH=cellar"], "WITH=cellar: unknown: cellar"),
+        (["NAME=virtio-net", f"DIR={tmp_path}/new"], "Linux has a module virtio_net"),
+    ]:
+        done = make("new-driver", *arguments)
+        errors = [line for line in done.stdout.splitlines() if line.startswith("faultline: error: ")]
+        assert done.returncode and len(errors) == 1 and message in errors[0], done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+    assert [path.name for path in there.iterdir()] == ["file"]
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("name", [SHORT, LONG], ids=lambda name: name.kebab)
+def test_new_driver_tests_itself(name: Name, drivers: Callable[[Name], Driver]) -> None:
+    """Its own tests are about format, lints, unit tests, the binding, a boot and a mutant. No kernel is
+    built: the one of this project is in the cache."""
+    said = drivers(name).make("test")
+    assert re.search(r"=+ \d+ passed in ", said), said
+    assert not re.search(r"\d+ (?:failed|skipped)", said), said
+    assert " Linux 7" not in said, said
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("name", [SHORT, LONG], ids=lambda name: name.kebab)
+def test_nothing_has_the_name_of_this_project(name: Name, drivers: Callable[[Name], Driver]) -> None:
+    """In a new tree, before anything is built."""
+    tree = drivers(name).tree
+    files = [path for path in tree.rglob("*") if "build" not in path.relative_to(tree).parts and path.is_file()]
+    assert len(files) > 100
+    assert [path for path in files if re.search("faultline", str(path.relative_to(tree)), re.IGNORECASE)] == []
+    assert [path for path in files if b"faultline" in path.read_bytes().lower()] == []
+    assert [path for path in files if path.suffix == ".pyc"] == []
+
+
+@pytest.mark.kernel
+def test_another_board(drivers: Callable[[Name], Driver], places: Places) -> None:
+    """The room `boards`."""
+    if (board := "qemu-virt-arm") not in places.boards:
+        pytest.skip(f"{board} is not among the BOARDS of this run")
+    assert f"{LONG.kebab}-verify: PASS" in drivers(LONG).make("run", f"BOARD={board}", f"TIMEOUT={PATIENCE}")
+
+
+@pytest.mark.kernel
+def test_debug_kernel(drivers: Callable[[Name], Driver], places: Places) -> None:
+    """The room `debug-kernel`: KASAN and lockdep find nothing in the driver either."""
+    places.need_debug_kernel()
+    said = drivers(LONG).make("run", "DEBUG=1", f"TIMEOUT={DEBUG_PATIENCE}")
+    assert f"{LONG.kebab}-verify: PASS" in said
+    assert "KernelAddressSanitizer initialized" in said
+
+
+@pytest.mark.kernel
+def test_modules_load_together(
+    drivers: Callable[[Name], Driver], places: Places, boot: Boot, tmp_path: Path
+) -> None:
+    """Both new drivers and faultline in one kernel: each has its own names there. One device has the
+    clock, which there is one of; each verifier passes."""
+    overlay = tmp_path / "overlay"
+    subprocess.run([SETUP, "busybox", overlay], cwd=TOP, check=True)
+    (overlay / "lib/modules").mkdir(parents=True)
+    for driver in (drivers(SHORT), drivers(LONG)):
+        driver.make("module", "verify")
+        shutil.copy(driver.module, overlay / "lib/modules")
+        shutil.copy(driver.verify, overlay / "bin")
+    both = tmp_path / "both.dtso"
+    nodes = (drivers(SHORT).tree / "dts/qemu-virt.dtso").read_text()
+    both.write_text((TOP / "dts/qemu-virt.dtso").read_text() + nodes.partition("/plugin/;")[2])
+    script = " && ".join([
+        f"insmod /lib/modules/{SHORT.snake}.ko", f"insmod /lib/modules/{LONG.snake}.ko",
+        f"{SHORT.kebab}-verify", "faultline-verify", "cat /proc/modules",
+    ])
+    run = boot(f"--overlay={overlay}", f"--dtso={both}", f"--run=/bin/sh -c '{script}'")
+    assert run.status == 0, run
+    assert f"{SHORT.kebab}-verify: PASS" in run.console and "faultline-verify: PASS" in run.console, run
+    assert set(re.findall(r"^(\w+) \d+ \d+ - Live", run.console, re.MULTILINE)) == {
+        "faultline", SHORT.snake, LONG.snake}, run
+
+
+@pytest.mark.kernel
+def test_the_walk_of_the_documentation(drivers: Callable[[Name], Driver], tmp_path: Path) -> None:
+    """Each diff is applied and booted, as it stands there; then what the text says of a broken driver."""
+    text = DOC.read_text()
+    made = re.search(r"^make new-driver NAME=(\S+)", text, re.MULTILINE)
+    assert made and made[1] == SHORT.kebab
+    diffs = re.findall(r"^### (.+)\n(?:(?!^###)[^`]|`(?!``))*?```diff\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert [title for title, _ in diffs] == ["A register", "A property", "An ioctl", "A check"]
+    driver = drivers(SHORT)
+    tree = tmp_path / SHORT.kebab
+    # With its outputs, so that only what changes is built again.
+    shutil.copytree(driver.tree, tree, symlinks=True)
+    walk = Driver(SHORT, tree, driver.environment)
+    for title, diff in diffs:
+        apply(diff, tree)
+        said = walk.make("run", f"TIMEOUT={PATIENCE}")
+        assert "acme-ring-verify: PASS" in said, f"{title}: {said}"
+    assert "ok 9 count" in said
+    assert re.search(r"=+ \d+ passed, \d+ deselected in ", walk.make("check"))
+
+    registers = tree / "driver/hardware.rs"
+    registers.write_text(re.sub(r"^.*write_reg\(LOAD.*\n", "", registers.read_text(), flags=re.MULTILINE))
+    done = subprocess.run(["make", "run", f"TIMEOUT={PATIENCE}"], cwd=tree, env=walk.environment, text=True, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode and re.search(r"^ *not ok 9 count$", done.stdout, re.MULTILINE), done.stdout
+
+
+def apply(diff: str, tree: Path) -> None:
+    done = subprocess.run(["patch", "--strip=1", "--fuzz=0", "--batch", "--forward"], cwd=tree, input=diff, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
