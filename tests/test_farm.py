@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import types
 import urllib.request
@@ -77,12 +78,27 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(("what", "message"), FAILURES.values(), ids=FAILURES.keys())
-def test_qemu_driver_failure(tmp_path: Path, what: dict, message: str) -> None:
+def test_qemu_driver_failure(short: Path, what: dict, message: str) -> None:
     """The failure is the one that run.py reports for such a guest, and QEMU has ended."""
-    run = call(*TEST_BOARD, env_file=emulated(tmp_path, **what), TMPDIR=str(tmp_path))
+    run = call(*TEST_BOARD, env_file=emulated(short, **what), TMPDIR=str(short))
     assert run.status == 1, run
     assert message in run.console, run
-    assert not processes(tmp_path)
+    assert not processes(short)
+
+
+def test_directory_that_is_too_long_for_a_socket(short: Path) -> None:
+    long = short / ("directory" * 12)
+    long.mkdir()
+    run = call(*TEST_BOARD, env_file=emulated(short), TMPDIR=str(long))
+    assert run.status == 1, run
+    assert "set TMPDIR to a shorter one" in run.console, run
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A directory for sockets, whose paths are short: tmp_path has the names of the user and of the test."""
+    with tempfile.TemporaryDirectory(prefix="farm-", dir="/tmp") as directory:
+        yield Path(directory)
 
 
 def processes(work: Path) -> list[str]:
@@ -102,7 +118,7 @@ def farm(*arguments: str) -> list[str]:
     return [sys.executable, str(FILES / "farm.py"), *arguments]
 
 
-def test_farm(places: Places, tmp_path: Path) -> None:
+def test_farm(places: Places, short: Path) -> None:
     """Two boards at the same time, each with its own session of pytest."""
     script = (
         'first=$1; second=$2; shift 2\n'
@@ -111,15 +127,15 @@ def test_farm(places: Places, tmp_path: Path) -> None:
     )
     names = [f"{places.board}-{number}" for number in range(2)]
     run = call(*farm("--boards=2", "--", "sh", "-c", script, "sh", *names, *TEST_BOARD),
-               env_file=FILES / "place.yaml", TMPDIR=str(tmp_path))
+               env_file=FILES / "place.yaml", TMPDIR=str(short))
     assert run.status == 0, run
     assert run.console.count(" 1 passed") == 2, run
-    assert not processes(tmp_path)
+    assert not processes(short)
 
 
-def test_farm_board_that_panics(tmp_path: Path) -> None:
+def test_farm_board_that_panics(short: Path) -> None:
     run = call(*farm("--guest=--append=rdinit=/missing", "--", *TEST_BOARD),
-               env_file=FILES / "place.yaml", TMPDIR=str(tmp_path))
+               env_file=FILES / "place.yaml", TMPDIR=str(short))
     assert run.status == 1, run
     assert "the kernel reported: Kernel panic" in run.console, run
 
@@ -165,8 +181,8 @@ class Farm:
 
 
 @pytest.fixture
-def open_farm(tmp_path: Path) -> Iterator[Farm]:
-    farm = Farm(tmp_path)
+def open_farm(short: Path) -> Iterator[Farm]:
+    farm = Farm(short)
     yield farm
     farm.process.kill()
     farm.process.communicate()

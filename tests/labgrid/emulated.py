@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import tempfile
 from pathlib import Path
 
 import attr
-from labgrid.driver import QEMUDriver
+from labgrid.driver import ExecutionError, QEMUDriver
 from labgrid.factory import target_factory
 
 from guests import Boot
@@ -18,6 +20,10 @@ from runner.initramfs import initramfs
 
 # Longer than QEMU takes to start on a busy machine; one that fails does not connect at all.
 START_LIMIT = 300
+
+# The longest path of a socket in bytes, unix(7), and what QEMUDriver adds to the directory for temporary files.
+SOCKET_PATH = 107
+SOCKET_NAME = "/labgrid-qemu-tmp-12345678/serialrw"
 
 
 @target_factory.reg_driver
@@ -44,6 +50,10 @@ class GuestDriver(QEMUDriver):
                 *("-serial", "null") * guest.board.serial]
 
     def on_activate(self) -> None:
+        directory = tempfile.gettempdir()
+        if len(os.fsencode(directory + SOCKET_NAME)) > SOCKET_PATH:
+            raise ExecutionError(f"{directory} is too long a path for the sockets of QEMU's console: "
+                                 "set TMPDIR to a shorter one")
         super().on_activate()
         # Where QEMUDriver waits for QEMU to connect its console.
         self._socket.settimeout(START_LIMIT)
