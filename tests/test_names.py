@@ -106,7 +106,7 @@ def test_abi_document(places: Places, tmp_path: Path) -> None:
         [sys.executable, places.kernel_source / "tools/docs/get_abi.py", "--dir", tmp_path, "search",
          "faultline"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    found = re.findall(r"^/sys/class/misc/faultlineN/(\w+)$", done.stdout, re.MULTILINE)
+    found = re.findall(r"^\d+\. /sys/class/misc/faultlineN/(\w+)$", done.stdout, re.MULTILINE)
     assert sorted(found) == sorted(driver) == sorted([*ATTRIBUTES, "dma_address"])
 
 
