@@ -6,6 +6,7 @@
 //! [`device`] with the real thing. So all of it runs under `cargo test` on any machine.
 //!
 //! - [`device`]: what a program can do with a device. A new call gets its entry in [`device::Call`].
+//! - [`finding`]: what was seen, and what was wanted.
 //! - [`ktap`]: the report's format, KTAP version 1.
 //! - [`text`], [`errno`]: bounded text, errors by name.
 //! - [`nodes`]: the device nodes.
@@ -15,6 +16,7 @@
 
 pub mod device;
 pub mod errno;
+pub mod finding;
 pub mod ktap;
 pub mod nodes;
 pub mod text;

@@ -3,11 +3,10 @@
 //! The checks, one entry each: this is the one file to change for a new one.
 
 use core::ffi::CStr;
-use core::fmt::{Debug, Write};
 
 use faultline_core::device::{Call, Device, Mapping, Signal, Unmapped};
 use faultline_core::errno::Errno;
-use faultline_core::text::Note;
+use faultline_core::finding::{about, Finding, Stop, Value};
 use faultline_sys::device::File;
 use faultline_sys::file::poll;
 use faultline_uapi::{Alarm, Event, Info, FLAG_PRISTINE, POLL_ALARM};
@@ -16,7 +15,7 @@ use faultline_uapi::{Alarm, Event, Info, FLAG_PRISTINE, POLL_ALARM};
 pub struct Check {
     /// Its name in the report.
     pub name: &'static str,
-    /// Looks, and says what is wrong.
+    /// Looks: [`Finding::same`] decides that it fails, and takes note of what was seen.
     pub run: fn(&mut Subject<'_>) -> Result<(), Stop>,
 }
 
@@ -64,108 +63,151 @@ pub struct Subject<'a> {
     pub device: File,
     /// What the driver says of the buffer.
     pub info: Info,
+    /// What a check saw last, and what it wanted.
+    pub finding: Finding,
 }
 
-/// Why a check ends early.
-pub enum Stop {
-    /// Something else was seen than what was expected.
-    Failed(Note<96>),
-    /// It could not be looked at.
-    Skipped(&'static str),
-}
-
-/// Stops unless `seen` is `want`.
-fn same<T: PartialEq + Debug>(what: &str, seen: T, want: T) -> Result<(), Stop> {
-    if seen == want {
-        return Ok(());
+impl Subject<'_> {
+    /// Maps the buffer.
+    fn map(&mut self) -> Result<<File as Device>::Mapping, Stop> {
+        let mapping = self.device.map(0, self.info.size);
+        self.finding.need("mmap()", mapping)
     }
-    let mut note = Note::new();
-    // What does not fit is left out, and three dots say so.
-    let _ = write!(note, "{what}: seen {seen:?}, expected {want:?}");
-    Err(Stop::Failed(note))
-}
 
-/// Stops unless a call or an access succeeds.
-fn need<T, E: Debug>(what: &str, result: Result<T, E>) -> Result<T, Stop> {
-    result.map_err(|error| {
-        let mut note = Note::new();
-        let _ = write!(note, "{what}: {error:?}");
-        Stop::Failed(note)
-    })
+    /// Sets the alarm.
+    fn set_alarm(&mut self, seconds: u32) -> Result<(), Stop> {
+        let mut alarm = Alarm {
+            seconds,
+            reserved: 0,
+        };
+        let answer = self.device.call(Call::Alarm(&mut alarm));
+        self.finding.need("ALARM", answer)
+    }
+
+    /// The alarm has gone off, or goes off within so many milliseconds, or does not.
+    fn goes_off(&mut self, milliseconds: i64, want: bool) -> Result<(), Stop> {
+        let events = poll(&self.device, POLL_ALARM, milliseconds);
+        let events = self.finding.need("poll()", events)?;
+        let what = "poll(): the alarm has gone off";
+        self.finding.same(what, events & POLL_ALARM != 0, want)
+    }
+
+    /// The event of the highest number in the ring.
+    fn latest(&mut self) -> Result<Event, Stop> {
+        let mapping = self.map()?;
+        let mut latest = Event::default();
+        for slot in (0..self.info.size).step_by(size_of::<Event>()) {
+            let (mut number, mut count, mut time) = ([0; 4], [0; 4], [0; 8]);
+            self.finding.access("load", mapping.load(slot, &mut number))?;
+            self.finding
+                .access("load", mapping.load(slot + 4, &mut count))?;
+            self.finding
+                .access("load", mapping.load(slot + 8, &mut time))?;
+            let event = Event {
+                number: u32::from_ne_bytes(number),
+                count: u32::from_ne_bytes(count),
+                time: u64::from_ne_bytes(time),
+            };
+            if event.number > latest.number {
+                latest = event;
+            }
+        }
+        Ok(latest)
+    }
 }
 
 /// The bytes of a word.
 const WORD: u64 = 8;
+/// As many as a page has, or fewer.
+const PAGE: u64 = 4096;
+/// How long to wait for what must happen, in milliseconds.
+const PATIENCE: i64 = 10_000;
 
 /// A buffer that nobody has used is all zeroes, to the last word.
 fn zeroed(subject: &mut Subject<'_>) -> Result<(), Stop> {
     if subject.info.flags & FLAG_PRISTINE == 0 {
-        return Err(Stop::Skipped("the buffer was used before"));
+        return Err(Stop::Skip("the buffer was used before"));
     }
-    let size = subject.info.size;
-    let mapping = need("mmap()", subject.device.map(0, size))?;
-    for offset in (0..size).step_by(WORD as usize) {
-        let word = need("load", mapping.load_acquire(offset))?;
-        if word != 0 {
-            return same("a word of a new buffer", word, 0);
-        }
+    let mapping = subject.map()?;
+    for offset in (0..subject.info.size).step_by(WORD as usize) {
+        let word = subject
+            .finding
+            .access("load", mapping.load_acquire(offset))?;
+        let what = about("a word of a new buffer").at(offset);
+        subject
+            .finding
+            .same(what, Value::Word(word), Value::Word(0))?;
     }
     Ok(())
 }
 
 /// Two mappings show the same memory: page by page, what one stores the other loads.
 fn shared(subject: &mut Subject<'_>) -> Result<(), Stop> {
-    let size = subject.info.size;
-    let mut one = need("mmap()", subject.device.map(0, size))?;
-    let other = need("the second mmap()", subject.device.map(0, size))?;
-    for offset in (0..size).step_by(4096) {
-        need("store", one.store_release(offset, !offset))?;
+    let mut one = subject.map()?;
+    let other = subject.map()?;
+    let pages = || (0..subject.info.size).step_by(PAGE as usize);
+    for offset in pages() {
+        let stored = one.store_release(offset, !offset);
+        subject.finding.access("store", stored)?;
     }
-    for offset in (0..size).step_by(4096) {
-        let word = need("load", other.load_acquire(offset))?;
-        same("what the other mapping stored", word, !offset)?;
+    for offset in pages() {
+        let word = subject.finding.access("load", other.load_acquire(offset))?;
+        let what = about("what the other mapping stored").at(offset);
+        subject
+            .finding
+            .same(what, Value::Word(word), Value::Word(!offset))?;
     }
     Ok(())
 }
 
 /// `read()` and `write()` see the memory that is mapped.
 fn read_write(subject: &mut Subject<'_>) -> Result<(), Stop> {
-    let size = subject.info.size;
-    let mapping = need("mmap()", subject.device.map(0, size))?;
-    for offset in [0, size - WORD] {
-        let stored = (!offset).to_ne_bytes();
-        let written = subject.device.write_at(offset, &stored);
-        same("bytes of write()", written, Ok(WORD))?;
-        let word = need("load", mapping.load_acquire(offset))?;
-        same("what write() wrote", word, !offset)?;
-        let mut loaded = [0; WORD as usize];
-        let read = subject.device.read_at(offset, &mut loaded);
-        same("bytes of read()", read, Ok(WORD))?;
-        same("what read() reads", loaded, stored)?;
+    let mapping = subject.map()?;
+    for offset in [0, subject.info.size - WORD] {
+        let want = Value::Word(!offset);
+        let written = subject
+            .device
+            .write_at(offset, &(!offset).to_ne_bytes());
+        let finding = &mut subject.finding;
+        finding.same(about("bytes of write()").at(offset), written, WORD)?;
+        let word = finding.access("load", mapping.load_acquire(offset))?;
+        finding.same(about("what write() wrote").at(offset), Value::Word(word), want)?;
+        let mut bytes = [0; WORD as usize];
+        let read = subject.device.read_at(offset, &mut bytes);
+        finding.same(about("bytes of read()").at(offset), read, WORD)?;
+        let word = Value::Word(u64::from_ne_bytes(bytes));
+        finding.same(about("what read() reads").at(offset), word, want)?;
     }
     Ok(())
 }
 
 /// Nothing lies behind the end.
 fn bounds(subject: &mut Subject<'_>) -> Result<(), Stop> {
-    let size = subject.info.size;
-    for (offset, length) in [(size, 4096), (0, size + 4096), (size - 4096, 8192)] {
-        let mapped = subject.device.map(offset, length).map(drop);
-        same("mmap() past the end", mapped, Err(Errno::INVAL))?;
+    let Subject {
+        device,
+        finding,
+        info: Info { size, .. },
+        ..
+    } = subject;
+    for (offset, length) in [(*size, PAGE), (0, *size + PAGE), (*size - PAGE, 2 * PAGE)] {
+        let mapped = device.map(offset, length).map(drop);
+        finding.same(about("mmap() past the end").at(offset), mapped, Errno::INVAL)?;
     }
-    let written = subject.device.write_at(size, &[0]);
-    same("write() at the end", written, Err(Errno::NOSPC))?;
-    let read = subject.device.read_at(size, &mut [0]);
-    same("read() at the end", read, Ok(0))
+    let written = device.write_at(*size, &[0]);
+    finding.same("write() at the end", written, Errno::NOSPC)?;
+    let read = device.read_at(*size, &mut [0]);
+    finding.same("bytes of read() at the end", read, 0_u64)
 }
 
 /// After `munmap()` there is nothing at the address.
 fn unmapped(subject: &mut Subject<'_>) -> Result<(), Stop> {
-    let mapping = need("mmap()", subject.device.map(0, subject.info.size))?;
-    need("load", mapping.load_byte(0))?;
-    let gone = need("munmap()", mapping.unmap())?;
-    let touched = gone.load(0, &mut [0]).map_err(|fault| fault.signal);
-    same("load after munmap()", touched, Err(Signal::Segv))
+    let mapping = subject.map()?;
+    subject.finding.access("load", mapping.load_byte(0))?;
+    let gone = subject.finding.need("munmap()", mapping.unmap())?;
+    let touched = gone.load(0, &mut [0]);
+    subject
+        .finding
+        .same("load after munmap()", touched, Signal::Segv)
 }
 
 /// The driver refuses an alarm that makes no sense, and one through a file that is open for reading only.
@@ -174,81 +216,44 @@ fn refused(subject: &mut Subject<'_>) -> Result<(), Stop> {
         reserved: 1,
         ..Alarm::default()
     };
+    let finding = &mut subject.finding;
     let answer = subject.device.call(Call::Alarm(&mut alarm));
-    same("ALARM with a reserved field", answer, Err(Errno::INVAL))?;
-    let mut reader = need("open() for reading", File::open(subject.path, true))?;
+    finding.same("ALARM with a reserved field", answer, Errno::INVAL)?;
+    let mut reader = finding.need("open() for reading", File::open(subject.path, true))?;
     let answer = reader.call(Call::Alarm(&mut Alarm::default()));
-    same("ALARM, open for reading only", answer, Err(Errno::BADF))
-}
-
-/// How long to wait for what must happen, in milliseconds.
-const PATIENCE: i64 = 10_000;
-
-/// Sets the alarm.
-fn set(subject: &mut Subject<'_>, seconds: u32) -> Result<(), Stop> {
-    let mut alarm = Alarm {
-        seconds,
-        reserved: 0,
-    };
-    need("ALARM", subject.device.call(Call::Alarm(&mut alarm)))
-}
-
-/// The event of the latest number in the ring.
-fn latest(subject: &mut Subject<'_>) -> Result<Event, Stop> {
-    let mapping = need("mmap()", subject.device.map(0, subject.info.size))?;
-    let mut latest = Event::default();
-    for slot in (0..subject.info.size).step_by(size_of::<Event>()) {
-        let (mut number, mut count, mut time) = ([0; 4], [0; 4], [0; 8]);
-        need("load", mapping.load(slot, &mut number))?;
-        need("load", mapping.load(slot + 4, &mut count))?;
-        need("load", mapping.load(slot + 8, &mut time))?;
-        let event = Event {
-            number: u32::from_ne_bytes(number),
-            count: u32::from_ne_bytes(count),
-            time: u64::from_ne_bytes(time),
-        };
-        if event.number > latest.number {
-            latest = event;
-        }
-    }
-    Ok(latest)
-}
-
-/// Empties the ring, so that what is in it afterwards is new.
-fn clear(subject: &mut Subject<'_>) -> Result<(), Stop> {
-    for offset in (0..subject.info.size).step_by(4096) {
-        let written = subject.device.write_at(offset, &[0; 4096]);
-        same("bytes of write()", written, Ok(4096))?;
-    }
-    Ok(())
+    finding.same("ALARM, open for reading only", answer, Errno::BADF)
 }
 
 /// An alarm for now goes off: `poll()` says so, and the event is in the buffer. Two events follow each
 /// other.
 fn alarm(subject: &mut Subject<'_>) -> Result<(), Stop> {
-    clear(subject)?;
+    // Nothing that is in the ring afterwards was there before.
+    for offset in (0..subject.info.size).step_by(PAGE as usize) {
+        let written = subject.device.write_at(offset, &[0; PAGE as usize]);
+        subject.finding.same("bytes of write()", written, PAGE)?;
+    }
     let mut before = Event::default();
     for _ in 0..2 {
-        set(subject, 0)?;
-        let events = need("poll()", poll(&subject.device, POLL_ALARM, PATIENCE))?;
-        same("events of poll()", events & POLL_ALARM, POLL_ALARM)?;
-        let event = latest(subject)?;
-        same("an event with a time", event.time > before.time, true)?;
-        same("a count that grows", event.count >= before.count, true)?;
+        subject.set_alarm(0)?;
+        subject.goes_off(PATIENCE, true)?;
+        let event = subject.latest()?;
+        let finding = &mut subject.finding;
+        finding.same("an event in the ring", event.number > before.number, true)?;
+        finding.same("a later time", event.time > before.time, true)?;
+        finding.same("a count that grows", event.count >= before.count, true)?;
         if before.number != 0 {
-            same("number of the next event", event.number, before.number + 1)?;
+            let (seen, want) = (u64::from(event.number), u64::from(before.number) + 1);
+            finding.same("number of the next event", seen, want)?;
         }
         before = event;
     }
     Ok(())
 }
 
-/// An alarm in an hour does not go off now, and setting another replaces it.
+/// An alarm in an hour does not go off now, and setting another one replaces it.
 fn alarm_waits(subject: &mut Subject<'_>) -> Result<(), Stop> {
-    set(subject, 3600)?;
-    let events = need("poll()", poll(&subject.device, POLL_ALARM, 0))?;
-    same("events of poll() before the time", events & POLL_ALARM, 0)?;
-    set(subject, 0)?;
-    let events = need("poll()", poll(&subject.device, POLL_ALARM, PATIENCE))?;
-    same("events of poll()", events & POLL_ALARM, POLL_ALARM)
+    subject.set_alarm(3600)?;
+    subject.goes_off(0, false)?;
+    subject.set_alarm(0)?;
+    subject.goes_off(PATIENCE, true)
 }

@@ -13,8 +13,9 @@ mod checks;
 
 use core::ffi::CStr;
 
-use checks::{Stop, Subject, CHECKS};
+use checks::{Subject, CHECKS};
 use faultline_core::device::Device;
+use faultline_core::finding::{Finding, Stop};
 use faultline_core::ktap::{Group, Outcome};
 use faultline_core::text::Printable;
 use faultline_sys::console::Console;
@@ -86,7 +87,12 @@ fn device(group: &mut Group<'_>, path: &CStr) -> bool {
     let name = Printable(path.to_bytes());
     let opened = File::open(path, false).and_then(|mut device| {
         let info = device.info()?;
-        Ok(Subject { path, device, info })
+        Ok(Subject {
+            path,
+            device,
+            info,
+            finding: Finding::NONE,
+        })
     });
     let passed = match opened {
         Ok(mut subject) => check_all(group, &mut subject),
@@ -107,12 +113,12 @@ fn check_all(group: &mut Group<'_>, subject: &mut Subject<'_>) -> bool {
     for check in CHECKS {
         match (check.run)(subject) {
             Ok(()) => checks.conclude(Outcome::Pass, &check.name, &""),
-            Err(Stop::Skipped(reason)) => checks.conclude(Outcome::Skip, &check.name, &reason),
-            Err(Stop::Failed(what)) => {
-                checks.comment(format_args!("{}: {what}", check.name));
+            Err(Stop::Fail) => {
+                checks.comment(format_args!("{}: {}", check.name, subject.finding));
                 checks.conclude(Outcome::Fail, &check.name, &"");
                 passed = false;
             }
+            Err(skipped) => checks.conclude(Outcome::Skip, &check.name, &skipped),
         }
     }
     passed
