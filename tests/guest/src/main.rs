@@ -14,11 +14,11 @@
 #![no_main]
 
 use core::ffi::CStr;
+use core::fmt::{self, Display, Write};
 
 use faultline_core::device::{Device, Fault, Mapping, Signal};
 use faultline_core::errno::Errno;
 use faultline_core::system::System;
-use faultline_core::text::{Out, Show};
 use faultline_sys::console::Console;
 use faultline_sys::device::File;
 use faultline_sys::machine::Machine;
@@ -47,7 +47,8 @@ fn main(mut args: Args) -> i32 {
         },
         b"say" => {
             let text = argument.to_str().unwrap_or("?");
-            console.out().text(text).text("\n");
+            // The console remembers that something could not be written.
+            let _ = writeln!(console, "{text}");
             Ok(())
         }
         b"log" => write_file(c"/dev/kmsg", argument.to_bytes()),
@@ -60,11 +61,7 @@ fn main(mut args: Args) -> i32 {
     match outcome {
         Ok(()) => 0,
         Err(unexpected) => {
-            console
-                .out()
-                .text("unexpected: ")
-                .show(&unexpected)
-                .text("\n");
+            let _ = writeln!(console, "unexpected: {unexpected}");
             1
         }
     }
@@ -229,17 +226,14 @@ fn note(what: &'static str, seen: impl Into<Seen>) -> Unexpected {
     }
 }
 
-impl Show for Unexpected {
-    fn show(&self, out: &mut dyn Out) {
-        out.text(self.what).text(": ");
+impl Display for Unexpected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.what)?;
         match &self.seen {
-            Seen::Errno(errno) => out.show(errno),
-            Seen::Fault(fault) => out.text(match fault.signal {
-                Signal::Bus => "SIGBUS",
-                Signal::Segv => "SIGSEGV",
-            }),
-            Seen::Text(text) => out.text(text),
-        };
+            Seen::Errno(errno) => write!(f, "{errno}"),
+            Seen::Fault(fault) => write!(f, "{}", fault.signal),
+            Seen::Text(text) => f.write_str(text),
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! - [`session`]: one run over several devices: the report, the totals, the verdict.
 //! - [`checks`]: what is checked, and why it proves what it says.
 //! - [`finding`]: what was seen, and what was wanted.
+//! - [`failure`]: which call failed, by which error.
 //! - [`job`]: what a second task does meanwhile, on another CPU.
 //! - [`ktap`]: the report's format, KTAP version 1.
 //! - [`pattern`]: the data that is written and looked for.
@@ -34,6 +35,7 @@ pub mod checks;
 pub mod decimal;
 pub mod device;
 pub mod errno;
+pub mod failure;
 pub mod finding;
 pub mod job;
 pub mod kmsg;

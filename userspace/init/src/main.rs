@@ -10,6 +10,7 @@
 #![no_main]
 
 use core::ffi::CStr;
+use core::fmt::Write;
 
 use faultline_sys::console::Console;
 use faultline_sys::init::{self, Program, MODULE};
@@ -27,10 +28,11 @@ const FAILED: i32 = 1;
 
 fn main(_: Args) -> i32 {
     if !is_init() {
-        let mut stderr = Console::stderr();
-        stderr
-            .out()
-            .text("faultline-init: the kernel starts it, as /init; nobody else should\n");
+        // There is nowhere else to say it.
+        let _ = writeln!(
+            Console::stderr(),
+            "faultline-init: the kernel starts it, as /init; nobody else should"
+        );
         return USAGE_ERROR;
     }
     // The kernel passes whatever of its command line it does not understand: not for us.

@@ -1,18 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What may run beside a page fault: `madvise()`, and with it the reclaim of page tables, `fork()`,
-//! `mprotect()`, splits and moves of the VMA, and other faults; where pages are mapped one by one and
-//! where they are mapped by PMDs.
+//! What other tasks of the process may do to a mapping during its page faults: `madvise()`, and with it
+//! the reclaim of page tables, `fork()`, `mprotect()`, splits and moves of the VMA; where pages are mapped
+//! by PTEs and where they are mapped by PMDs.
 
+use faultline_core::checks::catalogue::text;
 use faultline_core::errno::Errno;
+use faultline_core::failure::TaskError;
+use faultline_core::finding::Stop;
 use faultline_sys::arena::{Access, Arena, Sharing};
 use faultline_sys::device::File;
 use faultline_sys::disturb::{disturbed, Disturbance};
+
+use super::context::Context;
+use super::Case;
+use crate::world::{tagged, World as W};
 use Disturbance::{DontNeed, Forks, Moves, Protects, Splits, Stores};
 
-use super::Context;
-use crate::report::Stop;
-use crate::world::{tagged, World as W};
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "advice_beside_faults",
+        proves: text(
+            "No access and no call fails while another task drops the pages and page tables \
+            by MADV_DONTNEED.",
+        ),
+        steps: advice_beside_faults,
+    },
+    Case {
+        name: "fork_beside_faults",
+        proves: text("The same while the process forks, too."),
+        steps: fork_beside_faults,
+    },
+    Case {
+        name: "protection_beside_faults",
+        proves: text(
+            "While another task changes the protection of the mapping, or of a part of it, \
+            calls fail with EFAULT alone, and the mapping stays the buffer's.",
+        ),
+        steps: protection_beside_faults,
+    },
+    Case {
+        name: "move_beside_faults",
+        proves: text("The same while mremap() moves the mapping to and fro."),
+        steps: move_beside_faults,
+    },
+];
 
 /// What a page table has entries for: page tables that are emptied as a whole are reclaimed.
 const TABLE: u64 = Arena::ALIGNMENT;
@@ -20,26 +52,20 @@ const TABLE: u64 = Arena::ALIGNMENT;
 /// How often the buffer is read into its own mapping, for each cycle.
 const READS: u64 = 1000;
 
-/// `MADV_DONTNEED`, while another task stores and this one has a system call write to the mapping: no
-/// access fails, and no call.
-pub(super) fn advice_beside_faults(c: &mut Context<'_>) -> Result<(), Stop> {
+fn advice_beside_faults(c: &mut Context<'_>) -> Result<(), Stop> {
     beside(c, &[DontNeed, Stores(tagged(400))], true)
 }
 
-/// `fork()` likewise.
-pub(super) fn fork_beside_faults(c: &mut Context<'_>) -> Result<(), Stop> {
+fn fork_beside_faults(c: &mut Context<'_>) -> Result<(), Stop> {
     beside(c, &[Forks, DontNeed, Stores(tagged(401))], true)
 }
 
-/// `mprotect()` of all, and of a part: calls may fail then, but with `EFAULT`, and what is there stays
-/// the buffer's.
-pub(super) fn protection_beside_faults(c: &mut Context<'_>) -> Result<(), Stop> {
+fn protection_beside_faults(c: &mut Context<'_>) -> Result<(), Stop> {
     beside(c, &[Protects, DontNeed], false)?;
     beside(c, &[Splits, DontNeed], false)
 }
 
-/// `mremap()` likewise.
-pub(super) fn move_beside_faults(c: &mut Context<'_>) -> Result<(), Stop> {
+fn move_beside_faults(c: &mut Context<'_>) -> Result<(), Stop> {
     beside(c, &[Moves], false)
 }
 
@@ -59,12 +85,12 @@ fn beside(c: &mut Context<'_>, all: &[Disturbance], succeeds: bool) -> Result<()
             .world
             .arena
             .map(W::A, TABLE, &file, offset, Access::BOTH, Sharing::Shared);
-        c.found.need("mmap()", mapped)?;
+        c.need("mmap()", mapped)?;
         let reads = READS * c.cycles;
         let answers = nest(&mut c.world.arena, page, all, &mut |arena| {
             read_into_itself(arena, &file, page, reads)
         });
-        let [right, faults] = c.found.need("another task", answers)?;
+        let [right, faults] = c.task(answers)?;
         let allowed = if succeeds { right } else { right + faults };
         c.same("read() into the mapping: right answers", allowed, reads)?;
         // The buffer is still what is mapped there.
@@ -82,7 +108,7 @@ fn nest(
     page: u64,
     all: &[Disturbance],
     work: &mut dyn FnMut(&mut Arena) -> [u64; 2],
-) -> Result<[u64; 2], Errno> {
+) -> Result<[u64; 2], TaskError> {
     match all {
         [] => Ok(work(arena)),
         [what, others @ ..] => disturbed(arena, W::A, TABLE, page, *what, |arena| {
