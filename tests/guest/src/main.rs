@@ -8,6 +8,7 @@
 //! - `unbind`, `unload`: takes the device or the driver away while they are in use. The first
 //!   thing that is not as it should be is said, and gives the exit status 1.
 //! - `nobody DEVICE`: opens it as a user who may by its mode, and has no capability.
+//! - `holes`: unmaps the arena of the stress program; the kernel must put no other mapping there.
 //! - `engine NODE`: takes the DMA engine away, with which the device has to go that has its channel.
 
 #![no_std]
@@ -19,10 +20,12 @@ use core::fmt::{self, Display, Write};
 use faultline_core::device::{Device, Fault, Mapping, Signal};
 use faultline_core::errno::Errno;
 use faultline_core::system::System;
+use faultline_sys::arena::Arena;
 use faultline_sys::console::Console;
 use faultline_sys::device::File;
 use faultline_sys::machine::Machine;
 use faultline_sys::process::Args;
+use faultline_sys::scratch::Scratch;
 use faultline_sys::{fault, init, program};
 use faultline_uapi::FLAG_PRISTINE;
 use rustix::fs::{Mode, OFlags};
@@ -55,6 +58,7 @@ fn main(mut args: Args) -> i32 {
         b"unbind" => unbind(),
         b"unload" => unload(),
         b"nobody" => nobody(argument),
+        b"holes" => holes(),
         b"engine" => engine(argument.to_bytes()),
         _ => return 2,
     };
@@ -72,6 +76,30 @@ fn number(text: &CStr) -> i32 {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(2)
+}
+
+/// Makes a hole of the whole arena, and has the kernel choose addresses for mappings of all sizes, which
+/// stay. In the arena a task of the stress program would unmap them: its own stack, for example.
+fn holes() -> Result<(), Unexpected> {
+    const LENGTH: u64 = 64 << 20;
+    const LARGEST: u32 = 25;
+    const PAGE: u32 = 14;
+
+    let mut arena = Arena::new(LENGTH).map_err(|errno| note("mmap() of an arena", errno))?;
+    arena
+        .unmap(0, LENGTH)
+        .map_err(|errno| note("munmap() of the arena", errno))?;
+    let start = arena.address(0);
+    let mut kept = [const { None }; (LARGEST - PAGE + 1) as usize];
+    for (bits, kept) in (PAGE..=LARGEST).rev().zip(&mut kept) {
+        let memory = Scratch::new(1 << bits).map_err(|errno| note("mmap() of memory", errno))?;
+        let address = memory.as_ptr().addr() as u64;
+        if (start..start + LENGTH).contains(&address) {
+            return Err(note("an address that the kernel chose", "it is in the arena"));
+        }
+        *kept = Some(memory);
+    }
+    Ok(())
 }
 
 /// Unbinds a device that is open and mapped: all access ends at once, and a new binding has a new
