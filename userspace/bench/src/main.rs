@@ -16,6 +16,7 @@ use faultline_core::args::bench::{steps, Step, COMMAND};
 use faultline_core::bench::{report, report_clock, Operation, Samples, Subject};
 use faultline_core::device::{Device, Fault, Mapping};
 use faultline_core::errno::Errno;
+use faultline_core::name::{ANY_DEVICE, BENCH};
 use faultline_core::system::System;
 use faultline_core::text::Printable;
 use faultline_sys::clock::{now_ns, FaultCounter};
@@ -62,7 +63,7 @@ fn main(args: Args) -> i32 {
 fn complain(what: &CStr, problem: &Problem) -> i32 {
     let what = Printable(what.to_bytes());
     // There is nowhere else to say it.
-    let _ = writeln!(Console::stderr(), "faultline-bench: {what}: {problem}");
+    let _ = writeln!(Console::stderr(), "{BENCH}: {what}: {problem}");
     1
 }
 
@@ -147,7 +148,7 @@ impl Bench {
                 for number in nodes.numbers() {
                     let path = NodePath::new(number);
                     let measured = self.device(path.as_c_str(), console);
-                    measured.map_err(|e| (c"/dev/faultlineN", e))?;
+                    measured.map_err(|e| (ANY_DEVICE, e))?;
                 }
             }
         }

@@ -18,6 +18,7 @@
 //! - [`progress`]: how far a run is, for a terminal.
 //! - [`random`]: numbers for `faultline-stress`.
 //! - [`args`]: the command lines of the three programs, with one entry for each option.
+//! - [`name`]: the project's name, in each form that the programs need.
 //! - [`nodes`]: the devices when the command line names none.
 //! - [`decimal`]: numbers as they are written there, and in `/proc`.
 //! - [`bench`]: the statistics and the report of `faultline-bench`.
@@ -40,6 +41,7 @@ pub mod finding;
 pub mod job;
 pub mod kmsg;
 pub mod ktap;
+pub mod name;
 pub mod nodes;
 pub mod pattern;
 pub mod progress;

@@ -12,6 +12,7 @@ use crate::checks::catalogue::{Check, CHECKS};
 use crate::checks::context::Context;
 use crate::finding::{Finding, Stop};
 use crate::ktap::{Counts, Group, Outcome};
+use crate::name::{DEVICE, VERIFY};
 use crate::progress::Progress;
 use crate::system::System;
 use crate::text::{Counted, Line, Note, Printable};
@@ -167,7 +168,7 @@ impl<'a, S: System> Session<'a, S> {
             "; could not tell"
         };
         self.report.line(format_args!(
-            "faultline-verify: {verdict}: {devices}, {checks}{how}: {passed} passed, {failed} \
+            "{VERIFY}: {verdict}: {devices}, {checks}{how}: {passed} passed, {failed} \
              failed, {skipped} skipped{}{undecided}{}\n",
             self.failures, self.undecided
         ));
@@ -204,9 +205,9 @@ impl Display for Next<'_> {
 /// Reports that there is no device to verify.
 pub fn no_device(out: &mut dyn Write, json: Option<&mut dyn Write>) -> Outcome {
     // Its owner knows if something was lost.
-    let _ = out.write_str(
-        "KTAP version 1\n1..0 # SKIP no /dev/faultline* device\n\
-         faultline-verify: SKIP: no /dev/faultline* device\n",
+    let _ = write!(
+        out,
+        "KTAP version 1\n1..0 # SKIP no {DEVICE}* device\n{VERIFY}: SKIP: no {DEVICE}* device\n"
     );
     Machines(json).tell_counts(Counts::default(), 0);
     Outcome::Skip

@@ -24,6 +24,7 @@ mod world;
 use faultline_core::args::stress::{parse, Options, COMMAND};
 use faultline_core::failure::CallError;
 use faultline_core::ktap::{Counts, Group, Outcome};
+use faultline_core::name::{DEVICE, STRESS};
 use faultline_core::text::Printable;
 use faultline_sys::console::Console;
 use faultline_sys::process::Args;
@@ -53,12 +54,12 @@ fn main(args: Args) -> i32 {
         Ok(world) => world,
         Err(CallError { call, errno }) => {
             // The console remembers that something could not be written, here as below.
-            let _ = writeln!(console, "faultline-stress: FAIL: {call}: {errno}");
+            let _ = writeln!(console, "{STRESS}: FAIL: {call}: {errno}");
             return FAILED;
         }
     };
     if world.targets.is_empty() {
-        let _ = writeln!(console, "faultline-stress: SKIP: no /dev/faultline* device");
+        let _ = writeln!(console, "{STRESS}: SKIP: no {DEVICE}* device");
         return NO_DEVICE;
     }
     run(&options, &mut world, &mut console)
@@ -116,7 +117,7 @@ fn run(options: &Options, world: &mut World, console: &mut Console) -> i32 {
     };
     let _ = writeln!(
         console,
-        "faultline-stress: {verdict}: {passed} passed, {failed} failed, {skipped} skipped; seed {seed}"
+        "{STRESS}: {verdict}: {passed} passed, {failed} failed, {skipped} skipped; seed {seed}"
     );
     if console.has_failed() {
         return FAILED;

@@ -9,6 +9,7 @@ use core::sync::atomic::AtomicU64;
 use faultline_core::device::{Call, Device};
 use faultline_core::errno::Errno;
 use faultline_core::failure::CallError;
+use faultline_core::name::{BIND, CLASS_DEVICE, DEVICE, NONCE, UNBIND};
 use faultline_core::text::Printable;
 use faultline_sys::arena::{Access, Arena};
 use faultline_sys::device::File;
@@ -24,9 +25,6 @@ use crate::round;
 
 /// The most devices that are looked at.
 pub(crate) const MAX_TARGETS: usize = 8;
-
-pub(crate) const UNBIND: &CStr = c"/sys/bus/platform/drivers/faultline/unbind";
-pub(crate) const BIND: &CStr = c"/sys/bus/platform/drivers/faultline/bind";
 
 /// What everything happens to.
 pub(crate) struct World {
@@ -178,8 +176,8 @@ impl World {
 
 impl Target {
     fn of(number: u32) -> Result<Self, CallError> {
-        let path = Path::new(format_args!("/dev/faultline{number}"));
-        let link = Path::new(format_args!("/sys/class/misc/faultline{number}/device"));
+        let path = Path::new(format_args!("{DEVICE}{number}"));
+        let link = Path::new(format_args!("{CLASS_DEVICE}{number}/device"));
         let mut bytes = [0; 256];
         let length = rustix::fs::readlinkat_raw(CWD, link.c_str(), &mut bytes[..])
             .map_err(errno)
@@ -247,7 +245,7 @@ fn nonce() -> Result<Nonce, Errno> {
     let line = read_file(c"/proc/cmdline", &mut buffer)?;
     let given = line
         .split(u8::is_ascii_whitespace)
-        .find_map(|word| word.strip_prefix(b"faultline.nonce="));
+        .find_map(|word| word.strip_prefix(NONCE.as_bytes()));
     let mut nonce = Nonce::new();
     for bytes in given.unwrap_or(b"").chunks_exact(8) {
         let word = u64::from_ne_bytes(bytes.try_into().unwrap_or_default());

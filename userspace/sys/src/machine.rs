@@ -14,6 +14,7 @@ use faultline_core::device::Device;
 use faultline_core::errno::Errno;
 use faultline_core::failure::{CallError, TaskError};
 use faultline_core::job::{Job, Tally, Worker, TALLY_NUMBERS};
+use faultline_core::name::DRIVER;
 use faultline_core::system::{KnownMemory, System};
 use faultline_core::text::{Line, Printable};
 use rustix::fd::{AsFd, OwnedFd};
@@ -75,8 +76,7 @@ impl TaskCall {
     }
 }
 
-/// The directory of the driver's devices, and of what all drivers' are called.
-const DRIVER: &str = "/sys/bus/platform/drivers/faultline/";
+/// What the devices of all drivers are called.
 const CLASS: &str = "/sys/class/misc/";
 
 impl Machine {

@@ -131,7 +131,7 @@ pub(crate) unsafe fn map_file(
     if cfg!(target_pointer_width = "32") && offset % UNIT != 0 {
         return Err(Errno::INVAL);
     }
-    // SAFETY: the arguments are those of the caller, who vouches that what they replace, if
+    // SAFETY: by the contract of this function, which is that of `mmap`, what the mapping replaces, if
     // anything, may be replaced.
     unsafe { mmap(start, length, protection, flags, file, offset) }.map_err(errno)
 }

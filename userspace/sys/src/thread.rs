@@ -51,8 +51,9 @@ impl Task {
         let mut stack = Scratch::new(STACK).map_err(CallError::of("mmap() of a stack"))?;
         let argument = core::ptr::from_ref(work).expose_provenance();
         // SAFETY: the stack ends at a page, so at a multiple of sixteen; nobody else uses it, and it
-        // is freed after the task has ended. `enter` makes of the argument the reference that it was,
-        // and the caller vouches for what `work` does.
+        // is freed after the task has ended. `enter` makes of the argument the reference that it was, which
+        // is valid by the contract of this function until then; by that contract the task may also do
+        // what `work` does with the memory and the files that the flags have it share.
         let number = unsafe { arch::start_task(FLAGS, stack.end(), enter::<W>, argument) };
         match Pid::from_raw(number as i32) {
             Some(pid) if number > 0 => Ok(Self {
@@ -95,8 +96,9 @@ pub(crate) unsafe fn beside<W: Fn() -> usize, R>(
     work: &W,
     meanwhile: impl FnOnce() -> R,
 ) -> Result<(R, Ending), CallError> {
-    // SAFETY: `work` is borrowed until this function returns, which is after the task has ended. The
-    // caller vouches for what it does.
+    // SAFETY: `work` is borrowed until this function returns, and so after the task has ended: `wait`
+    // waits for that, and if `meanwhile` panics the program ends and leaves the memory to the task. What `work` does is right beside
+    // `meanwhile` by the contract of this function, and beside `wait`, which uses no memory of either.
     let task = unsafe { Task::start(work) }?;
     let result = meanwhile();
     Ok((result, task.wait()))

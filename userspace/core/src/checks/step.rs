@@ -7,6 +7,7 @@ use super::data::NO_PATCHES;
 use super::places::{Place, Way};
 use crate::device::Device;
 use crate::finding::Stop;
+use crate::name;
 use crate::pattern::Pattern;
 use crate::system::System;
 
@@ -113,9 +114,11 @@ impl Step {
             | Self::Pfns(_, Account::Driver)
             | Self::Attributes(Way::Kernel)
             | Self::Able(_)
-            | Self::Messages(Partner::Kernel) => Some(Lack::Check(
-                "a foreign device: this takes a call that only the faultline driver has",
-            )),
+            | Self::Messages(Partner::Kernel) => Some(Lack::Check(concat!(
+                "a foreign device: this takes a call that only the ",
+                name::module!(),
+                " driver has"
+            ))),
             _ => None,
         }
     }

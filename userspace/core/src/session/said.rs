@@ -8,14 +8,19 @@ use super::machines::Machines;
 use crate::checks::catalogue::{text, Check};
 use crate::finding::{Finding, Matter, Stop};
 use crate::ktap::{Group, Outcome};
+use crate::name;
 use crate::text::Json;
 
 /// What stands for a check of a device that cannot be opened.
 pub(super) const OPEN: Check = Check {
     name: "open",
-    proves: text("The device is there, and is one of the faultline driver."),
-    failure: "The device does not answer INFO as the interface says. Check first that the path is \
-        that of a faultline device, and that program and driver are of one version.",
+    proves: text("The device is there, and is one of the driver."),
+    failure: concat!(
+        "The device does not answer INFO as the interface says. Check first that the path is that of \
+         a ",
+        name::module!(),
+        " device, and that program and driver are of one version."
+    ),
     steps: &[],
 };
 

@@ -90,9 +90,16 @@ fn beside(c: &mut Context<'_>, all: &[Disturbance], succeeds: bool) -> Result<()
         let answers = nest(&mut c.world.arena, page, all, &mut |arena| {
             read_into_itself(arena, &file, page, reads)
         });
-        let [right, faults] = c.task(answers)?;
-        let allowed = if succeeds { right } else { right + faults };
-        c.same("read() into the mapping: right answers", allowed, reads)?;
+        let answers = c.task(answers)?;
+        let partial = if succeeds { 0 } else { answers.partial };
+        match answers.other {
+            Some(errno) => c.need("read() into the mapping", Err::<(), _>(errno))?,
+            None => c.same(
+                "read() into the mapping: right answers",
+                answers.whole + partial,
+                reads,
+            )?,
+        }
         // The buffer is still what is mapped there.
         let word = tagged(410);
         c.store(W::A + TABLE - page, word)?;
@@ -107,8 +114,8 @@ fn nest(
     arena: &mut Arena,
     page: u64,
     all: &[Disturbance],
-    work: &mut dyn FnMut(&mut Arena) -> [u64; 2],
-) -> Result<[u64; 2], TaskError> {
+    work: &mut dyn FnMut(&mut Arena) -> Answers,
+) -> Result<Answers, TaskError> {
     match all {
         [] => Ok(work(arena)),
         [what, others @ ..] => disturbed(arena, W::A, TABLE, page, *what, |arena| {
@@ -117,16 +124,27 @@ fn nest(
     }
 }
 
-/// Returns how many of the reads gave all there is, and how many `EFAULT`.
-fn read_into_itself(arena: &mut Arena, file: &File, page: u64, reads: u64) -> [u64; 2] {
-    let mut answers = [0; 2];
+/// What `read()` answered, and how often.
+#[derive(Default)]
+struct Answers {
+    /// All there is.
+    whole: u64,
+    /// A part of it, where the rest could not be written; or `EFAULT`.
+    partial: u64,
+    /// The first other error.
+    other: Option<Errno>,
+}
+
+fn read_into_itself(arena: &mut Arena, file: &File, page: u64, reads: u64) -> Answers {
+    let mut answers = Answers::default();
     for number in 0..reads {
         let at = W::A + number * 37 % (TABLE / page - 2) * page;
         match arena.read_at(at, 2 * page, file, 0) {
-            Ok(length) if length == 2 * page => answers[0] += 1,
-            // A part of it, where the rest could not be written.
-            Ok(_) | Err(Errno::FAULT) => answers[1] += 1,
-            Err(_) => {}
+            Ok(length) if length == 2 * page => answers.whole += 1,
+            Ok(_) | Err(Errno::FAULT) => answers.partial += 1,
+            Err(errno) => {
+                answers.other.get_or_insert(errno);
+            }
         }
     }
     answers
