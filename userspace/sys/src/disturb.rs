@@ -128,7 +128,7 @@ unsafe fn protect_and_back(start: *mut u8, length: usize) -> Result<(), CallErro
     // SAFETY: no Rust object loses the right to be written to: there is none in the range.
     unsafe { mprotect(start.cast(), length, MprotectFlags::READ) }
         .map_err(of_call("mprotect(PROT_READ)"))?;
-    // SAFETY: whoever accesses a range without Rust objects reckons with any protection.
+    // SAFETY: no Rust object becomes writable: there is none in the range.
     unsafe { mprotect(start.cast(), length, BOTH) }
         .map_err(of_call("mprotect(PROT_READ | PROT_WRITE)"))
 }
