@@ -17,7 +17,7 @@ use faultline_uapi::FLAG_PRISTINE;
 use rustix::fs::{seek, SeekFrom};
 
 use super::calls::each;
-use super::context::{end_within, numbers, wait_in_child, Context, PATIENCE_MS};
+use super::context::{answer_of, end_within, numbers, wait_in_child, Context, PATIENCE_MS};
 use super::Case;
 use crate::world::{errno, now_ms, sleep_ms, tagged, World, World as W};
 
@@ -124,9 +124,9 @@ fn unbind_in_use(c: &mut Context<'_>) -> Result<(), Stop> {
     c.same("open() of what is gone", opened, Errno::NOENT)?;
     let remains = look_at_the_remains(c.world, &mut file, size);
     c.same(
-        "which remains are not as they should be",
-        Value::Exit(remains),
-        Value::Exit(0),
+        "number of the remnant that is not as it should be (0: none)",
+        Value::Count(remains.unsigned_abs().into()),
+        Value::Count(0),
     )?;
     for child in children {
         c.ending("the same in another process", child)?;
@@ -202,7 +202,7 @@ fn stalled(c: &mut Context<'_>, write: bool) -> Result<(), Stop> {
     c.same("a copy to memory that never comes", ending, Value::Running)?;
 
     let target = c.target;
-    let unbind = fork(|| i32::from(target.unbind().is_err()));
+    let unbind = fork(|| target.unbind().err().map_or(0, Errno::number) as i32);
     let unbind = c.need("fork()", unbind)?;
     let mut seen = Value::Running;
     let mut unbind = Some(unbind);
@@ -223,7 +223,7 @@ fn stalled(c: &mut Context<'_>, write: bool) -> Result<(), Stop> {
         unbind.wait();
     }
     let bound = c.target.bind();
-    c.same("unbind meanwhile", seen, Value::Exit(0))?;
+    c.same("unbind meanwhile", answer_of(seen), ())?;
     c.same("the copy, after unbind", still, Value::Running)?;
     c.same("bind", bound, ())
 }
