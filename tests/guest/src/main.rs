@@ -95,7 +95,10 @@ fn holes() -> Result<(), Unexpected> {
         let memory = Scratch::new(1 << bits).map_err(|errno| note("mmap() of memory", errno))?;
         let address = memory.as_ptr().addr() as u64;
         if (start..start + LENGTH).contains(&address) {
-            return Err(note("an address that the kernel chose", "it is in the arena"));
+            return Err(note(
+                "an address that the kernel chose",
+                "it is in the arena",
+            ));
         }
         *kept = Some(memory);
     }
