@@ -6,6 +6,10 @@ use crate::{
     ext::{
         address_space::AddressSpace,
         coherent::MappableCoherent,
+        copy::{
+            Destination,
+            Source, //
+        },
         reserved_memory::AssignedRegion, //
     },
     length::Length, //
@@ -18,10 +22,6 @@ use kernel::{
     device::{
         Bound,
         Device, //
-    },
-    iov::{
-        IovIterDest,
-        IovIterSource, //
     },
     prelude::*,
     sync::{
@@ -80,19 +80,20 @@ impl Buffer {
 
     /// Copies the bytes of `range` out, as far as the destination's memory is present; returns
     /// how many. Does not sleep.
-    pub(crate) fn read(&self, range: Range<usize>, destination: &mut IovIterDest<'_>) -> usize {
-        self.memory
-            .copy_to_iter(range.start, range.len(), destination)
+    #[inline]
+    pub(crate) fn read<D: Destination>(&self, range: Range<usize>, destination: &mut D) -> usize {
+        self.memory.copy_to(range.start, range.len(), destination)
     }
 
     /// Copies the bytes of `range` in, as far as the source's memory is present; returns how
     /// many. Does not sleep.
-    pub(crate) fn write(&self, range: Range<usize>, source: &mut IovIterSource<'_>) -> usize {
+    #[inline]
+    pub(crate) fn write<S: Source>(&self, range: Range<usize>, source: &mut S) -> usize {
         if range.is_empty() {
             return 0;
         }
         self.mark_used();
-        self.memory.copy_from_iter(range.start, range.len(), source)
+        self.memory.copy_from(range.start, range.len(), source)
     }
 
     /// Copies from byte `position` on to kernel memory, up to the end; returns how many bytes.

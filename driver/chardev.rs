@@ -6,7 +6,11 @@ use crate::{
     buffer::Buffer,
     ext::{
         address_space::AddressSpace,
-        coherent,
+        copy::{
+            Destination,
+            Few,
+            Source, //
+        },
         miscdevice,
         new_vma::{
             Installed,
@@ -34,10 +38,6 @@ use kernel::{
         LocalFile, //
     },
     ioctl::_IOC_SIZE,
-    iov::{
-        IovIterDest,
-        IovIterSource, //
-    },
     prelude::*,
     str::CString,
     sync::{
@@ -59,9 +59,6 @@ use kernel::{
 /// The most that is copied in one go, in bytes. Uncached memory is slow to read: between two
 /// pieces other tasks may run, and an unbinding may go on.
 const PIECE: usize = 1024 * 1024;
-
-/// How often user memory may be brought in without a byte being copied.
-const PATIENCE: u32 = 16;
 
 /// A registered `/dev/faultlineN`.
 #[pin_data]
@@ -118,32 +115,22 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
         self.borrow().map(|_| self.length().bytes())
     }
 
-    fn read(&self, position: usize, destination: &mut IovIterDest<'_>) -> Result<usize> {
+    #[inline]
+    fn read<D: Destination>(&self, position: usize, destination: &mut D) -> Result<usize> {
         let range = self.length().clamp(position, destination.len());
 
-        transfer(
-            self,
-            range,
-            destination,
-            Buffer::read,
-            coherent::fault_in_destination,
-        )
+        transfer(self, range, destination, Buffer::read, read_few)
     }
 
-    fn write(&self, position: usize, source: &mut IovIterSource<'_>) -> Result<usize> {
+    #[inline]
+    fn write<S: Source>(&self, position: usize, source: &mut S) -> Result<usize> {
         let range = self.length().clamp(position, source.len());
-        if range.is_empty() && !source.is_empty() {
+        if range.is_empty() && source.len() > 0 {
             self.borrow()?;
             return Err(ENOSPC);
         }
 
-        transfer(
-            self,
-            range,
-            source,
-            Buffer::write,
-            coherent::fault_in_source,
-        )
+        transfer(self, range, source, Buffer::write, write_few)
     }
 
     fn ioctl(this: ArcBorrow<'_, Self>, file: &LocalFile, cmd: u32, arg: usize) -> Result<isize> {
@@ -176,25 +163,25 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
 
 /// Copies `range` of the buffer from or to user memory, and returns how many bytes.
 ///
-/// `copy` moves what it can without sleeping; where user memory is not present it stops, and
-/// `fault_in` brings it in with the buffer let go.
+/// `copy` moves what it can without sleeping, and stops where user memory is not present. `copy_few` then
+/// moves at least one byte, through kernel memory, with the buffer let go while user memory is brought in: a
+/// page that is taken away as soon as it comes slows the call down, but does not make it fail.
 ///
 /// # Errors
 ///
 /// Only if nothing was copied:
 ///
-/// - `EFAULT`: the user's memory cannot be brought in.
-/// - `EINTR`: a signal came while it was.
+/// - `EFAULT`: the user's memory cannot be accessed.
 /// - `ENODEV`: the device was unbound.
+#[inline]
 fn transfer<X: Extension, I>(
     shared: &SharedBuffer<X>,
     range: Range<usize>,
     user: &mut I,
     copy: impl Fn(&Buffer, Range<usize>, &mut I) -> usize,
-    fault_in: impl Fn(&mut I, usize) -> bool,
+    copy_few: impl Fn(&SharedBuffer<X>, Range<usize>, &mut I) -> Result<usize>,
 ) -> Result<usize> {
     let mut position = range.start;
-    let mut fruitless = 0;
 
     let outcome = loop {
         let piece = position..range.end.min(position + PIECE);
@@ -211,17 +198,10 @@ fn transfer<X: Extension, I>(
         }
         might_sleep();
         if copied < wanted {
-            if !fault_in(user, wanted - copied) {
-                break Err(EFAULT);
-            }
-            // Memory that goes as soon as it comes, or that is there and yet cannot be accessed (a
-            // tag that does not match), must not keep the task here for ever.
-            fruitless = if copied == 0 { fruitless + 1 } else { 0 };
-            if fruitless > PATIENCE {
-                break Err(EFAULT);
-            }
-            if fruitless > 0 && current!().signal_pending() {
-                break Err(EINTR);
+            match copy_few(shared, position..range.end.min(position + Few::MAX), user) {
+                Ok(0) => break Err(EFAULT),
+                Ok(copied) => position += copied,
+                Err(error) => break Err(error),
             }
         }
     };
@@ -230,6 +210,29 @@ fn transfer<X: Extension, I>(
         Err(error) if position == range.start => Err(error),
         _ => Ok(position - range.start),
     }
+}
+
+/// As [`Buffer::read`], of at most [`Few::MAX`] bytes; waits until user memory is there.
+fn read_few<X: Extension, D: Destination>(
+    shared: &SharedBuffer<X>,
+    range: Range<usize>,
+    destination: &mut D,
+) -> Result<usize> {
+    let mut few = Few::new();
+    shared.borrow()?.read(range, &mut few);
+    Ok(few.move_to(destination))
+}
+
+/// As [`Buffer::write`], of at most [`Few::MAX`] bytes; waits until user memory is there.
+fn write_few<X: Extension, S: Source>(
+    shared: &SharedBuffer<X>,
+    range: Range<usize>,
+    source: &mut S,
+) -> Result<usize> {
+    let mut few = Few::new();
+    let count = few.fill_from(source, range.len());
+    let range = range.start..range.start + count;
+    Ok(shared.borrow()?.write(range, &mut few))
 }
 
 /// Answers [`uapi::FAULTLINE_IOC_INFO`].

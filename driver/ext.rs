@@ -7,6 +7,7 @@
 
 pub(crate) mod address_space;
 pub(crate) mod coherent;
+pub(crate) mod copy;
 pub(crate) mod ffi;
 pub(crate) mod memory;
 pub(crate) mod miscdevice;

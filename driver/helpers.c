@@ -81,37 +81,41 @@ static bool faultline_is_writable(const struct vm_area_struct *vma)
 	return (vma->vm_flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE);
 }
 
-/* set_ptes(), for entries that are empty. */
+/* set_ptes(), for special entries of user space, where there are none yet. */
 static void faultline_set_ptes(struct mm_struct *mm, unsigned long addr, pte_t *pte, pte_t entry,
 			       unsigned int nr)
 {
 #if defined(CONFIG_ARM64) && (defined(CONFIG_DEBUG_VM) || defined(CONFIG_ARM64_MTE)) && defined(MODULE)
 	/*
-	 * There set_ptes() calls functions that are not exported: with DEBUG_VM,
-	 * pgattr_change_is_safe(), which checks that a live entry changes in allowed ways only, and
-	 * these entries are empty; with MTE, mte_sync_tags(), for entries that are not special, unless
-	 * the compiler sees that these are.
+	 * There set_ptes() refers to functions that are not exported: with DEBUG_VM, to
+	 * pgattr_change_is_safe(), which it calls where a valid entry is replaced; with MTE, to
+	 * mte_sync_tags(), which it calls for an entry that is not special. For these entries it calls
+	 * neither, which a compiler need not see. Without them it does this, and marks entries that a TLB
+	 * can keep as one (contpte_set_ptes()): here they have no mark. __set_pte() has barriers for
+	 * entries of the kernel alone, as set_ptes() has.
 	 */
 	page_table_check_ptes_set(mm, addr, pte, entry, nr);
 	for (; nr; nr--, pte++, entry = pte_next_pfn(entry))
 		__set_pte(pte, entry);
 #elif defined(CONFIG_ARM) && defined(MODULE)
 	/*
-	 * There set_ptes() is no inline function, and not exported. It does this, having made the
-	 * instruction cache forget what ordinary pages had; these entries are special.
+	 * There set_ptes() is no inline function, and not exported. For an entry of user space it does
+	 * this, and synchronises the instruction cache if the entry is not special.
 	 */
-	page_table_check_ptes_set(mm, addr, pte, entry, nr);
 	for (; nr; nr--, pte++, entry = pte_next_pfn(entry))
 		set_pte_ext(pte, entry, PTE_EXT_NG);
 #else
-	set_ptes(mm, addr, pte, entry, nr);
+	/* To say here what the entries are spares the compiler what set_ptes() does for others. */
+	set_ptes(mm, addr, pte, pte_mkspecial(entry), nr);
 #endif
 }
 
 static void faultline_pmd_populate(struct mm_struct *mm, pmd_t *pmd, pgtable_t table)
 {
 #if defined(CONFIG_ARM64) && defined(CONFIG_DEBUG_VM) && defined(MODULE)
-	/* There pmd_populate() compares with init_mm, which is not exported, and then does this. */
+	/*
+	 * There pmd_populate() makes sure that @mm is not init_mm, which is not exported, and does this.
+	 */
 	__pmd_populate(pmd, page_to_phys(table), PMD_TYPE_TABLE | PMD_TABLE_AF | PMD_TABLE_PXN);
 #else
 	pmd_populate(mm, pmd, table);
@@ -268,6 +272,26 @@ void faultline_pagefault_disable(void)
 void faultline_pagefault_enable(void)
 {
 	pagefault_enable();
+}
+
+unsigned long faultline_copy_to_user(void *to, const void *from, unsigned long size)
+{
+	unsigned long missing;
+
+	pagefault_disable();
+	missing = __copy_to_user_inatomic((__force void __user *)to, from, size);
+	pagefault_enable();
+	return size - missing;
+}
+
+unsigned long faultline_copy_from_user(void *to, const void *from, unsigned long size)
+{
+	unsigned long missing;
+
+	pagefault_disable();
+	missing = __copy_from_user_inatomic(to, (__force const void __user *)from, size);
+	pagefault_enable();
+	return size - missing;
 }
 
 int faultline_srcu_init(struct srcu_struct *srcu)

@@ -84,6 +84,13 @@ unsigned long faultline_totalram_pages(void);
 void faultline_pagefault_disable(void);
 void faultline_pagefault_enable(void);
 
+/*
+ * Copies up to @size bytes to or from user memory, of which access_ok() is true, and returns how many.
+ * Does not sleep: it stops where memory is not present.
+ */
+unsigned long faultline_copy_to_user(void *to, const void *from, unsigned long size);
+unsigned long faultline_copy_from_user(void *to, const void *from, unsigned long size);
+
 /* init_srcu_struct_fast(), srcu_read_lock_fast() and srcu_read_unlock_fast(), include/linux/srcu.h. */
 int faultline_srcu_init(struct srcu_struct *srcu);
 void *faultline_srcu_read_lock(struct srcu_struct *srcu);

@@ -9,6 +9,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,15 @@ def pytest_configure(config: pytest.Config) -> None:
     except KeyError as missing:
         pytest.exit(f"{missing.args[0]} is not set: run the tests by `make test`", returncode=4)
     config.pluginmanager.register(Summary(config))
+    take_signals_by_default()
+
+
+def take_signals_by_default() -> None:
+    """`nohup make test` ignores SIGHUP, `make test &` in a script SIGINT, and what is started inherits that:
+    a shell cannot trap them then. A handler is not inherited; this one goes on ignoring them here."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

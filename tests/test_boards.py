@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import ktap
+from conftest import Make
 from guests import Boot
 from places import TOP, Places
 
@@ -105,6 +106,18 @@ def test_unbinding_the_dma_engine_unbinds_the_buffer(board: Places, guest_test: 
     command = f"/bin/faultline-guest-test engine {ENGINES[board.board]}"
     run = Boot(board, tmp_path)(guest_test, "--append=fw_devlink=off", f"--run={command}")
     assert (run.status, run.message) == (0, ""), run
+
+
+@pi
+def test_channel_that_has_a_device_of_its_own(board: Places, make: Make, tmp_path: Path) -> None:
+    """There is nothing to allocate memory for: the device has no driver. The mutant has the driver take
+    the engine's channel for such a one."""
+    built = make("-s", "module", "MUTANT=channel-of-its-own", f"BOARD={board.board}")
+    assert built.returncode == 0, built.stdout
+    module = board.kernel_build / "driver-channel-of-its-own/faultline.ko"
+    run = Boot(board, tmp_path)(module=module)
+    assert "dmas: the channel accesses memory by a device of its own, not by the engine's" in run.console, run
+    assert set(run.devices()) == set(BOARDS[board.board]) - {"soc:dma-buffer-1"}, run
 
 
 @pi

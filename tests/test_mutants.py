@@ -111,18 +111,20 @@ STRESSED: Mapping[str, Stressed] = {
     "read-only-writes": stressed("rights", dtso="qemu-virt-stress"),
     "copy-any-length": stressed("masters", dtso="qemu-virt-stress"),
     "litmus-overlap": stressed("litmus_refuses"),
+    "litmus-anywhere": stressed("litmus_keeps_off"),
     "litmus-many": stressed("litmus_ends"),
     "litmus-deaf": stressed("litmus_ends"),
     "fault-out-of-memory": stressed("advice_beside_faults", "fork_beside_faults", cycles=10),
     "poll-not-woken": stressed("poll_hears_unbinding"),
     "poll-silent": stressed("poll_hears_unbinding", is_sample=True),
     "no-fsync": stressed("flushing_and_appending", is_sample=True),
-    "append-ignored": stressed("flushing_and_appending"),
+    "append-ignored": stressed("flushing_and_appending", "vectors"),
+    "readv-from-start": stressed("vectors"),
     "eager": stressed("relocation", "area_flags", "debugger"),
 }
 
 # Those that are wrong only on another machine, which they take this one for.
-PRETENDING = {"memory-encrypted", "pfnmap"}
+PRETENDING = {"memory-encrypted", "pfnmap", "channel-of-its-own"}
 
 # Those that only another device tree shows: tests/test_memory.py boots it.
 OF_MEMORY = {"pool-cached", "region-ignored", "mask-ignored"}

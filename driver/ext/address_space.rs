@@ -39,11 +39,11 @@ pub(crate) struct AddressSpace {
 }
 
 // SAFETY: The reference count of an inode is atomic, and a reference may be given up by any
-// thread.
+// thread; a spinlock that nobody holds belongs to none.
 unsafe impl Send for AddressSpace {}
 
-// SAFETY: What `&self` offers reads a pointer that never changes and calls functions that take
-// the locks they need.
+// SAFETY: What `&self` offers reads a pointer that never changes, takes a spinlock, and calls
+// `unmap_mapping_range()`, which takes the locks that it needs.
 unsafe impl Sync for AddressSpace {}
 
 impl AddressSpace {
@@ -54,7 +54,8 @@ impl AddressSpace {
     /// `ENOMEM`.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
-            // SAFETY: The function has no preconditions.
+            // SAFETY: The function may be called wherever sleeping is allowed, as it is where memory is
+            // allocated by `GFP_KERNEL`; it has locks of its own.
             let inode = from_err_ptr(unsafe { ffi::faultline_inode_new() })?;
             let inode = NonNull::new(inode).ok_or(ENOMEM)?;
 

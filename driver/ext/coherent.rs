@@ -14,6 +14,10 @@
 
 use super::{
     address_space::AddressSpace,
+    copy::{
+        Destination,
+        Source, //
+    },
     ffi,
     new_vma::MemoryType,
     reserved_memory::AssignedRegion, //
@@ -38,10 +42,6 @@ use kernel::{
         Device as _,
         DmaAddress,
         DmaMask, //
-    },
-    iov::{
-        IovIterDest,
-        IovIterSource, //
     },
     page::{
         PAGE_SHIFT,
@@ -80,7 +80,7 @@ pub(crate) struct MappableCoherent {
 
 impl MappableCoherent {
     /// Allocates `pages` pages for `dev`, whose DMA mask is set, mappable through the files of
-    /// `space`. They are of `region` if one is given, which must be assigned to `dev`.
+    /// `space`. They are of `region` if one is given.
     ///
     /// A failed allocation is not reported to the log: the caller can say more.
     ///
@@ -89,12 +89,17 @@ impl MappableCoherent {
     /// - `ENOMEM`: no contiguous memory of that size, or the size overflows; or `region` has none, and
     ///   the kernel gave other memory.
     /// - `ERANGE`: the device does not reach the memory.
+    /// - `EINVAL`: `region` is assigned to another device.
     pub(crate) fn zeroed(
         dev: &Device<Bound>,
         pages: usize,
         space: Arc<AddressSpace>,
         region: Option<AssignedRegion>,
     ) -> Result<Self> {
+        // A region of another device would give the PFNs of other memory.
+        if region.as_ref().is_some_and(|region| !region.is_of(dev)) {
+            return Err(EINVAL);
+        }
         let size = pages.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
         let memory =
             Coherent::zeroed_slice_with_attrs(dev, size, GFP_KERNEL, attrs::DMA_ATTR_NO_WARN)?;
@@ -237,54 +242,44 @@ impl MappableCoherent {
     ///
     /// Does not sleep: it stops short where the destination's memory is not present. Bytes that
     /// another CPU or the device changes meanwhile are copied in either state.
-    pub(crate) fn copy_to_iter(
+    #[inline]
+    pub(crate) fn copy_to<D: Destination>(
         &self,
         offset: usize,
         length: usize,
-        destination: &mut IovIterDest<'_>,
+        destination: &mut D,
     ) -> usize {
         let Some(length) = self.clamp(offset, length) else {
             return 0;
         };
         let source = self.as_ptr().wrapping_add(offset);
 
-        // SAFETY: `source` is valid for reads of `length` bytes, by `clamp()`. The copy is the C
-        // function's, through raw pointers, so that no Rust reference claims that the memory does
-        // not change. Disabling and enabling page faults is balanced.
-        unsafe {
-            ffi::faultline_pagefault_disable();
-            let copied = bindings::_copy_to_iter(source.cast(), length, destination.as_raw());
-            ffi::faultline_pagefault_enable();
-            copied
-        }
+        // SAFETY: `source` is valid for reads of `length` bytes, by `clamp()`. No Rust reference claims
+        // that the memory does not change: there are raw pointers to it only.
+        unsafe { destination.copy_from(source.cast(), length) }
     }
 
     /// Copies up to `length` bytes from `source` to `offset`, and returns how many.
     ///
     /// Does not sleep: it stops short where the source's memory is not present.
-    pub(crate) fn copy_from_iter(
+    #[inline]
+    pub(crate) fn copy_from<S: Source>(
         &self,
         offset: usize,
         length: usize,
-        source: &mut IovIterSource<'_>,
+        source: &mut S,
     ) -> usize {
         let Some(length) = self.clamp(offset, length) else {
             return 0;
         };
         let destination = self.as_ptr().wrapping_add(offset);
 
-        // SAFETY: `destination` is valid for writes of `length` bytes, by `clamp()`. The copy is
-        // the C function's, through raw pointers, so that no Rust reference claims that the
-        // memory is its own. Disabling and enabling page faults is balanced.
-        unsafe {
-            ffi::faultline_pagefault_disable();
-            let copied = bindings::_copy_from_iter(destination.cast(), length, source.as_raw());
-            ffi::faultline_pagefault_enable();
-            copied
-        }
+        // SAFETY: `destination` is valid for writes of `length` bytes, by `clamp()`. No Rust reference
+        // claims that the memory is its own: there are raw pointers to it only.
+        unsafe { source.copy_to(destination.cast(), length) }
     }
 
-    /// As [`copy_to_iter`](Self::copy_to_iter), to kernel memory.
+    /// As [`copy_to`](Self::copy_to), to kernel memory.
     pub(crate) fn read(&self, offset: usize, destination: &mut [MaybeUninit<u8>]) -> usize {
         let Some(length) = self.clamp(offset, destination.len()) else {
             return 0;
@@ -297,7 +292,7 @@ impl MappableCoherent {
         length
     }
 
-    /// As [`copy_from_iter`](Self::copy_from_iter), from kernel memory.
+    /// As [`copy_from`](Self::copy_from), from kernel memory.
     pub(crate) fn write(&self, offset: usize, source: &[u8]) -> usize {
         let Some(length) = self.clamp(offset, source.len()) else {
             return 0;
@@ -352,22 +347,4 @@ impl<'memory> Run<'memory> {
     pub(super) fn address_space(self) -> &'memory AddressSpace {
         self.space
     }
-}
-
-/// Brings in the memory that a destination points at, so that a copy can go on.
-///
-/// Returns whether at least some of the next `length` bytes are there now. May sleep.
-pub(crate) fn fault_in_destination(destination: &mut IovIterDest<'_>, length: usize) -> bool {
-    // SAFETY: The iterator is valid by the type invariants of `IovIterDest`.
-    let missing = unsafe { bindings::fault_in_iov_iter_writeable(destination.as_raw(), length) };
-    missing < length
-}
-
-/// Brings in the memory that a source points at, so that a copy can go on.
-///
-/// Returns whether at least some of the next `length` bytes are there now. May sleep.
-pub(crate) fn fault_in_source(source: &mut IovIterSource<'_>, length: usize) -> bool {
-    // SAFETY: The iterator is valid by the type invariants of `IovIterSource`.
-    let missing = unsafe { bindings::fault_in_iov_iter_readable(source.as_raw(), length) };
-    missing < length
 }

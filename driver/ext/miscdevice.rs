@@ -11,6 +11,11 @@
 
 use super::{
     address_space::AddressSpace,
+    copy::{
+        Destination,
+        Source,
+        UserMemory, //
+    },
     ffi,
     new_vma::{
         Installed,
@@ -29,12 +34,14 @@ use kernel::{
     },
     error::to_result,
     ffi::{
+        c_char,
         c_int,
         c_long,
         c_uint,
         c_ulong, //
     },
     fs::{
+        file::flags,
         File,
         LocalFile, //
     },
@@ -72,10 +79,10 @@ pub(crate) trait Instance: Send + Sync + Sized + 'static {
     fn size(&self) -> Result<usize>;
 
     /// Reads from byte `position` on and returns how many bytes.
-    fn read(&self, position: usize, destination: &mut IovIterDest<'_>) -> Result<usize>;
+    fn read<D: Destination>(&self, position: usize, destination: &mut D) -> Result<usize>;
 
     /// Writes from byte `position` on and returns how many bytes.
-    fn write(&self, position: usize, source: &mut IovIterSource<'_>) -> Result<usize>;
+    fn write<S: Source>(&self, position: usize, source: &mut S) -> Result<usize>;
 
     /// Carries out the command `cmd` with its argument; `ENOTTY` if there is no such command.
     ///
@@ -115,7 +122,8 @@ pub(crate) struct Registration<T: Instance> {
     misc: Opaque<bindings::miscdevice>,
 }
 
-// SAFETY: A misc device may be deregistered by another thread than has registered it.
+// SAFETY: A misc device may be deregistered by another thread than has registered it, and `Instance`
+// requires that the instance may be sent and shared.
 unsafe impl<T: Instance> Send for Registration<T> {}
 
 // SAFETY: `&self` gives access to nothing.
@@ -152,7 +160,7 @@ impl<T: Instance> Registration<T> {
                 misc.fops = &Operations::<T>::VTABLE;
                 misc.parent = ffi::raw_device(parent);
 
-                // SAFETY: `slot` may be written to.
+                // SAFETY: `slot` is memory for the structure, which nothing refers to yet.
                 unsafe { slot.write(misc) };
 
                 // SAFETY: `slot` was just written, and does not move: it is deregistered,
@@ -209,7 +217,7 @@ impl<T: Instance> Operations<T> {
             return error.to_errno();
         }
 
-        // SAFETY: The file and its inode are valid.
+        // SAFETY: The file is being opened, and `inode` is its own; the function reads both.
         let status = unsafe { bindings::generic_file_open(inode, file) };
         if status != 0 {
             return status;
@@ -219,7 +227,8 @@ impl<T: Instance> Operations<T> {
         // statement on it keeps the instance, and so the address space, alive until `release()`.
         unsafe { instance.address_space().adopt(file) };
 
-        // SAFETY: During `open()` the private data is ours.
+        // SAFETY: The file is being opened, so that nobody else knows of it, and `misc_open()` does not
+        // use the private data again.
         unsafe { (*file).private_data = instance.clone().into_foreign() };
 
         0
@@ -242,16 +251,44 @@ impl<T: Instance> Operations<T> {
         offset: bindings::loff_t,
         whence: c_int,
     ) -> bindings::loff_t {
-        // SAFETY: By the safety requirements.
+        // SAFETY: By the safety requirements; the caller of the system call holds a reference to the file
+        // until this returns.
         let instance = unsafe { Self::instance(file) };
 
         match instance.size() {
-            // SAFETY: The file is valid. CAST: No object has more than `isize::MAX` bytes.
+            // SAFETY: The file is valid, and the function is made to be called by an `llseek()`. CAST: No
+            // object has more than `isize::MAX` bytes.
             Ok(size) => unsafe {
                 bindings::fixed_size_llseek(file, offset, whence, size as bindings::loff_t)
             },
             Err(error) => error.to_errno().into(),
         }
+    }
+
+    /// `read()` and `pread()`. `readv()`, io_uring and their like come to `read_iter()`.
+    ///
+    /// # Safety
+    ///
+    /// `file` must be a file of this table, `access_ok()` be true of `address` and `length`, and
+    /// `position` be the caller's.
+    unsafe extern "C" fn read(
+        file: *mut bindings::file,
+        address: *mut c_char,
+        length: usize,
+        position: *mut bindings::loff_t,
+    ) -> isize {
+        // SAFETY: By the safety requirements; the caller holds a reference to the file.
+        let (instance, position, mut destination) = unsafe {
+            (
+                Self::instance(file),
+                &mut *position,
+                UserMemory::from_raw(address, length),
+            )
+        };
+
+        transfer(position, |position| {
+            instance.read(position, &mut destination)
+        })
     }
 
     /// # Safety
@@ -274,6 +311,33 @@ impl<T: Instance> Operations<T> {
         transfer(position, |position| instance.read(position, iter))
     }
 
+    /// `write()` and `pwrite()`. `writev()`, io_uring and their like come to `write_iter()`.
+    ///
+    /// # Safety
+    ///
+    /// `file` must be a file of this table, `access_ok()` be true of `address` and `length`, and
+    /// `position` be the caller's.
+    unsafe extern "C" fn write(
+        file: *mut bindings::file,
+        address: *const c_char,
+        length: usize,
+        position: *mut bindings::loff_t,
+    ) -> isize {
+        // SAFETY: By the safety requirements; the caller holds a reference to the file. The position in
+        // the file itself is not looked at here: `position` is the caller's copy.
+        let (instance, file, position, mut source) = unsafe {
+            (
+                Self::instance(file),
+                LocalFile::from_raw_file(file),
+                &mut *position,
+                UserMemory::from_raw(address.cast_mut(), length),
+            )
+        };
+
+        let is_append = file.flags() & flags::O_APPEND != 0;
+        write_at(&*instance, is_append, position, &mut source)
+    }
+
     /// # Safety
     ///
     /// `kiocb` must be a request on a file of this table, and `iter` a valid source.
@@ -283,23 +347,16 @@ impl<T: Instance> Operations<T> {
     ) -> isize {
         // SAFETY: The request and the iterator are the caller's, for the duration of this call,
         // and the file of a request is not released before it ends.
-        let (instance, position, iter) = unsafe {
+        let (instance, position, iter, is_append) = unsafe {
             (
                 Self::instance((*kiocb).ki_filp),
                 &mut (*kiocb).ki_pos,
                 IovIterSource::from_raw(iter),
+                ffi::faultline_is_append(kiocb),
             )
         };
 
-        // SAFETY: The request is the caller's.
-        if unsafe { ffi::faultline_is_append(kiocb) } {
-            match instance.size() {
-                // CAST: No object has more than `isize::MAX` bytes.
-                Ok(end) => *position = end as bindings::loff_t,
-                Err(error) => return error.to_errno() as isize,
-            }
-        }
-        transfer(position, |position| instance.write(position, iter))
+        write_at(&*instance, is_append, position, iter)
     }
 
     /// # Safety
@@ -307,7 +364,8 @@ impl<T: Instance> Operations<T> {
     /// `file` must be a file of this table.
     unsafe extern "C" fn ioctl(file: *mut bindings::file, cmd: c_uint, arg: c_ulong) -> c_long {
         // SAFETY: By the safety requirements; the caller of the system call holds a reference to
-        // the file, and whatever position it shares with others is not used here.
+        // the file. This thread has not called `fdget_pos()`, and the position that another thread may
+        // use at this time is not looked at here.
         let (instance, file) = unsafe { (Self::instance(file), LocalFile::from_raw_file(file)) };
 
         match T::ioctl(instance, file, cmd, arg) {
@@ -338,8 +396,10 @@ impl<T: Instance> Operations<T> {
         file: *mut bindings::file,
         table: *mut bindings::poll_table,
     ) -> bindings::__poll_t {
-        // SAFETY: By the safety requirements; this task, which is in `poll()`, holds no position of
-        // the file.
+        // SAFETY: By the safety requirements; the caller holds a reference to the file. What `File` asks
+        // of `fdget_pos()` is about the position, which files of character devices have without a lock
+        // (`FMODE_ATOMIC_POS` is for regular files and directories). Nobody here looks at it:
+        // `poll_wait()` takes a reference to the file, and `Instance::poll()` has no way to it.
         let (instance, file, table) = unsafe {
             (
                 Self::instance(file),
@@ -356,6 +416,8 @@ impl<T: Instance> Operations<T> {
         open: Some(Self::open),
         release: Some(Self::release),
         llseek: Some(Self::llseek),
+        read: Some(Self::read),
+        write: Some(Self::write),
         read_iter: Some(Self::read_iter),
         write_iter: Some(Self::write_iter),
         unlocked_ioctl: Some(Self::ioctl),
@@ -372,9 +434,28 @@ impl<T: Instance> Operations<T> {
     };
 }
 
+/// Writes at a file's position, or at the end, and moves the position on.
+#[inline]
+fn write_at<T: Instance, S: Source>(
+    instance: &T,
+    is_append: bool,
+    position: &mut bindings::loff_t,
+    source: &mut S,
+) -> isize {
+    if is_append {
+        match instance.size() {
+            // CAST: No object has more than `isize::MAX` bytes.
+            Ok(end) => *position = end as bindings::loff_t,
+            Err(error) => return error.to_errno() as isize,
+        }
+    }
+    transfer(position, |position| instance.write(position, source))
+}
+
 /// Runs a transfer at a file's position, and moves the position on.
 ///
 /// A position that is no `usize`, which 32 bits have, is past the end of every object.
+#[inline]
 fn transfer(
     file_position: &mut bindings::loff_t,
     run: impl FnOnce(usize) -> Result<usize>,

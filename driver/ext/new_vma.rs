@@ -37,7 +37,8 @@ pub(crate) enum MemoryType {
 ///
 /// # Invariants
 ///
-/// `desc` is the description that the kernel asks about, for the duration of `'a`. The private data of
+/// `desc` is the description that the kernel asks about, for the duration of `'a`, and nobody else
+/// accesses it meanwhile. The private data of
 /// its file is a foreign `Arc<T>`, which the file owns until it is released, and the VMA will be one of
 /// this very file.
 pub(crate) struct NewVma<'a, T> {
@@ -62,7 +63,8 @@ impl<T> NewVma<'_, T> {
     /// - The private data of its file must be a foreign `Arc<T>` that the file owns until it is
     ///   released.
     pub(super) unsafe fn from_raw(desc: *mut bindings::vm_area_desc) -> Result<Self> {
-        // SAFETY: By the safety requirements.
+        // SAFETY: By the safety requirements the description is there until `mmap_prepare()` returns, and
+        // nobody else writes to it.
         if unsafe { (*desc).file != (*desc).vm_file } {
             return Err(EINVAL);
         }
@@ -77,13 +79,13 @@ impl<T> NewVma<'_, T> {
 
     /// Returns which page of the file the VMA begins with.
     pub(crate) fn pgoff(&self) -> usize {
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants the description is there, and nobody else writes to it.
         unsafe { (*self.desc).pgoff }
     }
 
     /// Returns the length of the VMA in pages.
     pub(crate) fn page_count(&self) -> usize {
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants the description is there, and nobody else writes to it.
         unsafe { ((*self.desc).end - (*self.desc).start) >> PAGE_SHIFT }
     }
 
@@ -92,7 +94,7 @@ impl<T> NewVma<'_, T> {
     /// This looks at `VM_MAYSHARE`: the kernel clears `VM_SHARED` if the file is open for reading
     /// only.
     pub(crate) fn is_shared(&self) -> bool {
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants the description is there; the function reads its flags.
         unsafe { ffi::faultline_desc_is_shared(self.desc) }
     }
 
@@ -102,7 +104,8 @@ impl<T> NewVma<'_, T> {
     ///
     /// `EACCES`: it is to be executable at once.
     pub(crate) fn forbid_execution(&self) -> Result {
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants the description is there, and ours to change: its flags are what
+        // an `mmap_prepare()` decides on.
         if unsafe { ffi::faultline_desc_forbid_exec(self.desc) } {
             Ok(())
         } else {

@@ -13,6 +13,7 @@ use super::{
     ffi,
     new_vma::MemoryType, //
 };
+use core::ptr;
 use kernel::{
     device::{
         Core,
@@ -155,6 +156,11 @@ pub(crate) struct AssignedRegion {
 }
 
 impl AssignedRegion {
+    /// Returns whether the region is assigned to `dev`.
+    pub(super) fn is_of(&self, dev: &Device) -> bool {
+        ptr::eq(&*self.dev, dev)
+    }
+
     /// Returns the region.
     pub(crate) fn region(&self) -> &Region {
         &self.region
@@ -184,7 +190,10 @@ impl AssignedRegion {
             return None;
         }
 
-        // SAFETY: The device is valid, and has had its DMA configuration since the assignment.
+        // SAFETY: The device is valid, as `dev` is a reference to it. Its DMA configuration, which the
+        // function reads (`dma_range_map`), goes when its driver is unbound. Memory that is `no-map` is
+        // contiguous, so that its PFNs are asked for only while it is being allocated
+        // (`MappableCoherent::zeroed()`), for a device that is bound.
         let start = unsafe {
             ffi::faultline_phys_to_dma(ffi::raw_device(&*self.dev), self.region.raw.base)
         };

@@ -32,10 +32,12 @@ pub(super) struct FastSrcu {
     inner: Opaque<bindings::srcu_struct>,
 }
 
-// SAFETY: An `srcu_struct` may be cleaned up by another thread than has initialised it.
+// SAFETY: Nothing in an `srcu_struct` belongs to the task that has initialised it: its counters and its
+// work are per CPU, and `cleanup_srcu_struct()` may be called by any task.
 unsafe impl Send for FastSrcu {}
 
-// SAFETY: It is made to be used by any number of threads.
+// SAFETY: What `&self` offers is to enter and leave read sides, which changes per-CPU counters atomically,
+// and to wait for them, which takes the structure's own locks.
 unsafe impl Sync for FastSrcu {}
 
 impl FastSrcu {
@@ -48,7 +50,9 @@ impl FastSrcu {
         try_pin_init!(Self {
             // INVARIANT: If the C function succeeds it has initialised the structure.
             inner <- Opaque::try_ffi_init(|slot| {
-                // SAFETY: `slot` may be written to, and does not move.
+                // SAFETY: `slot` has room for the structure, and is pinned, so that the lists in it stay
+                // where they are until `drop()` cleans it up. Where the function fails it has freed
+                // what it had allocated.
                 to_result(unsafe { ffi::faultline_srcu_init(slot) })
             }),
         })
@@ -59,8 +63,10 @@ impl FastSrcu {
     pub(super) fn read_lock(&self) -> Guard<'_> {
         Guard {
             srcu: self,
-            // SAFETY: By the type invariants.
-            // INVARIANT: This is the cookie.
+            // SAFETY: By the type invariants the structure is initialised, for read sides of this
+            // flavour, and no others are entered. RCU watches wherever Rust code of a module runs:
+            // in system calls, page faults and kernel threads.
+            // INVARIANT: The guard takes the cookie, and is the only one to leave by it.
             cookie: unsafe { ffi::faultline_srcu_read_lock(self.inner.get()) },
             _not_send: NotThreadSafe,
         }
@@ -69,7 +75,8 @@ impl FastSrcu {
     /// Waits until every read side that is entered now has been left. May sleep; must not be called in
     /// a read side.
     pub(super) fn synchronize_expedited(&self) {
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants the structure is initialised. To call this in a read side would
+        // be to wait for ever, not to access what is gone.
         unsafe { bindings::synchronize_srcu_expedited(self.inner.get()) };
     }
 }
@@ -82,13 +89,15 @@ impl PinnedDrop for FastSrcu {
         // A guard borrows `self`: there is one left only if it was forgotten. Its read side never ends,
         // and nor does this, as it does not in `kernel::sync::Srcu`: better than to free what is in use.
         //
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants the structure is initialised; the function adds up its counters.
         let is_read = unsafe { bindings::srcu_readers_active(srcu) };
         if kernel::warn_on!(is_read) {
             self.synchronize_expedited();
         }
 
-        // SAFETY: By the type invariants; no callback was queued but those that have been waited for.
+        // SAFETY: By the type invariants the structure is initialised, and it is not used again. No read
+        // side is left, as was seen above. The only callbacks ever queued are those of
+        // `synchronize_srcu_expedited()`, which returns when its callback has run.
         unsafe { bindings::cleanup_srcu_struct(srcu) };
     }
 }
@@ -108,7 +117,8 @@ pub(super) struct Guard<'a> {
 impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariants.
+        // SAFETY: By the type invariants the cookie is that of a read side of this structure, which is
+        // left here alone. The guard does not leave its task.
         unsafe { ffi::faultline_srcu_read_unlock(self.srcu.inner.get(), self.cookie) };
     }
 }

@@ -323,7 +323,7 @@ impl<T: VmOperations> VmOperationsVTable<T> {
     ///
     /// # Safety
     ///
-    /// `vma` must be a VMA of this table, locked for writing.
+    /// `vma` must be a VMA of this table that is being made, and that nobody else can find yet.
     unsafe extern "C" fn open(vma: *mut bindings::vm_area_struct) {
         // A child's copy begins without entries, and faults for itself. `copy_huge_pmd()` in
         // mm/huge_memory.c reads the parent's PMD before it takes the lock, and does not look again:
@@ -331,7 +331,7 @@ impl<T: VmOperations> VmOperationsVTable<T> {
         // (docs/upstream/). `dup_mmap()` in mm/mmap.c looks at this flag right after this call, so
         // that it is set here, where `MADV_KEEPONFORK` cannot clear it.
         //
-        // SAFETY: The VMA is locked for writing.
+        // SAFETY: By the safety requirements nobody else reads or writes the flags.
         unsafe { (*vma).__bindgen_anon_2.vm_flags |= flags::WIPEONFORK };
     }
 

@@ -23,9 +23,12 @@ use kernel::{
     io::poll::read_poll_timeout,
     platform,
     prelude::*,
-    sync::barrier::{
-        dma_mb,
-        Read, //
+    sync::{
+        aref::ARef,
+        barrier::{
+            dma_mb,
+            Read, //
+        }, //
     },
     time::Delta, //
 };
@@ -37,13 +40,17 @@ const INTERVAL: Delta = Delta::from_micros(10);
 ///
 /// # Invariants
 ///
-/// `raw` is a channel that this value owns, of an engine whose driver is not unbound before the
-/// device that has requested the channel. The engine's own device accesses memory for it.
+/// `raw` is a channel that this value owns. Once `request()` has returned it, its engine's driver is not
+/// unbound before the driver of `consumer`, and the engine's own device accesses memory for it.
 pub(crate) struct Channel {
     raw: NonNull<ffi::dma_chan>,
+    /// The device that has requested the channel. `dma_release_channel()` removes a link from its folder
+    /// in sysfs.
+    _consumer: ARef<Device>,
 }
 
-// SAFETY: A channel belongs to no task.
+// SAFETY: A channel belongs to no task: `dma_release_channel()` may be called by any, and so may drop the
+// reference to the device.
 unsafe impl Send for Channel {}
 
 // SAFETY: Engines have locks of their own around their channels' queues, and the rest of what is
@@ -64,7 +71,8 @@ impl Channel {
     pub(crate) fn request(pdev: &platform::Device<Core<'_>>, name: &CStr) -> Result<Self> {
         let dev: &Device<Bound> = pdev.as_ref();
 
-        // SAFETY: Both pointers are valid for the call, which keeps neither.
+        // SAFETY: Both pointers are valid for the call. The channel keeps the one to the device until it
+        // is released, which is before `_consumer` gives its reference up; the name is copied.
         let raw = from_err_ptr(unsafe {
             ffi::faultline_dma_request(raw_device(dev), name.as_char_ptr())
         })?;
@@ -73,20 +81,24 @@ impl Channel {
         // below sees to the order of unbinding; without one nobody gets `this`.
         let this = Self {
             raw: NonNull::new(raw).ok_or(ENODEV)?,
+            _consumer: ARef::<Device>::from(&**dev),
         };
         // The driver core makes such a link of `dmas` by itself, unless it is told not to
         // (`fw_devlink=off`), or has given up waiting for the engine's driver.
         //
-        // SAFETY: The device is valid, and so is the channel, by the type invariant. `Core` means
-        // that a bus callback is under way; the link is made for as long as the device is bound.
+        // SAFETY: The device is valid. So is the channel, which is ours and holds the module of the
+        // engine's driver. Only where the driver core has made no link could an administrator unbind
+        // that driver between the call above and this one, which no caller of `dma_request_chan()` can
+        // prevent. `Core` means that the device is being probed; the driver core removes the link when
+        // its driver is unbound, as `DL_FLAG_AUTOREMOVE_CONSUMER` says.
         if !unsafe { ffi::faultline_dma_link(raw_device(dev), this.raw.as_ptr()) } {
             return Err(ENODEV);
         }
-        // SAFETY: By the type invariant the channel is valid.
+        // SAFETY: The channel is ours, and by the link its engine's driver stays bound.
         if !unsafe { ffi::faultline_dma_can_copy(this.raw.as_ptr()) } {
             return Err(EOPNOTSUPP);
         }
-        // SAFETY: As above.
+        // SAFETY: As above; the function reads what has not changed since the engine was registered.
         if unsafe { ffi::faultline_dma_device(this.raw.as_ptr()) }.is_null() {
             return Err(EXDEV);
         }
@@ -96,19 +108,21 @@ impl Channel {
     /// Returns the device that accesses memory for the channel: what it is to access must be
     /// allocated for that one.
     pub(crate) fn device(&self) -> &Device<Bound> {
-        // SAFETY: By the type invariant the channel is valid.
+        // SAFETY: By the type invariants the channel is ours, and its engine's driver is bound; the
+        // function reads what has not changed since `request()` looked at it.
         let raw = unsafe { ffi::faultline_dma_device(self.raw.as_ptr()) };
 
-        // SAFETY: By the type invariant this is the engine's device, not null. It has a driver, which
-        // registered the engine when it was bound, and by the type invariant that one is not unbound
-        // before the device that has requested the channel, whose driver drops this value, and
-        // whatever was allocated for the engine, when it is unbound.
+        // SAFETY: By the type invariants this is the engine's own device, not null. It has a driver:
+        // `dma_async_device_register()` takes the module from it. By the link that driver is not
+        // unbound before the driver of `_consumer`, which drops this value, and what was allocated for
+        // the engine, when it is unbound.
         unsafe { Device::from_raw(raw) }
     }
 
     /// Returns what addresses and lengths must be multiples of, in bytes.
     pub(crate) fn alignment(&self) -> usize {
-        // SAFETY: By the type invariant the channel is valid.
+        // SAFETY: By the type invariants the channel is ours, and its engine's driver is bound: the
+        // function reads a member of the engine.
         unsafe { ffi::faultline_dma_copy_alignment(self.raw.as_ptr()) }
     }
 
@@ -136,9 +150,10 @@ impl Channel {
         }
 
         let channel = self.raw.as_ptr();
-        // SAFETY: By the type invariant the channel is valid. The addresses are those of memory
-        // that stays allocated as long as it is borrowed, which is until the engine is done with
-        // it; where it cannot be stopped, the caller is told.
+        // SAFETY: By the type invariants the channel is ours, and its engine's driver is bound;
+        // `request()` has seen that it copies. The addresses are those of memory that stays allocated
+        // as long as it is borrowed, which is until this returns: then the engine is done with it, or
+        // was stopped, or the caller is told that it cannot be.
         let cookie = unsafe {
             ffi::faultline_dma_start_copy(
                 channel,
@@ -150,7 +165,8 @@ impl Channel {
         to_result(cookie.min(0))?;
 
         let outcome = read_poll_timeout(
-            // SAFETY: By the type invariant the channel is valid, and the cookie is of it.
+            // SAFETY: By the type invariants the channel is ours, and its engine's driver is bound. The
+            // cookie is of a copy on this channel; it is compared, and refers to nothing.
             || Ok(unsafe { ffi::faultline_dma_status(channel, cookie) }),
             |status| *status != EINPROGRESS.to_errno(),
             INTERVAL,
@@ -162,7 +178,8 @@ impl Channel {
             return Ok(());
         }
 
-        // SAFETY: By the type invariant the channel is valid; and this may sleep, as documented.
+        // SAFETY: By the type invariants the channel is ours, and its engine's driver is bound; and this
+        // may sleep, as documented.
         to_result(unsafe { ffi::faultline_dma_stop(channel) }).map_err(|_| EBUSY)?;
         outcome.and(Err(EIO))
     }
@@ -170,7 +187,9 @@ impl Channel {
 
 impl Drop for Channel {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the channel is valid and this value's own.
+        // SAFETY: By the type invariants the channel is this value's own, and it is not used again. By the
+        // link its engine's driver is bound, or `request()` has just failed to make the link: see there.
+        // `_consumer` is dropped after this.
         unsafe { ffi::faultline_dma_release(self.raw.as_ptr()) };
     }
 }

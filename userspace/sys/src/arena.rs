@@ -345,6 +345,44 @@ impl Arena {
         length.map(|length| length as u64)
     }
 
+    /// `preadv()` of a file into two ranges of the arena, each a place and a length.
+    pub fn read_vectors(
+        &mut self,
+        ranges: [(u64, u64); 2],
+        file: impl AsFd,
+        offset: u64,
+    ) -> Result<u64, Errno> {
+        self.transfer_vectors(call::READ_VECTORS, ranges, file, offset)
+    }
+
+    /// `pwritev()` to a file from two ranges of the arena.
+    pub fn write_vectors(
+        &self,
+        ranges: [(u64, u64); 2],
+        file: impl AsFd,
+        offset: u64,
+    ) -> Result<u64, Errno> {
+        self.transfer_vectors(call::WRITE_VECTORS, ranges, file, offset)
+    }
+
+    fn transfer_vectors(
+        &self,
+        number: u32,
+        ranges: [(u64, u64); 2],
+        file: impl AsFd,
+        offset: u64,
+    ) -> Result<u64, Errno> {
+        // `struct iovec`.
+        let vectors = ranges.map(|(at, length)| [self.pointer(at, length).addr(), length as usize]);
+        let (file, vectors) = (file.as_fd().as_raw_fd() as usize, vectors.as_ptr().addr());
+        // The offset is in two halves; on 64 bits the first is all of it.
+        let (low, high) = (offset as usize, (offset >> 32) as usize);
+        // SAFETY: the calls read the vectors, of two elements, which live until they have returned, and
+        // read or write the ranges, in which there is no Rust object.
+        let length = unsafe { call(number, &[file, vectors, 2, low, high]) };
+        length.map(|length| length as u64)
+    }
+
     /// Any ioctl whatever of a file of the driver's.
     pub fn ioctl(
         &mut self,

@@ -10,6 +10,7 @@ use faultline_core::errno::Errno;
 use faultline_core::finding::{Stop, Value};
 use faultline_sys::arena::{Access, Argument, Nowhere, DONT_NEED};
 use faultline_sys::child::fork;
+use faultline_sys::cpu::Pinned;
 use faultline_sys::device::File;
 use faultline_uapi::{
     Litmus, Translation, FAULTLINE_IOC_COPY, FAULTLINE_IOC_FILL, FAULTLINE_IOC_FRAME,
@@ -73,6 +74,13 @@ pub(super) const CASES: &[Case] = &[
             are not aligned, not in the buffer, or overlap; it counts a wrong word.",
         ),
         steps: litmus_refuses,
+    },
+    Case {
+        name: "litmus_keeps_off",
+        proves: text(
+            "LITMUS gives EPERM for a CPU that the affinity of its caller excludes, and tests its own CPU.",
+        ),
+        steps: litmus_keeps_off,
     },
 ];
 
@@ -390,4 +398,20 @@ fn put(c: &mut Context<'_>, at: u64, kind: &Kind) -> Result<(), Stop> {
         c.store(place, word)?;
     }
     Ok(())
+}
+
+fn litmus_keeps_off(c: &mut Context<'_>) -> Result<(), Stop> {
+    if c.world.cpus < 2 {
+        return Err(Stop::Skip("it takes two CPUs"));
+    }
+    let mut file = c.open()?;
+    let pinned = Pinned::to_cpu(0);
+    let pinned = c.need("sched_setaffinity()", pinned)?;
+    let own = round::play(&mut file, round::at(PLAYED, 0));
+    let other = round::play(&mut file, round::at(PLAYED, 1));
+    drop(pinned);
+    c.same("wrong rounds on the CPU of the task", own, 0)?;
+    c.same("a test on a CPU that it is kept off", other, Errno::PERM)?;
+    let free = round::play(&mut file, round::at(PLAYED, 1));
+    c.same("wrong rounds on that CPU afterwards", free, 0)
 }

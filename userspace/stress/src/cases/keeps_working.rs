@@ -77,6 +77,14 @@ pub(super) const CASES: &[Case] = &[
         ),
         steps: flushing_and_appending,
     },
+    Case {
+        name: "vectors",
+        proves: text(
+            "preadv() and pwritev() transfer as pread() and pwrite() do, up to the end of the buffer and \
+            of memory that is there.",
+        ),
+        steps: vectors,
+    },
 ];
 
 fn relocation(c: &mut Context<'_>) -> Result<(), Stop> {
@@ -323,4 +331,48 @@ fn flushing_and_appending(c: &mut Context<'_>) -> Result<(), Stop> {
     let written = c.world.arena.write(W::A, 8, &appending);
     c.same("write() to a file that appends", written, Errno::NOSPC)?;
     c.read_word(&mut file, 0, tagged(420))
+}
+
+fn vectors(c: &mut Context<'_>) -> Result<(), Stop> {
+    let mut file = c.open()?;
+    let (size, page) = (c.target.size, c.page());
+    let [first, second] = [W::MEMORY, W::MEMORY + 64];
+    for (at, word) in [(first, 430), (second, 431), (second + 8, 432)] {
+        c.store(at, tagged(word))?;
+    }
+    let both = [(first, 8), (second, 16)];
+    let written = c.world.arena.write_vectors(both, &file, 16);
+    c.same("pwritev()", written, 24)?;
+    for (offset, word) in [(16, 430), (24, 431), (32, 432)] {
+        c.read_word(&mut file, offset, tagged(word))?;
+    }
+    // Into memory that is not there before.
+    let mapped = c.world.arena.map_memory(W::C, page, Access::BOTH);
+    c.same("mmap(MAP_ANONYMOUS)", mapped, ())?;
+    let back = [(W::C + 8, 16), (W::C, 8)];
+    let read = c.world.arena.read_vectors(back, &file, 16);
+    c.same("preadv()", read, 24)?;
+    for (at, word) in [(W::C + 8, 430), (W::C + 16, 431), (W::C, 432)] {
+        c.load("word that was read", at, tagged(word))?;
+    }
+
+    // The end of the buffer; and memory that cannot be brought in, of which what there is before counts.
+    let missing = [(first, 8), (W::C + page, 8)];
+    for (ranges, offset, written, read) in [
+        (both, size - 16, Value::Count(16), Value::Count(16)),
+        (both, size, Errno::NOSPC.into(), Value::Count(0)),
+        (both, 1 << 62, Errno::NOSPC.into(), Value::Count(0)),
+        (missing, 0, Value::Count(8), Value::Count(8)),
+    ] {
+        let length = c.world.arena.write_vectors(ranges, &file, offset);
+        c.same("length of a pwritev()", length, written)?;
+        let length = c.world.arena.read_vectors(ranges, &file, offset);
+        c.same("length of a preadv()", length, read)?;
+    }
+
+    let path = c.target.path.clone();
+    let appending = open_file(path.c_str(), OFlags::RDWR | OFlags::APPEND);
+    let appending = c.need("open(O_APPEND)", appending)?;
+    let written = c.world.arena.write_vectors(both, &appending, 0);
+    c.same("pwritev() to a file that appends", written, Errno::NOSPC)
 }
