@@ -84,7 +84,7 @@ def test_stress_cases_are_those_of_the_documentation() -> None:
     documented = {file: set(re.findall(r"`([a-z]\w+)`", cases)) - {"userfaultfd"} for file, cases in rows}
     listed = {}
     for path in (TOP / "userspace/stress/src/cases").glob("*.rs"):
-        cases = re.findall(r'^        name: "(\w+)",\n        proves: text\(', path.read_text(), re.MULTILINE)
+        cases = re.findall(r'^ +name: "(\w+)",\n +proves: text\(', path.read_text(), re.MULTILINE)
         assert len(cases) == len(set(cases)), path
         if cases:
             listed[path.name] = set(cases)
