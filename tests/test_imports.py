@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Imports between the modules of userspace/core, and what its checks refer to."""
+"""Imports between the modules of userspace/core, what its checks refer to, and the list of stress cases."""
 
 from __future__ import annotations
 
@@ -76,3 +76,18 @@ def test_the_documentation_has_what_a_failure_refers_to() -> None:
     assert len(names) == len(set(names)) == 24
     anchors = re.findall(r'<a id="(\w+)"></a>', (TOP / "docs/verdicts.md").read_text())
     assert sorted(anchors) == sorted([*names, "open"])
+
+
+def test_stress_cases_are_those_of_the_documentation() -> None:
+    """faultline-stress: each row of the table is a file, which has these cases and no others."""
+    rows = re.findall(r"^\| [^|]+ \| `(\w+\.rs)` \| (.*) \|$", (TOP / "docs/stress.md").read_text(), re.MULTILINE)
+    documented = {file: set(re.findall(r"`([a-z]\w+)`", cases)) - {"userfaultfd"} for file, cases in rows}
+    listed = {}
+    for path in (TOP / "userspace/stress/src/cases").glob("*.rs"):
+        cases = re.findall(r'^ +name: "(\w+)",\n +proves: text\(', path.read_text(), re.MULTILINE)
+        assert len(cases) == len(set(cases)), path
+        if cases:
+            listed[path.name] = set(cases)
+    assert documented == listed
+    source = (TOP / "userspace/stress/src/cases.rs").read_text()
+    assert set(re.findall(r"^    (\w+)::CASES,$", source, re.MULTILINE)) == {Path(file).stem for file in listed}

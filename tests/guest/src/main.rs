@@ -12,6 +12,7 @@
 //! - `pinned DEVICE NODE`: unbinds a cached buffer while its pages are pinned.
 //! - `direct DEVICE FILE`, `ring DEVICE FILE`: writes and reads a file from the mapping of a cached
 //!   buffer, by O_DIRECT and by io_uring.
+//! - `holes`: unmaps the arena of the stress program; the kernel must put no other mapping there.
 //! - `engine NODE`: takes the DMA engine away, with which the device has to go that has its channel.
 
 #![no_std]
@@ -20,15 +21,17 @@
 mod pin;
 
 use core::ffi::CStr;
+use core::fmt::{self, Display, Write};
 
 use faultline_core::device::{Device, Fault, Mapping, Signal};
 use faultline_core::errno::Errno;
 use faultline_core::system::System;
-use faultline_core::text::{Out, Show};
+use faultline_sys::arena::Arena;
 use faultline_sys::console::Console;
 use faultline_sys::device::File;
 use faultline_sys::machine::Machine;
 use faultline_sys::process::Args;
+use faultline_sys::scratch::Scratch;
 use faultline_sys::{fault, init, program};
 use faultline_uapi::FLAG_PRISTINE;
 use rustix::fs::{Mode, OFlags};
@@ -53,7 +56,8 @@ fn main(mut args: Args) -> i32 {
         },
         b"say" => {
             let text = argument.to_str().unwrap_or("?");
-            console.out().text(text).text("\n");
+            // The console remembers that something could not be written.
+            let _ = writeln!(console, "{text}");
             Ok(())
         }
         b"log" => write_file(c"/dev/kmsg", argument.to_bytes()),
@@ -64,17 +68,14 @@ fn main(mut args: Args) -> i32 {
         b"pinned" => pin::pinned(argument, args.next().unwrap_or(c"").to_bytes()),
         b"direct" => pin::direct(argument, args.next().unwrap_or(c"")),
         b"ring" => pin::ring(argument, args.next().unwrap_or(c"")),
+        b"holes" => holes(),
         b"engine" => engine(argument.to_bytes()),
         _ => return 2,
     };
     match outcome {
         Ok(()) => 0,
         Err(unexpected) => {
-            console
-                .out()
-                .text("unexpected: ")
-                .show(&unexpected)
-                .text("\n");
+            let _ = writeln!(console, "unexpected: {unexpected}");
             1
         }
     }
@@ -85,6 +86,33 @@ fn number(text: &CStr) -> i32 {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(2)
+}
+
+/// Makes a hole of the whole arena, and has the kernel choose addresses for mappings of all sizes, which
+/// stay. In the arena a task of the stress program would unmap them: its own stack, for example.
+fn holes() -> Result<(), Unexpected> {
+    const LENGTH: u64 = 64 << 20;
+    const LARGEST: u32 = 25;
+    const PAGE: u32 = 14;
+
+    let mut arena = Arena::new(LENGTH).map_err(|errno| note("mmap() of an arena", errno))?;
+    arena
+        .unmap(0, LENGTH)
+        .map_err(|errno| note("munmap() of the arena", errno))?;
+    let start = arena.address(0);
+    let mut kept = [const { None }; (LARGEST - PAGE + 1) as usize];
+    for (bits, kept) in (PAGE..=LARGEST).rev().zip(&mut kept) {
+        let memory = Scratch::new(1 << bits).map_err(|errno| note("mmap() of memory", errno))?;
+        let address = memory.as_ptr().addr() as u64;
+        if (start..start + LENGTH).contains(&address) {
+            return Err(note(
+                "an address that the kernel chose",
+                "it is in the arena",
+            ));
+        }
+        *kept = Some(memory);
+    }
+    Ok(())
 }
 
 /// Unbinds a device that is open and mapped: all access ends at once, and a new binding has a new
@@ -283,17 +311,14 @@ fn note(what: &'static str, seen: impl Into<Seen>) -> Unexpected {
     }
 }
 
-impl Show for Unexpected {
-    fn show(&self, out: &mut dyn Out) {
-        out.text(self.what).text(": ");
+impl Display for Unexpected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.what)?;
         match &self.seen {
-            Seen::Errno(errno) => out.show(errno),
-            Seen::Fault(fault) => out.text(match fault.signal {
-                Signal::Bus => "SIGBUS",
-                Signal::Segv => "SIGSEGV",
-            }),
-            Seen::Text(text) => out.text(text),
-        };
+            Seen::Errno(errno) => write!(f, "{errno}"),
+            Seen::Fault(fault) => write!(f, "{}", fault.signal),
+            Seen::Text(text) => f.write_str(text),
+        }
     }
 }
 

@@ -10,13 +10,15 @@
 #![no_main]
 
 use core::ffi::CStr;
+use core::fmt::{self, Display, Write};
 
 use faultline_core::args::bench::{steps, Step, COMMAND};
 use faultline_core::bench::{report, report_clock, Operation, Samples, Subject};
 use faultline_core::device::{Device, Fault, Mapping};
 use faultline_core::errno::Errno;
+use faultline_core::name::{ANY_DEVICE, BENCH};
 use faultline_core::system::System;
-use faultline_core::text::{Out, Printable, Show};
+use faultline_core::text::Printable;
 use faultline_sys::clock::{now_ns, FaultCounter};
 use faultline_sys::console::Console;
 use faultline_sys::device::File;
@@ -59,10 +61,9 @@ fn main(args: Args) -> i32 {
 
 /// Says what went wrong with what; gives the exit status.
 fn complain(what: &CStr, problem: &Problem) -> i32 {
-    let mut stderr = Console::stderr();
-    let out = stderr.out().text("faultline-bench: ");
-    out.show(&Printable(what.to_bytes())).text(": ");
-    out.show(problem).text("\n");
+    let what = Printable(what.to_bytes());
+    // There is nowhere else to say it.
+    let _ = writeln!(Console::stderr(), "{BENCH}: {what}: {problem}");
     1
 }
 
@@ -72,6 +73,8 @@ enum Problem {
     Call(&'static str, Errno),
     /// An access was answered by a signal.
     Access(Fault),
+    /// The kernel does not say how many faults there were.
+    NoFaults,
     /// `read()` or `write()` ended before the end of the device.
     Short(&'static str),
     /// The device has no memory, or more than there are addresses.
@@ -85,17 +88,17 @@ impl Problem {
     }
 }
 
-impl Show for Problem {
-    fn show(&self, out: &mut dyn Out) {
+impl Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Call(what, errno) => out.text(what).text(": ").show(errno),
-            Self::Access(fault) => out
-                .show(&fault.signal)
-                .text(" at address ")
-                .hex(fault.address),
-            Self::Short(what) => out.text(what).text(" ends early"),
-            Self::Size(size) => out.text("cannot map a size of ").number(*size),
-        };
+            Self::Call(what, errno) => write!(f, "{what}: {errno}"),
+            Self::Access(Fault { signal, address }) => {
+                write!(f, "{signal} at address {address:#x}")
+            }
+            Self::NoFaults => f.write_str("no number of page faults in /proc/self/stat"),
+            Self::Short(what) => write!(f, "{what} ends early"),
+            Self::Size(size) => write!(f, "cannot map a size of {size}"),
+        }
     }
 }
 
@@ -145,7 +148,7 @@ impl Bench {
                 for number in nodes.numbers() {
                     let path = NodePath::new(number);
                     let measured = self.device(path.as_c_str(), console);
-                    measured.map_err(|e| (c"/dev/faultlineN", e))?;
+                    measured.map_err(|e| (ANY_DEVICE, e))?;
                 }
             }
         }
@@ -177,7 +180,7 @@ impl Bench {
             self.copies(&mut file, transfer, seen)?;
         }
 
-        report_clock(console.out(), &clock);
+        report_clock(console, &clock);
         let subject = Subject {
             label: self.label,
             device: path,
@@ -190,7 +193,7 @@ impl Bench {
                 Operation::Read | Operation::Write | Operation::ReadNew => transfer as u64,
                 _ => size,
             };
-            report(console.out(), &subject, operation, bytes, samples);
+            report(console, &subject, operation, bytes, samples);
         }
         Ok(())
     }
@@ -262,7 +265,8 @@ impl Bench {
 
     /// The faults so far.
     fn faults(&self) -> Result<u64, Problem> {
-        self.faults.read().map_err(Problem::call("read"))
+        let faults = self.faults.read().map_err(Problem::call("read"))?;
+        faults.ok_or(Problem::NoFaults)
     }
 }
 

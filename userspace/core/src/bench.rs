@@ -5,9 +5,10 @@
 //! A report is JSON Lines: one object per line, nothing else.
 
 use core::ffi::CStr;
+use core::fmt::Write;
 
 use crate::decimal;
-use crate::text::{Out, Show};
+use crate::text::{Json, Printable};
 
 /// The most samples of one operation.
 pub const MAX_SAMPLES: usize = 64;
@@ -115,53 +116,41 @@ pub struct Subject<'a> {
     pub coherent: Option<bool>,
 }
 
-/// Writes what was seen of one operation on `bytes` bytes.
+/// Writes what was seen of one operation on `bytes` bytes. The owner of `out` knows if something was
+/// lost.
 pub fn report(
-    out: &mut dyn Out,
+    out: &mut dyn Write,
     subject: &Subject<'_>,
     operation: Operation,
     bytes: u64,
     samples: &Samples,
 ) {
-    out.text("{\"label\":").show(&Json(subject.label));
-    out.text(",\"device\":").show(&Json(subject.device));
-    out.text(",\"size\":").number(subject.size);
-    out.text(",\"coherent\":").text(match subject.coherent {
+    let label = Json(Printable(subject.label.to_bytes()));
+    let device = Json(Printable(subject.device.to_bytes()));
+    let size = subject.size;
+    let coherent = match subject.coherent {
         Some(true) => "true",
         Some(false) => "false",
         None => "null",
-    });
-    out.text(",\"operation\":\"").text(operation.name());
-    out.text("\",\"bytes\":").number(bytes);
-    out.text(",\"min_ns\":").number(samples.min());
-    out.text(",\"median_ns\":").number(samples.median());
-    out.text(",\"faults\":").number(samples.faults());
-    out.text("}\n");
+    };
+    let operation = Json(operation.name());
+    let (least, median) = (samples.min(), samples.median());
+    let faults = samples.faults();
+    let _ = writeln!(
+        out,
+        "{{\"label\":{label},\"device\":{device},\"size\":{size},\"coherent\":{coherent},\
+         \"operation\":{operation},\"bytes\":{bytes},\"min_ns\":{least},\
+         \"median_ns\":{median},\"faults\":{faults}}}"
+    );
 }
 
 /// Writes what reading the clock costs; it is part of every other time.
-pub fn report_clock(out: &mut dyn Out, samples: &Samples) {
-    out.text("{\"operation\":\"clock\",\"min_ns\":")
-        .number(samples.min());
-    out.text(",\"median_ns\":").number(samples.median());
-    out.text("}\n");
-}
-
-/// A string as JSON has it; what is not printable ASCII is replaced by a question mark.
-struct Json<'a>(&'a CStr);
-
-impl Show for Json<'_> {
-    fn show(&self, out: &mut dyn Out) {
-        out.write(b"\"");
-        for &byte in self.0.to_bytes() {
-            match byte {
-                b'"' | b'\\' => out.write(&[b'\\', byte]),
-                b' '..=b'~' => out.write(&[byte]),
-                _ => out.write(b"?"),
-            }
-        }
-        out.write(b"\"");
-    }
+pub fn report_clock(out: &mut dyn Write, samples: &Samples) {
+    let (least, median) = (samples.min(), samples.median());
+    let _ = writeln!(
+        out,
+        "{{\"operation\":\"clock\",\"min_ns\":{least},\"median_ns\":{median}}}"
+    );
 }
 
 #[cfg(test)]

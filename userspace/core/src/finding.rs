@@ -21,6 +21,7 @@ use core::fmt;
 
 use crate::device::{Fault, Signal};
 use crate::errno::Errno;
+use crate::failure::{CallError, TaskError};
 use crate::text::Line;
 
 /// Why a check ended early.
@@ -367,6 +368,21 @@ impl Finding {
             self.matter = Matter::Access;
         }
         result
+    }
+
+    /// Takes note of a task that worked beside this one, and gives the result.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Fail`] if the task could not be started, or did not come to its end.
+    pub fn task<T>(&mut self, result: Result<T, TaskError>) -> Result<T, Stop> {
+        result.map_err(|error| match error {
+            TaskError::Start(CallError { call, errno }) => self.refuse(about(call), errno.into()),
+            TaskError::Call(CallError { call, errno }) => {
+                self.refuse(about(call).of("by another task"), errno.into())
+            }
+            TaskError::Killed(signal) => self.refuse(about("another task"), Value::Killed(signal)),
+        })
     }
 
     /// What kind of thing this is about.

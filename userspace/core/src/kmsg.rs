@@ -2,15 +2,13 @@
 
 //! Records of the kernel's log, as `/dev/kmsg` gives them (Documentation/ABI/testing/dev-kmsg).
 
+use crate::name::TAINT;
+
 /// The least urgent level that counts as a complaint: `KERN_WARNING`.
 const WARNING: u8 = b'4';
 
 /// What the kernel prints when it caught itself in a mistake, at whatever level.
 const SPLATS: [&[u8]; 4] = [b"BUG:", b"WARNING:", b"Oops", b"Call trace:"];
-
-/// What the kernel warns of whenever a module from outside its tree is loaded, this driver being
-/// one. It says nothing about how the driver behaves.
-const TAINT: &[u8] = b"faultline: loading out-of-tree module taints kernel.";
 
 /// What a record says, in one line, if the kernel complains there. `\xNN` stands for what is not
 /// printable.
@@ -32,7 +30,7 @@ pub fn complaint(record: &[u8]) -> Option<&[u8]> {
     let (_, text) = cut(rest, b';')?;
     let text = cut(text, b'\n').map_or(text, |(line, _)| line);
     let complains = *level <= WARNING || SPLATS.iter().any(|splat| contains(text, splat));
-    (complains && text != TAINT).then_some(text)
+    (complains && text != TAINT.as_bytes()).then_some(text)
 }
 
 /// What is before the first of these bytes, and what is after it.

@@ -4,7 +4,8 @@
 
 use core::fmt::{self, Display, Write};
 
-use crate::text::{Out, Printable};
+use crate::finding::Stop;
+use crate::text::Json;
 
 /// A group of tests: a version line, a plan, and as many results as the plan says.
 ///
@@ -53,6 +54,15 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// How a test ended that was made up to its end, or up to where it stopped.
+    pub const fn of(result: Result<(), Stop>) -> Self {
+        match result {
+            Ok(()) => Self::Pass,
+            Err(Stop::Fail) => Self::Fail,
+            Err(_) => Self::Skip,
+        }
+    }
+
     /// The exit status of a program of which this is all there is to say, as kselftest has it.
     pub const fn status(self) -> i32 {
         match self {
@@ -75,6 +85,72 @@ impl Outcome {
 impl Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.word())
+    }
+}
+
+/// How many tests had which outcome.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Those that passed.
+    pub passed: u64,
+    /// Those that failed.
+    pub failed: u64,
+    /// Those that could not be made.
+    pub skipped: u64,
+}
+
+impl Counts {
+    /// Counts one more.
+    pub fn add(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Pass => self.passed += 1,
+            Outcome::Fail => self.failed += 1,
+            Outcome::Skip => self.skipped += 1,
+        }
+    }
+
+    /// Counts those of another group.
+    pub fn add_all(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+
+    /// How many there are.
+    pub const fn all(self) -> u64 {
+        self.passed + self.failed + self.skipped
+    }
+
+    /// How all of them together ended.
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Self { failed: 1.., .. } => Outcome::Fail,
+            Self { passed: 1.., .. } => Outcome::Pass,
+            _ => Outcome::Skip,
+        }
+    }
+
+    /// The same as members of an object of JSON.
+    pub(crate) const fn for_machines(self) -> CountsForMachines {
+        CountsForMachines(self)
+    }
+}
+
+/// See [`Counts::for_machines`].
+pub(crate) struct CountsForMachines(Counts);
+
+impl Display for CountsForMachines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts {
+            passed,
+            failed,
+            skipped,
+        } = self.0;
+        let result = Json(self.0.outcome());
+        write!(
+            f,
+            "\"pass\":{passed},\"fail\":{failed},\"skip\":{skipped},\"result\":{result}"
+        )
     }
 }
 
@@ -102,20 +178,6 @@ impl<'w> Group<'w> {
             indent: "  ",
             results: 0,
         }
-    }
-
-    /// Begins a line for people, which is to end with a line break. Those about a test come
-    /// before its result.
-    pub fn diagnostic(&mut self) -> &mut (dyn Out + 'w) {
-        let _ = write!(self.out, "{}# ", self.indent);
-        &mut self.out
-    }
-
-    /// Begins the line with the result of the next test, which is to end with the reason if it was
-    /// skipped, and a line break.
-    pub fn result(&mut self, outcome: Outcome, name: &[u8]) -> &mut (dyn Out + 'w) {
-        self.begin_result(outcome, &Printable(name));
-        &mut self.out
     }
 
     fn begin_result(&mut self, outcome: Outcome, name: &dyn Display) {

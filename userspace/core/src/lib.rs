@@ -10,6 +10,7 @@
 //! - [`session`]: one run over several devices: the report, the totals, the verdict.
 //! - [`checks`]: what is checked, and why it proves what it says.
 //! - [`finding`]: what was seen, and what was wanted.
+//! - [`failure`]: which call failed, by which error.
 //! - [`job`]: what a second task does meanwhile, on another CPU.
 //! - [`ktap`]: the report's format, KTAP version 1.
 //! - [`pattern`]: the data that is written and looked for.
@@ -17,6 +18,7 @@
 //! - [`progress`]: how far a run is, for a terminal.
 //! - [`random`]: numbers for `faultline-stress`.
 //! - [`args`]: the command lines of the three programs, with one entry for each option.
+//! - [`name`]: the project's name, in each form that the programs need.
 //! - [`nodes`]: the devices when the command line names none.
 //! - [`decimal`]: numbers as they are written there, and in `/proc`.
 //! - [`bench`]: the statistics and the report of `faultline-bench`.
@@ -34,10 +36,12 @@ pub mod checks;
 pub mod decimal;
 pub mod device;
 pub mod errno;
+pub mod failure;
 pub mod finding;
 pub mod job;
 pub mod kmsg;
 pub mod ktap;
+pub mod name;
 pub mod nodes;
 pub mod pattern;
 pub mod progress;

@@ -6,6 +6,7 @@ use core::ffi::CStr;
 
 use crate::device::{Device, Mapping};
 use crate::errno::Errno;
+use crate::failure::{CallError, TaskError};
 use crate::job::{Job, Tally, Worker};
 
 /// The machine: opens devices, and knows about pages and the kernel's log.
@@ -39,13 +40,13 @@ pub trait System: Worker {
 
     /// Starts a second task on a CPU, which opens the device by itself, maps `size` bytes of it and
     /// does a job. There is one at a time: if there is another yet, it ends.
-    fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: &mut Job) -> Result<(), Errno>;
+    fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: &mut Job) -> Result<(), CallError>;
 
     /// How often it has looked. A task that has ended has looked often enough.
     fn beats(&mut self) -> u64;
 
     /// Tells the second task so, waits for it, and says how its job ended.
-    fn finish(&mut self) -> Result<Tally, Errno>;
+    fn finish(&mut self) -> Result<Tally, TaskError>;
 
     /// Takes the device away from its driver.
     fn unbind(&mut self, path: &CStr) -> Result<(), Errno>;

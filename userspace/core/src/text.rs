@@ -1,182 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Text without a heap and without `core::fmt`, whose machinery would be a quarter of the whole
-//! program.
+//! Text without a heap: what is bounded, and what others wrote.
 //!
 //! ```
-//! use faultline_core::text::Out;
+//! use core::fmt::Write;
+//! use faultline_core::text::{Counted, Json, Note, Printable};
 //!
-//! struct Screen(String);
-//!
-//! impl Out for Screen {
-//!     fn write(&mut self, bytes: &[u8]) {
-//!         self.0.push_str(&String::from_utf8_lossy(bytes));
-//!     }
-//! }
-//!
-//! let mut screen = Screen(String::new());
-//! let out: &mut dyn Out = &mut screen;
-//! out.text("page ").number(7).text(" at ").hex(0x7000).text("\n");
-//! out.form("% page+, % byte+ at &\n", &[1, 4096, 0x7000]);
-//! assert_eq!(screen.0, "page 7 at 0x7000\n1 page, 4096 bytes at 0x7000\n");
+//! let mut note = Note::<16>::new();
+//! let pages = Counted { number: 1, unit: "page" };
+//! write!(note, "{pages} of {}", Printable(b"a#b")).unwrap();
+//! assert_eq!(note.to_string(), "1 page of a?b");
+//! assert_eq!(Json("a \"b\"").to_string(), r#""a \"b\"""#);
 //! ```
 
 use core::fmt::{self, Display, Write};
-
-/// In place of an offset: none.
-const NOWHERE: u64 = u64::MAX;
-
-/// Takes text.
-pub trait Out {
-    /// Takes bytes. It does not fail: its owner knows if some were lost.
-    fn write(&mut self, bytes: &[u8]);
-}
-
-/// Can be shown as text.
-pub trait Show {
-    /// Writes itself.
-    fn show(&self, out: &mut dyn Out);
-}
-
-impl<W: Write> Out for W {
-    fn write(&mut self, bytes: &[u8]) {
-        // Its owner knows if something was lost.
-        let _ = match core::str::from_utf8(bytes) {
-            Ok(text) => self.write_str(text),
-            Err(_) => write!(self, "{}", Printable(bytes)),
-        };
-    }
-}
-
-impl<T: Display + ?Sized> Show for T {
-    fn show(&self, out: &mut dyn Out) {
-        let _ = write!(Formatted(out), "{self}");
-    }
-}
-
-/// Writes what `core::fmt` formats.
-struct Formatted<'a, 'b>(&'a mut (dyn Out + 'b));
-
-impl Write for Formatted<'_, '_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.write(text.as_bytes());
-        Ok(())
-    }
-}
-
-// Not inlined: what is called from a hundred places is to be small there.
-impl<'a> dyn Out + 'a {
-    /// Writes a string.
-    #[inline(never)]
-    pub fn text(&mut self, text: &str) -> &mut Self {
-        self.write(text.as_bytes());
-        self
-    }
-
-    /// Writes a number in decimal.
-    #[inline(never)]
-    pub fn number(&mut self, number: u64) -> &mut Self {
-        self.digits(number, 10)
-    }
-
-    /// Writes a number in hexadecimal, with `0x` in front.
-    #[inline(never)]
-    pub fn hex(&mut self, number: u64) -> &mut Self {
-        self.text("0x").digits(number, 16)
-    }
-
-    /// Writes a text with numbers in it, as [`fill`](#method.fill) does.
-    pub fn form(&mut self, form: &str, numbers: &[u64]) -> &mut Self {
-        self.fill(form, numbers, &[])
-    }
-
-    /// Writes a text with numbers in it, the next one in place of `%` in decimal, in place of `&`
-    /// in hexadecimal, or as `-` if it is [`NOWHERE`]; and with values, the next one in place of
-    /// `$`, in place of `@` as a string of JSON. A `+` stands for the plural's s, unless the number
-    /// before it is 1.
-    #[inline(never)]
-    pub fn fill(&mut self, form: &str, numbers: &[u64], values: &[&dyn Show]) -> &mut Self {
-        let mut numbers = numbers.iter();
-        let mut values = values.iter();
-        let mut number = 0;
-        for byte in form.as_bytes() {
-            match byte {
-                b'%' | b'&' => {
-                    number = numbers.next().copied().unwrap_or(0);
-                    match (byte, number) {
-                        (b'%', _) => self.number(number),
-                        (_, NOWHERE) => self.text("-"),
-                        _ => self.hex(number),
-                    };
-                }
-                b'$' | b'@' => {
-                    let Some(value) = values.next() else { continue };
-                    if *byte == b'$' {
-                        value.show(self);
-                    } else {
-                        self.text("\"");
-                        value.show(&mut Quoted(self));
-                        self.text("\"");
-                    }
-                }
-                b'+' if number == 1 => {}
-                b'+' => self.write(b"s"),
-                byte => self.write(&[*byte]),
-            }
-        }
-        self
-    }
-
-    /// Writes bytes that others wrote, as [`Printable`] says.
-    #[inline(never)]
-    pub fn printable(&mut self, bytes: &[u8]) -> &mut Self {
-        for byte in bytes {
-            let printable = matches!(byte, b' '..=b'~') && *byte != b'#';
-            self.write(&[if printable { *byte } else { b'?' }]);
-        }
-        self
-    }
-
-    /// Writes a value.
-    pub fn show(&mut self, value: &(impl Show + ?Sized)) -> &mut Self
-    where
-        Self: 'a,
-    {
-        value.show(self);
-        self
-    }
-
-    fn digits(&mut self, mut number: u64, base: u64) -> &mut Self {
-        // 2^64 has 20 digits in base 10.
-        let mut digits = [0; 20];
-        let mut start = digits.len();
-        for digit in digits.iter_mut().rev() {
-            *digit = b"0123456789abcdef"[(number % base) as usize & 0xf];
-            number /= base;
-            start -= 1;
-            if number == 0 {
-                break;
-            }
-        }
-        self.write(digits.get(start..).unwrap_or(&[]));
-        self
-    }
-}
-
-/// Puts a backslash before what would end a string of JSON, and before itself. What else such a
-/// string may not have, no [`Show`] writes.
-struct Quoted<'a, 'b>(&'a mut (dyn Out + 'b));
-
-impl Out for Quoted<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            if let b'"' | b'\\' = byte {
-                self.0.write(b"\\");
-            }
-            self.0.write(&[*byte]);
-        }
-    }
-}
 
 /// Bytes that others wrote (a path, a line of the kernel's log) as text that cannot break the
 /// report's lines, begin a directive in them, or disturb a terminal: a question mark stands for
@@ -302,37 +139,22 @@ mod tests {
         value.to_string()
     }
 
-    fn written(write: impl FnOnce(&mut dyn Out)) -> String {
-        let mut text = String::new();
-        write(&mut text);
-        text
-    }
-
     #[test]
-    fn numbers_in_both_bases() {
-        for number in [0, 1, 9, 10, 15, 16, 1 << 32, u64::MAX - 1, u64::MAX] {
-            let text = written(|out| {
-                out.number(number).text(" ").hex(number);
-            });
-            assert_eq!(text, format!("{number} {number:#x}"));
-        }
-    }
-
-    #[test]
-    fn forms_are_filled_in() {
-        let text = written(|out| {
-            out.form("% page+, % page+, & byte+, &, %", &[1, 2, 17, NOWHERE]);
-        });
-        assert_eq!(text, "1 page, 2 pages, 0x11 bytes, -, 0");
+    fn numbers_have_their_plural() {
+        let counted = |number| {
+            shown(&Counted {
+                number,
+                unit: "page",
+            })
+        };
+        assert_eq!(counted(0), "0 pages");
+        assert_eq!(counted(1), "1 page");
+        assert_eq!(counted(2), "2 pages");
     }
 
     #[test]
     fn strings_of_json_end_where_they_should() {
-        let text = written(|out| {
-            let value = Printable(b"a\"b\\c\n");
-            out.fill("$ @,%", &[7], &[&value, &value]);
-        });
-        assert_eq!(text, r#"a"b\c? "a\"b\\c?",7"#);
+        assert_eq!(shown(&Json(Printable(b"a\"b\\c\n"))), r#""a\"b\\c?""#);
     }
 
     #[test]

@@ -9,17 +9,15 @@
 #![no_std]
 #![no_main]
 
-use core::ffi::CStr;
+use core::fmt::Write;
 
+use faultline_core::name::{INIT, MODULE_FILE, RUN_FILE};
 use faultline_sys::console::Console;
-use faultline_sys::init::{self, Program, MODULE};
+use faultline_sys::init::{self, Program};
 use faultline_sys::process::{is_init, Args};
 use faultline_sys::program;
 
 program!(main);
-
-/// Names the program and its arguments, each ended by a NUL.
-const RUN: &CStr = c"/etc/faultline/run";
 
 /// The exit status if a user starts it by hand, and that of a machine that it could not set up.
 const USAGE_ERROR: i32 = 2;
@@ -27,10 +25,11 @@ const FAILED: i32 = 1;
 
 fn main(_: Args) -> i32 {
     if !is_init() {
-        let mut stderr = Console::stderr();
-        stderr
-            .out()
-            .text("faultline-init: the kernel starts it, as /init; nobody else should\n");
+        // There is nowhere else to say it.
+        let _ = writeln!(
+            Console::stderr(),
+            "{INIT}: the kernel starts it, as /init; nobody else should"
+        );
         return USAGE_ERROR;
     }
     // The kernel passes whatever of its command line it does not understand: not for us.
@@ -40,11 +39,10 @@ fn main(_: Args) -> i32 {
 }
 
 fn run(console: &mut Console) -> i32 {
-    let (file, errno) = match (init::load_module(), Program::read(RUN)) {
+    match (init::load_module(), Program::read(RUN_FILE)) {
         (Ok(()), Ok(program)) => return program.run(console),
-        (Err(errno), _) => (MODULE, errno),
-        (_, Err(errno)) => (RUN, errno),
-    };
-    init::complain(console, file, errno);
+        (Err(errno), _) => init::complain(console, MODULE_FILE, &errno),
+        (_, Err(error)) => init::complain(console, RUN_FILE, &error),
+    }
     FAILED
 }

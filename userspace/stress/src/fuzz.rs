@@ -9,11 +9,12 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use faultline_core::args::stress::Options;
+use faultline_core::args::stress::{Options, MAX_PROCESSES as MOST};
 use faultline_core::device::{Device, Fault, Signal};
 use faultline_core::errno::Errno;
+use faultline_core::finding::{Finding, Stop, Value};
 use faultline_core::random::Random;
-use faultline_core::text::{Note, Out, Printable};
+use faultline_core::text::Printable;
 use faultline_sys::arena::{Access, Argument, Nowhere, Sharing, ADVICE};
 use faultline_sys::child::{fork, Child, Ending};
 use faultline_sys::device::File;
@@ -26,7 +27,7 @@ use faultline_uapi::{
 };
 use rustix::fs::{seek, SeekFrom};
 
-use crate::report::{Finding, Part, Stop, Value};
+use crate::report::Part;
 use crate::round;
 use crate::world::{now_ms, read_file, sleep_ms, tagged, Path, World};
 
@@ -35,6 +36,9 @@ mod process;
 
 use kind::Kind;
 use process::Process;
+
+/// The most processes that there can be.
+const MAX_PROCESSES: usize = MOST as usize;
 
 /// What each process tells the others.
 const FIELDS: usize = 8;
@@ -60,13 +64,14 @@ pub(crate) fn run(part: &mut Part<'_, '_>, world: &mut World, seed: u64, options
     let Ok(shared) = outcome else {
         for _ in 0..=processes {
             let mut finding = Finding::NONE;
-            let result = finding.same("shared memory", outcome.map(drop), ());
-            part.result("process", result, &finding);
+            let result = finding.need("mmap() of shared memory", outcome.map(drop));
+            part.result(&"process", result, &finding);
         }
         return;
     };
+    let mut endings = [Value::NotStarted; MAX_PROCESSES];
 
-    let mut children = heapless::Vec::<Option<Child>, 64>::new();
+    let mut children = heapless::Vec::<Option<Child>, MAX_PROCESSES>::new();
     for number in 0..processes {
         let own = &shared[number * FIELDS..][..FIELDS];
         let share = options.operations / options.processes
@@ -81,40 +86,48 @@ pub(crate) fn run(part: &mut Part<'_, '_>, world: &mut World, seed: u64, options
             }
             0
         });
-        let _ = children.push(child.ok());
+        let child = match child {
+            Ok(child) => Some(child),
+            Err(errno) => {
+                endings[number] = errno.into();
+                None
+            }
+        };
+        let _ = children.push(child);
     }
-    let mut endings = heapless::Vec::<Value, 64>::new();
-    let _ = endings.resize(processes, Value::Text("was not started"));
     watch(part, shared, &mut children, &mut endings);
 
-    for (number, &ending) in endings.iter().enumerate() {
+    for (number, &ending) in endings[..processes].iter().enumerate() {
         let own = &shared[number * FIELDS..][..FIELDS];
         let mut finding = Finding::NONE;
-        let result = finding.same("end", ending, Value::Status(0));
-        let mut said = Note::<200>::new();
-        let out: &mut dyn Out = &mut said;
-        for (field, name) in [
-            (DONE, " operations, "),
-            (ERRORS, " refused, "),
-            (BUS, " SIGBUS, "),
-            (SEGV, " SIGSEGV, "),
-            (MASTERED, " by a bus master, "),
-            (TESTED, " tests; "),
-        ] {
-            out.number(own[field].load(Relaxed)).text(name);
-        }
-        out.show(&finding);
-        if ending == Value::Status(FOUND_STRAY) {
-            out.text(": a word that nobody stored: ")
-                .hex(own[STRAY].load(Relaxed));
-        }
-        let name = Path::with("process_", number as u64, "");
-        let name = core::str::from_utf8(name.bytes()).unwrap_or("process");
-        part.result(name, result, &said);
+        let result = match ending {
+            Value::Exit(FOUND_STRAY) => {
+                let stray = Value::Word(own[STRAY].load(Relaxed));
+                finding.same("a word that nobody stored", stray, Value::Word(0))
+            }
+            Value::Errno(errno) => finding.need("fork()", Err(errno)),
+            ending => finding.same("end of the process", ending, Ending::Exit(0)),
+        };
+        let count = |field: usize| own[field].load(Relaxed);
+        let name = format_args!("process_{number}");
+        part.result(
+            &name,
+            result,
+            &format_args!(
+                "{} operations, {} refused, {} SIGBUS, {} SIGSEGV, {} by a bus master, {} tests; \
+                 {finding}",
+                count(DONE),
+                count(ERRORS),
+                count(BUS),
+                count(SEGV),
+                count(MASTERED),
+                count(TESTED),
+            ),
+        );
     }
     let mut finding = Finding::NONE;
     let result = afterwards(world, &mut finding);
-    part.result("devices_afterwards", result, &finding);
+    part.result(&"devices_afterwards", result, &finding);
 }
 
 /// Waits for the processes; names and kills one that does not get on.
@@ -124,7 +137,7 @@ fn watch(
     children: &mut [Option<Child>],
     endings: &mut [Value],
 ) {
-    let mut last = [(0, now_ms()); 64];
+    let mut last = [(0, now_ms()); MAX_PROCESSES];
     let mut said = now_ms();
     loop {
         let mut left = 0;
@@ -142,7 +155,7 @@ fn watch(
                 last[number] = (done, now_ms());
             } else if now_ms() - last[number].1 > STUCK_MS {
                 name_stuck(part, number, child.pid(), own);
-                endings[number] = Value::Text("stuck");
+                endings[number] = Value::Running;
                 // If it does not even die there is nothing to wait for.
                 child.kill();
                 sleep_ms(1000);
@@ -162,7 +175,7 @@ fn watch(
                 .chunks(FIELDS)
                 .map(|own| own[DONE].load(Relaxed))
                 .sum();
-            part.line().number(done).text(" operations so far\n");
+            part.comment(format_args!("{done} operations so far"));
         }
         sleep_ms(20);
     }
@@ -171,25 +184,25 @@ fn watch(
 fn name_stuck(part: &mut Part<'_, '_>, number: usize, pid: u32, own: &[AtomicU64]) {
     let doing = Kind::ALL.get(own[DOING].load(Relaxed) as usize);
     let name = doing.map_or("?", |(_, name, _)| name);
-    let out = part.line().text("process ").number(number as u64);
-    out.text(" is stuck in operation ")
-        .number(own[DONE].load(Relaxed));
-    out.text(", ").text(name).text(", in the kernel at:\n");
+    let done = own[DONE].load(Relaxed);
+    part.comment(format_args!(
+        "process {number} is stuck in operation {done}, {name}, in the kernel at:"
+    ));
     let mut buffer = [0; 2048];
-    let path = Path::with("/proc/", pid.into(), "/stack");
+    let path = Path::new(format_args!("/proc/{pid}/stack"));
     let stack = read_file(path.c_str(), &mut buffer).unwrap_or(b"(it does not say)");
     for line in stack
         .split(|&byte| byte == b'\n')
         .filter(|line| !line.is_empty())
     {
-        part.line().text("  ").show(&Printable(line)).text("\n");
+        part.comment(format_args!("  {}", Printable(line)));
     }
 }
 
 /// All devices can be bound again, and are new.
 fn afterwards(world: &mut World, finding: &mut Finding) -> Result<(), Stop> {
     let cleared = world.clear();
-    finding.need("an empty arena", cleared)?;
+    finding.need("mmap() of an empty arena", cleared)?;
     // Numbers may have changed hands: first none is bound, then each takes its own.
     for target in &world.targets {
         let _ = target.unbind();
@@ -198,8 +211,7 @@ fn afterwards(world: &mut World, finding: &mut Finding) -> Result<(), Stop> {
         finding.same("bind", target.bind(), ())?;
         let info = finding.need("INFO", target.info())?;
         finding.same("size of the buffer", info.size, target.size)?;
-        let pristine = u64::from(info.flags & FLAG_PRISTINE);
-        finding.same("FLAG_PRISTINE", pristine, u64::from(FLAG_PRISTINE))?;
+        finding.same("FLAG_PRISTINE", info.flags & FLAG_PRISTINE != 0, true)?;
     }
     for target in &world.targets {
         let mut file = finding.need("open()", target.open())?;
@@ -207,10 +219,11 @@ fn afterwards(world: &mut World, finding: &mut Finding) -> Result<(), Stop> {
         let (at, page) = (World::A, world.page);
         let mapped = arena.map(at, page, &file, 0, Access::BOTH, Sharing::Shared);
         finding.same("mmap()", mapped, ())?;
-        finding.same("word of a fresh buffer", arena.load(at), Value::Word(0))?;
+        let word = arena.load(at).map(Value::Word);
+        finding.same("word of a fresh buffer", word, Value::Word(0))?;
         finding.same("a store", arena.store(at, tagged(1)), ())?;
         let mut bytes = [0; 8];
-        finding.same("read()", file.read_at(0, &mut bytes), 8)?;
+        finding.same("read()", file.read_at(0, &mut bytes), 8_u64)?;
         let word = Value::Word(u64::from_ne_bytes(bytes));
         finding.same("word by read()", word, Value::Word(tagged(1)))?;
     }

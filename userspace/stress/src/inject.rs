@@ -4,17 +4,19 @@
 //! (Documentation/fault-injection/fault-injection.rst).
 
 use core::ffi::CStr;
+use core::fmt::Write;
 
 use faultline_core::device::{Call, Device, Fault};
 use faultline_core::errno::Errno;
-use faultline_core::text::{Note, Out};
+use faultline_core::finding::{Finding, Stop, Value};
+use faultline_core::text::Note;
 use faultline_sys::arena::{Access, Sharing, DONT_NEED};
 use faultline_sys::device::File;
 use faultline_uapi::{Copy, Fill};
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 
-use crate::report::{Finding, Part, Stop, Value};
+use crate::report::Part;
 use crate::round;
 use crate::world::{errno, open_file, tagged, write_file, Target, World};
 
@@ -172,7 +174,7 @@ fn stored(result: Result<(), Fault>) -> Value {
 /// What a bus master did; one that there is not says so, and then nothing is wrong.
 fn by_master(target: &Target, done: Result<(), Errno>) -> Value {
     match (done, target.master) {
-        (Err(error), Err(reason)) if error == reason => Value::Done,
+        (Err(error), Err(reason)) if error == reason => Value::Success,
         (done, _) => done.into(),
     }
 }
@@ -196,14 +198,10 @@ pub(crate) fn run(part: &mut Part<'_, '_>, world: &mut World, number: usize) {
         let result = match &failer {
             Ok(failer) => each(failer, operation, world, &target, &mut finding, &mut failed),
             Err(Errno::NOENT) => Err(Stop::Skip("this kernel lets no allocation fail")),
-            Err(error) => finding.same("set-up", Value::Errno(*error), ()),
+            Err(error) => finding.same("set-up in /sys/kernel/debug", *error, ()),
         };
-        let mut said = Note::<160>::new();
-        let out: &mut dyn Out = &mut said;
-        out.number(failed)
-            .text(" allocations failed; ")
-            .show(&finding);
-        part.result(operation.name, result, &said);
+        let said = format_args!("{failed} allocations failed; {finding}");
+        part.result(&operation.name, result, &said);
     }
     // Whatever came of it, the next part finds the device in its place.
     let _ = target.bind();
@@ -226,7 +224,7 @@ fn each(
     }
     for nth in 1..=MOST {
         let cleared = world.clear();
-        finding.need("an empty arena", cleared)?;
+        finding.need("mmap() of an empty arena", cleared)?;
         let opened = match operation.name {
             "bind" => File::open(c"/dev/null", false),
             _ => target.open(),
@@ -234,30 +232,33 @@ fn each(
         let mut file = finding.need("open()", opened)?;
         (operation.undo)(world, target);
         let armed = failer.arm(nth);
-        finding.need("fail-nth", armed)?;
+        finding.need("write() to /proc/self/fail-nth", armed)?;
         let seen = (operation.run)(world, target, &mut file);
         let hit = failer.disarm();
-        let hit = finding.need("fail-nth", hit)?;
+        let hit = finding.need("read() of /proc/self/fail-nth", hit)?;
         if !hit {
-            finding.same("without a failure", seen, ())?;
+            finding.same("the operation without a failed allocation", seen, ())?;
             return usable(world, target, finding);
         }
         *failed += 1;
         // Some failures are made up for; others are said, and how depends on who had to allocate.
         let is_clean = match seen {
-            Value::Done => true,
+            Value::Success => true,
             Value::Errno(error) => [Errno::NOMEM, Errno::NFILE, Errno::FAULT].contains(&error),
             _ => false,
         };
         if !is_clean {
-            return finding.same("with a failure", seen, "success, ENOMEM, ENFILE or EFAULT");
+            let what =
+                "the operation with a failed allocation (ENFILE, EFAULT or success also pass)";
+            return finding.same(what, seen, Errno::NOMEM);
         }
         if operation.name == "unbind" {
             // It is gone, or it is still there; it must not be half.
             let _ = target.bind();
         }
     }
-    finding.same("allocations of one operation", MOST, "fewer")
+    let what = "whether the operation makes fewer than 2000 allocations";
+    finding.same(what, false, true)
 }
 
 /// The device still does what it is for.
@@ -270,7 +271,7 @@ fn usable(world: &mut World, target: &Target, finding: &mut Finding) -> Result<(
     finding.same("mmap() after all", mapped, ())?;
     finding.same("a store after all", world.arena.store(W::C, tagged(9)), ())?;
     let mut bytes = [0; 8];
-    finding.same("read() after all", file.read_at(0, &mut bytes), 8)?;
+    finding.same("read() after all", file.read_at(0, &mut bytes), 8_u64)?;
     let word = Value::Word(u64::from_ne_bytes(bytes));
     finding.same("word after all", word, Value::Word(tagged(9)))
 }
@@ -305,8 +306,8 @@ impl Failer {
     /// Has the `nth` allocation from here on fail.
     fn arm(&self, nth: u64) -> Result<(), Errno> {
         let mut text = Note::<20>::new();
-        let out: &mut dyn Out = &mut text;
-        out.number(nth);
+        // There is room for the longest number.
+        let _ = write!(text, "{nth}");
         let written = rustix::io::pwrite(&self.nth, text.bytes(), 0).map_err(errno);
         written.map(drop)
     }

@@ -12,6 +12,8 @@
 #![no_std]
 #![no_main]
 
+use core::fmt::Write;
+
 mod cases;
 mod fuzz;
 mod inject;
@@ -20,8 +22,10 @@ mod round;
 mod world;
 
 use faultline_core::args::stress::{parse, Options, COMMAND};
-use faultline_core::ktap::{Group, Outcome};
-use faultline_core::text::{Note, Out, Printable};
+use faultline_core::failure::CallError;
+use faultline_core::ktap::{Counts, Group, Outcome};
+use faultline_core::name::{DEVICE, STRESS};
+use faultline_core::text::Printable;
 use faultline_sys::console::Console;
 use faultline_sys::process::Args;
 use faultline_sys::{command_line, fault, program};
@@ -48,17 +52,14 @@ fn main(args: Args) -> i32 {
     fault::install();
     let mut world = match World::find() {
         Ok(world) => world,
-        Err(errno) => {
-            let out = console.out().text("faultline-stress: FAIL: ");
-            out.text("cannot look at the devices: ")
-                .show(&errno)
-                .text("\n");
+        Err(CallError { call, errno }) => {
+            // The console remembers that something could not be written, here as below.
+            let _ = writeln!(console, "{STRESS}: FAIL: {call}: {errno}");
             return FAILED;
         }
     };
     if world.targets.is_empty() {
-        let out = console.out();
-        out.text("faultline-stress: SKIP: no /dev/faultline* device\n");
+        let _ = writeln!(console, "{STRESS}: SKIP: no {DEVICE}* device");
         return NO_DEVICE;
     }
     run(&options, &mut world, &mut console)
@@ -72,67 +73,54 @@ fn run(options: &Options, world: &mut World, console: &mut Console) -> i32 {
         + u64::from(options.parts.inject) * devices
         + u64::from(options.parts.fuzz);
     let mut group = Group::new(console, plan);
-    let out = group.diagnostic().text("seed ").number(seed);
-    out.text(", ")
-        .number(options.operations)
-        .text(" operations in ");
-    out.number(options.processes).text(" processes, ");
-    out.number(options.cycles)
-        .text(" cycles of each device, ")
-        .number(world.cpus as u64)
-        .text(" CPUs\n");
+    group.comment(format_args!(
+        "seed {seed}, {} operations in {} processes, {} cycles of each device, {} CPUs",
+        options.operations, options.processes, options.cycles, world.cpus
+    ));
 
-    let mut report = Report::new();
+    let mut report = Report::default();
     for number in 0..world.targets.len() {
         let path = world.targets[number].path.clone();
+        let path = Printable(path.bytes());
         if options.parts.cases {
-            let mut name = Note::<64>::new();
-            let out: &mut dyn Out = &mut name;
-            out.text("cases ").show(&Printable(path.bytes()));
-            report.part(&mut group, name.bytes(), cases::count(), |part| {
+            let name = format_args!("cases {path}");
+            report.part(&mut group, &name, cases::count(), |part| {
                 cases::run(part, world, number, options.cycles);
             });
         }
         if options.parts.inject {
-            let mut name = Note::<64>::new();
-            let out: &mut dyn Out = &mut name;
-            out.text("inject ").show(&Printable(path.bytes()));
-            report.part(&mut group, name.bytes(), inject::count(), |part| {
+            let name = format_args!("inject {path}");
+            report.part(&mut group, &name, inject::count(), |part| {
                 inject::run(part, world, number);
             });
         }
     }
     if options.parts.fuzz {
-        report.part(&mut group, b"fuzz", options.processes + 1, |part| {
+        report.part(&mut group, &"fuzz", options.processes + 1, |part| {
             fuzz::run(part, world, seed, options);
         });
     }
     if options.parts.cases {
-        report.part(&mut group, b"machine", cases::machine_count(), |part| {
+        report.part(&mut group, &"machine", cases::machine_count(), |part| {
             cases::machine(part, world);
         });
     }
 
-    let status = if report.failed == 0 { PASSED } else { FAILED };
-    let out = console.out().text("faultline-stress: ");
-    out.text(if status == PASSED { "PASS: " } else { "FAIL: " });
-    out.number(report.passed).text(" passed, ");
-    out.number(report.failed).text(" failed, ");
-    out.number(report.skipped)
-        .text(" skipped; seed ")
-        .number(seed)
-        .text("\n");
+    let Counts {
+        passed,
+        failed,
+        skipped,
+    } = report.counts;
+    let (status, verdict) = match failed {
+        0 => (PASSED, Outcome::Pass),
+        _ => (FAILED, Outcome::Fail),
+    };
+    let _ = writeln!(
+        console,
+        "{STRESS}: {verdict}: {passed} passed, {failed} failed, {skipped} skipped; seed {seed}"
+    );
     if console.has_failed() {
         return FAILED;
     }
     status
-}
-
-/// How the report says what a result says.
-pub(crate) fn outcome(failed: bool) -> Outcome {
-    if failed {
-        Outcome::Fail
-    } else {
-        Outcome::Pass
-    }
 }

@@ -3,11 +3,14 @@
 //! The devices, and the files by which they and the kernel are asked.
 
 use core::ffi::CStr;
+use core::fmt::{self, Write};
 use core::sync::atomic::AtomicU64;
 
 use faultline_core::device::{Call, Device};
 use faultline_core::errno::Errno;
-use faultline_core::text::Out;
+use faultline_core::failure::CallError;
+use faultline_core::name::{BIND, CLASS_DEVICE, DEVICE, NONCE, UNBIND};
+use faultline_core::text::Printable;
 use faultline_sys::arena::{Access, Arena};
 use faultline_sys::device::File;
 use faultline_sys::nodes::find;
@@ -22,9 +25,6 @@ use crate::round;
 
 /// The most devices that are looked at.
 pub(crate) const MAX_TARGETS: usize = 8;
-
-pub(crate) const UNBIND: &CStr = c"/sys/bus/platform/drivers/faultline/unbind";
-pub(crate) const BIND: &CStr = c"/sys/bus/platform/drivers/faultline/bind";
 
 /// What everything happens to.
 pub(crate) struct World {
@@ -53,7 +53,7 @@ pub(crate) struct Target {
 /// The words of what bus masters fill with, as the kernel's command line has it.
 type Nonce = heapless::Vec<u64, 8>;
 
-/// A short text, and a path for a system call. What does not fit is left out.
+/// A path for a system call, or the name of a device's node.
 #[derive(Clone)]
 pub(crate) struct Path {
     /// Zeroed beyond `length`, and at the end.
@@ -62,21 +62,18 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    const ROOM: usize = 96;
+    /// As long as the name of a file can be (`NAME_MAX`), and more than the paths that are made here.
+    const ROOM: usize = 256;
 
-    pub(crate) fn new() -> Self {
-        Self {
+    pub(crate) fn new(path: fmt::Arguments<'_>) -> Self {
+        let mut new = Self {
             bytes: [0; Self::ROOM],
             length: 0,
+        };
+        if new.write_fmt(path).is_err() {
+            unreachable!("there is room for the longest name");
         }
-    }
-
-    /// A path with a number in it.
-    pub(crate) fn with(before: &str, number: u64, after: &str) -> Self {
-        let mut path = Self::new();
-        let out: &mut dyn Out = &mut path;
-        out.text(before).number(number).text(after);
-        path
+        new
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -88,14 +85,15 @@ impl Path {
     }
 }
 
-impl Out for Path {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            if self.length < Self::ROOM - 1 {
-                self.bytes[self.length] = byte;
-                self.length += 1;
-            }
+impl Write for Path {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        if end >= Self::ROOM {
+            return Err(fmt::Error);
         }
+        self.bytes[self.length..end].copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
     }
 }
 
@@ -115,22 +113,27 @@ impl World {
     pub(crate) const MOST: u64 = 8 << 20;
 
     /// Looks at all the devices there are.
-    pub(crate) fn find() -> Result<Self, Errno> {
+    pub(crate) fn find() -> Result<Self, CallError> {
+        let cpus = sched_getaffinity(None).map_err(errno);
         let mut world = Self {
             targets: heapless::Vec::new(),
-            arena: Arena::new(Self::ARENA)?,
+            arena: Arena::new(Self::ARENA).map_err(CallError::of("mmap() of an arena"))?,
             page: rustix::param::page_size() as u64,
-            cpus: sched_getaffinity(None).map_err(errno)?.count() as usize,
-            shared: shared_numbers(Self::SHARED)?,
-            nonce: nonce()?,
+            cpus: cpus.map_err(CallError::of("sched_getaffinity()"))?.count() as usize,
+            shared: shared_numbers(Self::SHARED)
+                .map_err(CallError::of("mmap() of shared memory"))?,
+            nonce: nonce().map_err(CallError::of("read of /proc/cmdline"))?,
         };
-        for number in find()?.numbers() {
+        let nodes = find().map_err(CallError::of("access() of a device node"))?;
+        for number in nodes.numbers() {
             let target = Target::of(number)?;
             if world.targets.push(target).is_err() {
                 break;
             }
         }
-        world.clear()?;
+        world
+            .clear()
+            .map_err(CallError::of("mmap() in the arena"))?;
         Ok(world)
     }
 
@@ -172,17 +175,18 @@ impl World {
 }
 
 impl Target {
-    fn of(number: u32) -> Result<Self, Errno> {
-        let path = Path::with("/dev/faultline", number.into(), "");
-        let link = Path::with("/sys/class/misc/faultline", number.into(), "/device");
+    fn of(number: u32) -> Result<Self, CallError> {
+        let path = Path::new(format_args!("{DEVICE}{number}"));
+        let link = Path::new(format_args!("{CLASS_DEVICE}{number}/device"));
         let mut bytes = [0; 256];
-        let length =
-            rustix::fs::readlinkat_raw(CWD, link.c_str(), &mut bytes[..]).map_err(errno)?;
+        let length = rustix::fs::readlinkat_raw(CWD, link.c_str(), &mut bytes[..])
+            .map_err(errno)
+            .map_err(CallError::of("readlink() of a device in /sys/class/misc"))?;
         let name = bytes[..length].rsplit(|&byte| byte == b'/').next();
-        let mut node = Path::new();
-        node.write(name.unwrap_or(b""));
-        let mut file = File::open(path.c_str(), false)?;
-        let size = file.info()?.size;
+        let node = Path::new(format_args!("{}", Printable(name.unwrap_or(b""))));
+        let mut file =
+            File::open(path.c_str(), false).map_err(CallError::of("open() of a device"))?;
+        let size = file.info().map_err(CallError::of("INFO"))?.size;
         let mut master = Master::default();
         let master = file.call(Call::Master(&mut master)).map(|()| master);
         Ok(Self {
@@ -241,7 +245,7 @@ fn nonce() -> Result<Nonce, Errno> {
     let line = read_file(c"/proc/cmdline", &mut buffer)?;
     let given = line
         .split(u8::is_ascii_whitespace)
-        .find_map(|word| word.strip_prefix(b"faultline.nonce="));
+        .find_map(|word| word.strip_prefix(NONCE.as_bytes()));
     let mut nonce = Nonce::new();
     for bytes in given.unwrap_or(b"").chunks_exact(8) {
         let word = u64::from_ne_bytes(bytes.try_into().unwrap_or_default());
@@ -252,16 +256,18 @@ fn nonce() -> Result<Nonce, Errno> {
     Ok(nonce)
 }
 
-/// The number in the line of `/proc/meminfo` that begins with `name`, in KiB.
-pub(crate) fn memory_info(name: &[u8]) -> Result<u64, Errno> {
+/// The number in the line of `/proc/meminfo` that begins with `name`, in KiB, if there is one.
+pub(crate) fn memory_info(name: &[u8]) -> Result<Option<u64>, Errno> {
     let mut buffer = [0; 4096];
     let text = read_file(c"/proc/meminfo", &mut buffer)?;
     let line = text
         .split(|&byte| byte == b'\n')
-        .find_map(|line| line.strip_prefix(name))
-        .ok_or(Errno::NOENT)?;
+        .find_map(|line| line.strip_prefix(name));
+    let Some(line) = line else { return Ok(None) };
     let digits = line.iter().filter(|byte| byte.is_ascii_digit());
-    Ok(digits.fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+    Ok(Some(digits.fold(0, |number, digit| {
+        number * 10 + u64::from(digit - b'0')
+    })))
 }
 
 pub(crate) fn sleep_ms(milliseconds: u64) {

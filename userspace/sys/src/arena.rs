@@ -7,7 +7,7 @@
 //! pieces, moved, and accessed where nothing is.
 
 use core::ffi::c_void;
-use core::ptr::null_mut;
+use core::ptr::without_provenance_mut;
 
 use faultline_core::device::Fault;
 use faultline_core::errno::Errno;
@@ -103,8 +103,8 @@ pub const DONT_FORK: u32 = 10;
 /// # Invariants
 ///
 /// `length` bytes from `start` on are addresses that `mmap()` gave and that nobody but this value
-/// uses: where they have been unmapped since, nobody else maps anything, as nobody else maps at
-/// all while the arena is in use, or the kernel chooses addresses above.
+/// uses, even where they have been unmapped since: [`Arena::START`] says why the kernel puts no other
+/// mapping there.
 pub struct Arena {
     start: *mut u8,
     length: usize,
@@ -114,24 +114,29 @@ impl Arena {
     /// The multiple at which an arena begins: a PMD of a page table of 4 KiB pages.
     pub const ALIGNMENT: u64 = 2 << 20;
 
-    /// Sets `length` bytes aside. They are never given back.
+    /// Where the arena is. The program makes holes in it, and maps memory of its own meanwhile, such as
+    /// the stacks of tasks: at an address that the kernel chooses, which must not be in a hole. The kernel
+    /// takes the highest free range that is large enough (`mm_get_unmapped_area()`), and there are always
+    /// some hundred MiB free above this address; in the legacy layout it takes none below a third of the
+    /// address space (`TASK_UNMAPPED_BASE`).
+    const START: usize = 0x2000_0000;
+
+    /// Sets `length` bytes aside. They are never given back, so that there is one arena.
     pub fn new(length: u64) -> Result<Self, Errno> {
-        let length = usize::try_from(length).map_err(|_| Errno::NOMEM)?;
-        let more = length + Self::ALIGNMENT as usize;
-        // SAFETY: the kernel chooses an address where nothing is.
+        // A length that no address space has is for the kernel to refuse.
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        // SAFETY: with this flag the call fails if anything is mapped there.
         let start = unsafe {
             mm::mmap_anonymous(
-                null_mut(),
-                more,
+                without_provenance_mut(Self::START),
+                length,
                 ProtFlags::empty(),
-                MapFlags::PRIVATE | MapFlags::NORESERVE,
+                MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED_NOREPLACE,
             )
         };
-        let start = start.map_err(errno)?.cast::<u8>();
-        let ahead = start.align_offset(Self::ALIGNMENT as usize);
-        // INVARIANT: the range is inside the one that was just given.
+        // INVARIANT: the kernel has just given this range, at the address that keeps others away.
         Ok(Self {
-            start: start.wrapping_add(ahead),
+            start: start.map_err(errno)?.cast(),
             length,
         })
     }

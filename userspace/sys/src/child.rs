@@ -3,6 +3,7 @@
 //! Other processes.
 
 use faultline_core::errno::Errno;
+use faultline_core::finding::Value;
 use rustix::process::{kill_process, waitpid, Pid, Signal, WaitOptions, WaitStatus};
 use rustix::runtime::{exit_group, kernel_fork, Fork};
 
@@ -21,6 +22,15 @@ pub enum Ending {
     Exit(i32),
     /// By this signal.
     Killed(i32),
+}
+
+impl From<Ending> for Value {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Exit(status) => Self::Exit(status),
+            Ending::Killed(signal) => Self::Killed(signal),
+        }
+    }
 }
 
 /// Starts a process, which runs `run` and exits with what that returns.
@@ -70,6 +80,14 @@ impl Child {
                 Some(Ending::of(status))
             }
             _ => None,
+        }
+    }
+
+    /// Sends it a signal, unless it has been waited for.
+    pub fn signal(&self, signal: Signal) -> Result<(), Errno> {
+        match self.pid {
+            Some(pid) => kill_process(pid, signal).map_err(errno),
+            None => Ok(()),
         }
     }
 

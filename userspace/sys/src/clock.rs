@@ -42,14 +42,10 @@ impl FaultCounter {
         open(c"/proc/self/stat", OFlags::RDONLY).map(Self)
     }
 
-    /// The faults so far.
-    ///
-    /// # Errors
-    ///
-    /// `EINVAL` if the kernel's answer has no such number.
-    pub fn read(&self) -> Result<u64, Errno> {
+    /// The faults so far, if the kernel's answer has such a number.
+    pub fn read(&self) -> Result<Option<u64>, Errno> {
         let mut stat = [0; 512];
         let length = rustix::io::pread(&self.0, &mut stat, 0).map_err(errno)?;
-        minor_faults(&stat[..length]).ok_or(Errno::INVAL)
+        Ok(minor_faults(&stat[..length]))
     }
 }

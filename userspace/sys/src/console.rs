@@ -4,7 +4,6 @@
 
 use core::fmt;
 
-use faultline_core::text::Out;
 use rustix::fd::BorrowedFd;
 
 /// Standard output, as a file.
@@ -44,11 +43,6 @@ impl Console {
             length: 0,
             failed: false,
         }
-    }
-
-    /// Where to write to.
-    pub fn out(&mut self) -> &mut dyn Out {
-        self
     }
 
     /// Whether somebody may be reading along.

@@ -3,6 +3,7 @@
 //! On which CPU this process runs, and how urgently.
 
 use faultline_core::errno::Errno;
+use faultline_core::failure::CallError;
 use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 
 use crate::call::{call, SET_SCHEDULER};
@@ -17,9 +18,13 @@ pub fn stay_on_cpu(cpu: usize) -> Result<(), Errno> {
 
 /// Keeps the calling process on one CPU, and has it run only while nobody else wants that CPU
 /// (`SCHED_IDLE`).
-pub fn yield_to_all(cpu: usize) -> Result<(), Errno> {
-    stay_on_cpu(cpu)?;
-    set_policy(Policy::Idle)
+///
+/// # Errors
+///
+/// One of the two calls that this takes failed.
+pub fn yield_to_all(cpu: usize) -> Result<(), CallError> {
+    stay_on_cpu(cpu).map_err(CallError::of("sched_setaffinity()"))?;
+    set_policy(Policy::Idle).map_err(CallError::of("sched_setscheduler()"))
 }
 
 /// As long as it lives the calling process runs on one CPU; then it goes on as it was.

@@ -3,9 +3,7 @@
 //! Tasks of this process that change a mapping while it is in use: what the kernel lets run beside a
 //! page fault, or has wait for one.
 
-use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
-
-use faultline_core::errno::Errno;
+use faultline_core::failure::{CallError, TaskError};
 use rustix::mm::{mprotect, mremap_fixed, MprotectFlags, MremapFlags};
 use rustix::process::{waitpid, WaitOptions};
 use rustix::runtime::{exit_group, kernel_fork, Fork};
@@ -13,8 +11,8 @@ use rustix::runtime::{exit_group, kernel_fork, Fork};
 use crate::arch;
 use crate::arena::{Arena, DONT_NEED};
 use crate::call::{call, MADVISE};
-use crate::child::Ending;
-use crate::thread::beside;
+use crate::error::of_call;
+use crate::thread::repeat_beside;
 
 /// What a task does, over and over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +37,7 @@ pub enum Disturbance {
 /// # Errors
 ///
 /// - The task could not be started.
-/// - `EFAULT`: what it did failed, or it was ended by a signal.
+/// - A call of the task's failed, or a signal killed it.
 pub fn disturbed<R>(
     arena: &mut Arena,
     at: u64,
@@ -47,37 +45,21 @@ pub fn disturbed<R>(
     page: u64,
     what: Disturbance,
     meanwhile: impl FnOnce(&mut Arena) -> R,
-) -> Result<R, Errno> {
+) -> Result<R, TaskError> {
     let reach = match what {
         Disturbance::Moves => 2 * length,
         _ => length,
     };
     let start = arena.pointer(at, reach);
     let (length, page) = (length as usize, page as usize);
-    let is_over = AtomicBool::new(false);
     let work = || {
-        while !is_over.load(SeqCst) {
-            // SAFETY: the range is the arena's, which holds no memory of Rust's.
-            let done = unsafe { disturb(start, length, page, what) };
-            if done.is_err() {
-                return 1;
-            }
-        }
-        0
+        // SAFETY: `pointer` has seen that the range, and the one behind it if it is moved, are the arena's,
+        // which holds no Rust object.
+        unsafe { disturb(start, length, page, what) }
     };
-    // SAFETY: the task uses an atomic, and changes mappings in the arena, or what is behind them.
-    // `meanwhile` accesses the arena by `arch` and by system calls, for which neither matters.
-    let (result, ending) = unsafe {
-        beside(&work, || {
-            let result = meanwhile(arena);
-            is_over.store(true, SeqCst);
-            result
-        })
-    }?;
-    match ending {
-        Ending::Exit(0) => Ok(result),
-        _ => Err(Errno::FAULT),
-    }
+    // SAFETY: the task changes mappings in the arena, and stores there by `arch`. `meanwhile` accesses the
+    // arena by `arch` and by system calls, for which it does not matter what is mapped there.
+    unsafe { repeat_beside(|| Ok(()), work, || meanwhile(arena)) }
 }
 
 /// Does it once.
@@ -85,54 +67,80 @@ pub fn disturbed<R>(
 /// # Safety
 ///
 /// There is no Rust object in the range, nor, if it is moved, in the one behind it.
-unsafe fn disturb(start: *mut u8, length: usize, page: usize, what: Disturbance) -> Result<(), ()> {
-    const BOTH: MprotectFlags = MprotectFlags::READ.union(MprotectFlags::WRITE);
-
-    let protect = |from: usize, length: usize, flags| {
-        // SAFETY: as the caller vouches.
-        unsafe { mprotect(start.wrapping_add(from).cast(), length, flags) }.map_err(drop)
-    };
+unsafe fn disturb(
+    start: *mut u8,
+    length: usize,
+    page: usize,
+    what: Disturbance,
+) -> Result<(), CallError> {
     match what {
         Disturbance::DontNeed => {
             let arguments = [start.addr(), length, DONT_NEED as usize];
-            // SAFETY: as the caller vouches.
-            unsafe { call(MADVISE, &arguments) }.map(drop).map_err(drop)
+            // SAFETY: the call drops pages of the range, in which there is no Rust object that
+            // could lose its bytes.
+            let dropped = unsafe { call(MADVISE, &arguments) };
+            dropped
+                .map(drop)
+                .map_err(CallError::of("madvise(MADV_DONTNEED)"))
         }
         Disturbance::Stores(word) => {
-            // SAFETY: as the caller vouches. A signal ends the task, which is noticed.
+            // SAFETY: the range begins at a page, so that the word is aligned, and there is no Rust
+            // object in it. An access that is answered by a signal harms nobody: the handler steps over
+            // it while `meanwhile` watches the address, and otherwise the signal kills the task, which
+            // `repeat_beside` reports.
             unsafe { arch::store(start.cast(), word) };
             Ok(())
         }
-        // SAFETY: the child ends at once.
+        // SAFETY: the child ends at once, by a system call: it uses nothing that another task can have
+        // left half done.
         Disturbance::Forks => match unsafe { kernel_fork() } {
             Ok(Fork::Child(_)) => exit_group(0),
             Ok(Fork::ParentOf(child)) => waitpid(Some(child), WaitOptions::empty())
                 .map(drop)
-                .map_err(drop),
-            Err(_) => Err(()),
+                .map_err(of_call("waitpid()")),
+            Err(error) => Err(of_call("fork()")(error)),
         },
-        Disturbance::Protects => {
-            protect(0, length, MprotectFlags::READ).and_then(|()| protect(0, length, BOTH))
-        }
+        // SAFETY: it is the whole range that the caller gives.
+        Disturbance::Protects => unsafe { protect_and_back(start, length) },
         Disturbance::Splits => {
-            let middle = length / 2 / page * page;
-            protect(middle, page, MprotectFlags::READ).and_then(|()| protect(middle, page, BOTH))
+            let middle = start.wrapping_add(length / 2 / page * page);
+            // SAFETY: the page is one of the range that the caller gives.
+            unsafe { protect_and_back(middle, page) }
         }
         Disturbance::Moves => {
-            for (from, to) in [(0, length), (length, 0)] {
-                // SAFETY: as the caller vouches.
-                let moved = unsafe {
-                    mremap_fixed(
-                        start.wrapping_add(from).cast(),
-                        length,
-                        length,
-                        MremapFlags::MAYMOVE,
-                        start.wrapping_add(to).cast(),
-                    )
-                };
-                moved.map_err(drop)?;
-            }
-            Ok(())
+            let behind = start.wrapping_add(length);
+            // SAFETY: both are ranges in which there is no Rust object.
+            unsafe { move_mapping(start, behind, length) }?;
+            // SAFETY: as before the first move: it has brought no Rust object there.
+            unsafe { move_mapping(behind, start, length) }
         }
     }
+}
+
+/// `mprotect()` to be read only, and to be written to again.
+///
+/// # Safety
+///
+/// There is no Rust object in the range.
+unsafe fn protect_and_back(start: *mut u8, length: usize) -> Result<(), CallError> {
+    const BOTH: MprotectFlags = MprotectFlags::READ.union(MprotectFlags::WRITE);
+
+    // SAFETY: no Rust object loses the right to be written to: there is none in the range.
+    unsafe { mprotect(start.cast(), length, MprotectFlags::READ) }
+        .map_err(of_call("mprotect(PROT_READ)"))?;
+    // SAFETY: no Rust object becomes writable: there is none in the range.
+    unsafe { mprotect(start.cast(), length, BOTH) }
+        .map_err(of_call("mprotect(PROT_READ | PROT_WRITE)"))
+}
+
+/// `mremap()` from one range to another, in place of what is there.
+///
+/// # Safety
+///
+/// There is no Rust object in either range.
+unsafe fn move_mapping(from: *mut u8, to: *mut u8, length: usize) -> Result<(), CallError> {
+    // SAFETY: what goes from the one range, and what is replaced in the other, is no Rust object.
+    let moved =
+        unsafe { mremap_fixed(from.cast(), length, length, MremapFlags::MAYMOVE, to.cast()) };
+    moved.map(drop).map_err(of_call("mremap()"))
 }

@@ -3,10 +3,11 @@
 //! The duties of the first process of a machine that has no other.
 
 use core::ffi::CStr;
-use core::fmt::Write;
+use core::fmt::{self, Display, Write};
 use core::ptr::null;
 
 use faultline_core::errno::Errno;
+use faultline_core::name::{MODULE_FILE, PROJECT};
 use faultline_core::text::Printable;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{mount, MountFlags};
@@ -19,9 +20,6 @@ use crate::console::{stdout, Console};
 use crate::error::errno;
 use crate::file::open;
 use crate::module;
-
-/// The driver's module.
-pub const MODULE: &CStr = c"/lib/modules/faultline.ko";
 
 /// What a program expects to be mounted, in this order, and where.
 const MOUNTS: [(&CStr, &CStr); 5] = [
@@ -59,22 +57,44 @@ pub fn set_up() -> Console {
             // EBUSY: the kernel has mounted it already. ENODEV: the kernel does not have it, and
             // its configuration says so.
             Ok(()) | Err(Errno::BUSY | Errno::NODEV) => {}
-            Err(errno) => complain(&mut console, target, errno),
+            Err(errno) => complain(&mut console, target, &errno),
         }
     }
     console
 }
 
-/// Loads the driver's [`MODULE`].
+/// Loads the driver's module.
 pub fn load_module() -> Result<(), Errno> {
-    module::load(MODULE, c"")
+    module::load(MODULE_FILE, c"")
 }
 
-/// Says of a file, or of a call that has none, what came of it.
-pub fn complain(console: &mut Console, what: &CStr, errno: Errno) {
+/// Says of a file, or of a call that has none, what is wrong with it: mostly an error.
+pub fn complain(console: &mut Console, what: &CStr, problem: &dyn Display) {
     let what = Printable(what.to_bytes());
     // There is nowhere else to say it.
-    let _ = writeln!(console, "faultline: {what}: {errno}");
+    let _ = writeln!(console, "{PROJECT}: {what}: {problem}");
+}
+
+/// Why a file names no program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgramError {
+    /// It could not be opened or read.
+    Unreadable(Errno),
+    /// Its contents are not what they should be.
+    Malformed,
+}
+
+impl Display for ProgramError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable(errno) => write!(f, "{errno}"),
+            Self::Malformed => write!(
+                f,
+                "it must hold a path and its arguments, each ended by a NUL, in less than {} bytes",
+                Program::MAX_BYTES
+            ),
+        }
+    }
 }
 
 /// A program to run, and its arguments.
@@ -93,25 +113,25 @@ impl Program {
     ///
     /// # Errors
     ///
-    /// - `ENOENT`: there is no such file.
-    /// - `EINVAL`: it is empty, its last argument has no end, or it is not shorter than
-    ///   [`Program::MAX_BYTES`].
-    pub fn read(path: &CStr) -> Result<Self, Errno> {
-        let file = open(path, OFlags::RDONLY)?;
+    /// It cannot be read, it is empty, its last argument has no end, or it is not shorter than
+    /// [`Program::MAX_BYTES`].
+    pub fn read(path: &CStr) -> Result<Self, ProgramError> {
+        let file = open(path, OFlags::RDONLY).map_err(ProgramError::Unreadable)?;
         let mut program = Self {
             text: [0; Self::MAX_BYTES],
             length: 0,
         };
         loop {
-            match rustix::io::read(&file, &mut program.text[program.length..]).map_err(errno)? {
-                0 => break,
-                length => program.length += length,
+            match rustix::io::read(&file, &mut program.text[program.length..]) {
+                Ok(0) => break,
+                Ok(length) => program.length += length,
+                Err(error) => return Err(ProgramError::Unreadable(errno(error))),
             }
         }
         match program.text.get(..program.length) {
             // A byte stays free, so that there was no more to read.
             Some([.., 0]) if program.length < Self::MAX_BYTES => Ok(program),
-            _ => Err(Errno::INVAL),
+            _ => Err(ProgramError::Malformed),
         }
     }
 
@@ -133,7 +153,7 @@ impl Program {
             Ok(Fork::Child(_)) => exit_group(self.execute(console)),
             Ok(Fork::ParentOf(child)) => child,
             Err(error) => {
-                complain(console, c"fork", errno(error));
+                complain(console, c"fork", &errno(error));
                 return CANNOT_EXECUTE;
             }
         };
@@ -147,7 +167,7 @@ impl Program {
                 }
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
-                    complain(console, c"wait", errno(error));
+                    complain(console, c"wait", &errno(error));
                     return CANNOT_EXECUTE;
                 }
             }
@@ -183,7 +203,7 @@ impl Program {
         // and every other pointer is to a string that ends with a NUL.
         let error = unsafe { execve(path, args.as_ptr(), environment.as_ptr()) };
         let error = errno(error);
-        complain(console, path, error);
+        complain(console, path, &error);
         if error == Errno::NOENT || error == Errno::NOTDIR {
             NOT_FOUND
         } else {
@@ -195,13 +215,12 @@ impl Program {
 /// Says the status, writes back what is to be kept, and switches the machine off.
 pub fn power_off(console: &mut Console, status: i32) -> ! {
     // As above.
-    let _ = writeln!(console, "faultline: exit status {}", status.unsigned_abs());
+    let _ = writeln!(console, "{PROJECT}: exit status {}", status.unsigned_abs());
     rustix::fs::sync();
-    let error = match reboot(RebootCommand::PowerOff) {
-        Ok(()) => Errno::NOSYS,
-        Err(error) => errno(error),
-    };
-    complain(console, c"power off", error);
+    match reboot(RebootCommand::PowerOff) {
+        Ok(()) => complain(console, c"power off", &"the machine does not go off"),
+        Err(error) => complain(console, c"power off", &errno(error)),
+    }
     loop {
         // The first process must not end; the console shows all there is to know.
         let _ = wait(WaitOptions::empty());

@@ -12,7 +12,9 @@ use core::sync::atomic::{
 
 use faultline_core::device::Device;
 use faultline_core::errno::Errno;
+use faultline_core::failure::{CallError, TaskError};
 use faultline_core::job::{Job, Tally, Worker, TALLY_NUMBERS};
+use faultline_core::name::DRIVER;
 use faultline_core::system::{KnownMemory, System};
 use faultline_core::text::{Line, Printable};
 use rustix::fd::{AsFd, OwnedFd};
@@ -45,13 +47,36 @@ pub struct Machine {
 }
 
 /// What two tasks share: the outcome of a job as numbers, how often the second task has looked,
-/// and whether it has been told that the first one's work is done.
+/// whether it has been told that the first one's work is done, and by which error it failed.
 const BEATS: usize = TALLY_NUMBERS;
 const TOLD: usize = BEATS + 1;
-const NUMBERS: usize = TOLD + 1;
+const ERROR: usize = TOLD + 1;
+const NUMBERS: usize = ERROR + 1;
 
-/// The directory of the driver's devices, and of what all drivers' are called.
-const DRIVER: &str = "/sys/bus/platform/drivers/faultline/";
+/// The calls that the second task makes before its job. If one fails, its number is the status of the
+/// task.
+#[derive(Clone, Copy)]
+enum TaskCall {
+    StayOnCpu = 1,
+    Open = 2,
+    Map = 3,
+}
+
+impl TaskCall {
+    /// The name of the call of a status.
+    const fn name(status: i32) -> &'static str {
+        const STAY_ON_CPU: i32 = TaskCall::StayOnCpu as i32;
+        const OPEN: i32 = TaskCall::Open as i32;
+
+        match status {
+            STAY_ON_CPU => "sched_setaffinity()",
+            OPEN => "open()",
+            _ => "mmap()",
+        }
+    }
+}
+
+/// What the devices of all drivers are called.
 const CLASS: &str = "/sys/class/misc/";
 
 impl Machine {
@@ -98,8 +123,8 @@ impl System for Machine {
         let offset = address / self.page_size() * entry.len() as u64;
         match io::pread(pagemap, &mut entry, offset).map_err(errno)? {
             8 => Ok(u64::from_ne_bytes(entry)),
-            // The end of the file: no user address is that high.
-            _ => Err(Errno::FAULT),
+            // The end of the file: no user address is that high, so that no page is there.
+            _ => Ok(0),
         }
     }
 
@@ -142,27 +167,29 @@ impl System for Machine {
         let _ = sched_setaffinity(None, &set);
     }
 
-    fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: &mut Job) -> Result<(), Errno> {
-        let shared = self.shared?;
+    fn start(&mut self, path: &CStr, size: u64, cpu: u32, job: &mut Job) -> Result<(), CallError> {
+        let shared = self
+            .shared
+            .map_err(CallError::of("mmap() of shared memory"))?;
         shared[BEATS].store(0, SeqCst);
         shared[TOLD].store(0, SeqCst);
         let child = fork(|| {
-            let tally = stay_on_cpu(cpu as usize)
-                .and_then(|()| self.open(path))
-                .and_then(|mut file| file.map(0, size))
-                .map(|mut mapping| job.run(self, &mut mapping, true));
-            let status = match tally {
+            let status = match self.work(path, size, cpu, job) {
                 Ok(tally) => {
                     for (to, number) in shared.iter().zip(tally.to_numbers()) {
                         to.store(number, Relaxed);
                     }
                     0
                 }
-                Err(errno) => errno.number() as i32,
+                Err((call, errno)) => {
+                    shared[ERROR].store(errno.number(), Relaxed);
+                    call as i32
+                }
             };
             shared[BEATS].store(u64::MAX, SeqCst);
             status
-        })?;
+        })
+        .map_err(CallError::of("fork()"))?;
         // One that is there yet is killed.
         self.helper = Some(child);
         Ok(())
@@ -172,9 +199,10 @@ impl System for Machine {
         self.shared.map_or(0, |shared| shared[BEATS].load(SeqCst))
     }
 
-    fn finish(&mut self) -> Result<Tally, Errno> {
-        let child = self.helper.take().ok_or(Errno::NOENT)?;
-        let shared = self.shared?;
+    fn finish(&mut self) -> Result<Tally, TaskError> {
+        let (Some(child), Ok(shared)) = (self.helper.take(), self.shared) else {
+            unreachable!("a second task was started");
+        };
         shared[TOLD].store(1, SeqCst);
         match child.wait() {
             Ending::Exit(0) => {
@@ -182,11 +210,16 @@ impl System for Machine {
                 for (number, from) in numbers.iter_mut().zip(shared) {
                     *number = from.load(Relaxed);
                 }
-                // Numbers that no task has written: it did not come so far.
-                Tally::from_numbers(numbers).ok_or(Errno::IO)
+                let Some(tally) = Tally::from_numbers(numbers) else {
+                    unreachable!("a task that has ended well has written its tally");
+                };
+                Ok(tally)
             }
-            Ending::Exit(errno) => Err(Errno::new(errno.unsigned_abs().into())),
-            Ending::Killed(_) => Err(Errno::INTR),
+            Ending::Exit(call) => Err(TaskError::Call(CallError {
+                call: TaskCall::name(call),
+                errno: Errno::new(shared[ERROR].load(Relaxed)),
+            })),
+            Ending::Killed(signal) => Err(TaskError::Killed(signal)),
         }
     }
 
@@ -252,6 +285,21 @@ impl Worker for Machine {
 }
 
 impl Machine {
+    /// The second task's part: what its job came to, or which call failed.
+    fn work(
+        &mut self,
+        path: &CStr,
+        size: u64,
+        cpu: u32,
+        job: &mut Job,
+    ) -> Result<Tally, (TaskCall, Errno)> {
+        let of = |call| move |errno| (call, errno);
+        stay_on_cpu(cpu as usize).map_err(of(TaskCall::StayOnCpu))?;
+        let mut file = self.open(path).map_err(of(TaskCall::Open))?;
+        let mut mapping = file.map(0, size).map_err(of(TaskCall::Map))?;
+        Ok(job.run(self, &mut mapping, true))
+    }
+
     /// Writes the name of the device to a file of the driver's directory.
     fn say_to_driver(&mut self, file: &str) -> Result<(), Errno> {
         let mut line = Line::new();

@@ -112,7 +112,8 @@ fn access_size(pointer: *mut u8, length: usize) -> usize {
 /// `mmap()` of a file.
 ///
 /// Where there is `mmap2()` instead, which counts the offset in units, rustix drops what is left over
-/// and maps another place than the one that was asked for. Here that is refused, as it is elsewhere.
+/// and maps another place than the one that was asked for. Here that is refused, as a C library's
+/// `mmap()` refuses it.
 ///
 /// # Safety
 ///
@@ -130,7 +131,7 @@ pub(crate) unsafe fn map_file(
     if cfg!(target_pointer_width = "32") && offset % UNIT != 0 {
         return Err(Errno::INVAL);
     }
-    // SAFETY: the arguments are those of the caller, who vouches that what they replace, if
+    // SAFETY: by the contract of this function, which is that of `mmap`, what the mapping replaces, if
     // anything, may be replaced.
     unsafe { mmap(start, length, protection, flags, file, offset) }.map_err(errno)
 }
@@ -144,7 +145,8 @@ impl FileMapping {
         protection: ProtFlags,
         flags: MapFlags,
     ) -> Result<Self, Errno> {
-        let length = usize::try_from(length).map_err(|_| Errno::NOMEM)?;
+        // A length that no address space has is for the kernel to refuse.
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
         // `MAP_FIXED` would replace what somebody else may have mapped.
         assert!(!flags.intersects(MapFlags::FIXED), "a fixed address");
         // SAFETY: there is no hint and no `MAP_FIXED`, so that the kernel chooses an address where

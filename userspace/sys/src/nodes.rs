@@ -6,6 +6,7 @@ use core::ffi::CStr;
 use core::fmt::Write;
 
 use faultline_core::errno::Errno;
+use faultline_core::name::DEVICE;
 use faultline_core::nodes::{Nodes, MAX_NODES};
 use faultline_core::text::Line;
 use rustix::fs::{access, Access};
@@ -37,7 +38,7 @@ impl NodePath {
     pub fn new(number: u32) -> Self {
         let mut path = Line::new();
         // A line has room for it.
-        let _ = write!(path, "/dev/faultline{number}\0");
+        let _ = write!(path, "{DEVICE}{number}\0");
         Self(path)
     }
 

@@ -46,7 +46,8 @@ impl Args {
     /// frees any of it.
     #[doc(hidden)]
     pub unsafe fn new(count: usize, args: *mut *mut u8) -> Self {
-        // SAFETY: as the caller vouches.
+        // SAFETY: there are `count` pointers from `args` on, aligned as the kernel put them on the stack, and
+        // nobody changes or frees them as long as the program runs, which is as long as the slice lives.
         let args = unsafe { core::slice::from_raw_parts(args, count) };
         // A program can be started without so much as its name.
         Self {

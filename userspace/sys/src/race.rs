@@ -2,9 +2,8 @@
 
 //! A task of this process that maps, or calls the driver, while the program does something else.
 
-use core::sync::atomic::{AtomicBool, Ordering::SeqCst};
-
 use faultline_core::errno::Errno;
+use faultline_core::failure::{CallError, TaskError};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::mm::{mmap, mprotect, munmap, MapFlags, MprotectFlags, ProtFlags};
 
@@ -14,7 +13,8 @@ use crate::call::{call, IOCTL};
 use crate::child::Ending;
 use crate::cpu::yield_to_all;
 use crate::device::File;
-use crate::thread::beside;
+use crate::error::of_call;
+use crate::thread::{beside, repeat_beside};
 
 /// What becomes of a mapping between one and the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,62 +47,45 @@ pub struct Remapping<'f> {
 /// # Errors
 ///
 /// - The task could not be started.
-/// - `EFAULT`: what it did failed, or it was ended by a signal.
+/// - A call of the task's failed, or a signal killed it.
 pub fn map_again_and_again<R>(
     arena: &mut Arena,
     remapping: Remapping<'_>,
     meanwhile: impl FnOnce(&mut Arena) -> R,
-) -> Result<R, Errno> {
+) -> Result<R, TaskError> {
     let address = arena.pointer(remapping.at, remapping.length).cast::<u64>();
     assert!(address.is_aligned(), "a mapping begins at a page");
-    let is_over = AtomicBool::new(false);
+    let setup = || yield_to_all(remapping.cpu);
     let work = || {
-        if yield_to_all(remapping.cpu).is_err() {
-            return 1;
-        }
-        while !is_over.load(SeqCst) {
-            // SAFETY: the range is the arena's, which no Rust reference leads into.
-            if unsafe { remap(address, &remapping) }.is_err() {
-                return 2;
-            }
-        }
-        0
+        // SAFETY: `pointer` has seen that the range is the arena's, which holds no Rust object.
+        unsafe { remap(address, &remapping) }
     };
-    // SAFETY: the task uses an atomic, and changes mappings in the arena, where it stores to by
-    // `arch`. `meanwhile` accesses the arena by `arch` and by system calls, too, for which it does
-    // not matter what is mapped there.
-    let (result, ending) = unsafe {
-        beside(&work, || {
-            let result = meanwhile(arena);
-            is_over.store(true, SeqCst);
-            result
-        })
-    }?;
-    match ending {
-        Ending::Exit(0) => Ok(result),
-        _ => Err(Errno::FAULT),
-    }
+    // SAFETY: the task changes mappings in the arena, and stores there by `arch`. `meanwhile` accesses the
+    // arena by `arch` and by system calls, for which it does not matter what is mapped there.
+    unsafe { repeat_beside(setup, work, || meanwhile(arena)) }
 }
 
 /// Maps, stores, and unmaps if that is the mapping's fate.
 ///
 /// # Safety
 ///
-/// No Rust reference leads into the range.
-unsafe fn remap(address: *mut u64, remapping: &Remapping<'_>) -> Result<(), rustix::io::Errno> {
+/// The address is a multiple of eight. There is no Rust object in the range.
+unsafe fn remap(address: *mut u64, remapping: &Remapping<'_>) -> Result<(), CallError> {
     let access = ProtFlags::READ | ProtFlags::WRITE;
     let flags = MapFlags::SHARED | MapFlags::FIXED;
     let (start, length) = (address.cast(), remapping.length as usize);
-    // SAFETY: what the call replaces is in the range, which the caller vouches for.
-    unsafe { mmap(start, length, access, flags, remapping.file, 0) }?;
-    // SAFETY: the address is aligned, and no Rust reference leads there. If it cannot be stored to,
-    // the signal ends the task, which `map_again_and_again` notices.
+    // SAFETY: what the call replaces is in the range, and so is no Rust object.
+    unsafe { mmap(start, length, access, flags, remapping.file, 0) }.map_err(of_call("mmap()"))?;
+    // SAFETY: the address is aligned, and no Rust object is there. An access that is answered by a signal
+    // harms nobody: the handler steps over it while `meanwhile` watches the address, and otherwise the
+    // signal kills the task, which `repeat_beside` reports.
     unsafe { arch::store(address, remapping.word) };
     if remapping.fate == Fate::Unmapped {
-        // SAFETY: what changes is in the range, which the caller vouches for.
-        unsafe { mprotect(start, length, MprotectFlags::READ) }?;
-        // SAFETY: what goes is in the range, which the caller vouches for.
-        unsafe { munmap(start, length) }?;
+        // SAFETY: no Rust object loses the right to be written to: there is none in the range.
+        unsafe { mprotect(start, length, MprotectFlags::READ) }
+            .map_err(of_call("mprotect(PROT_READ)"))?;
+        // SAFETY: what goes is in the range, and so is no Rust object.
+        unsafe { munmap(start, length) }.map_err(of_call("munmap()"))?;
     }
     Ok(())
 }
@@ -115,14 +98,14 @@ unsafe fn remap(address: *mut u64, remapping: &Remapping<'_>) -> Result<(), rust
 ///
 /// # Errors
 ///
-/// The task could not be started.
+/// The task could not be started, or a signal killed it.
 pub fn ioctl_beside<R>(
     arena: &mut Arena,
     file: File,
     command: u32,
     at: u64,
     meanwhile: impl FnOnce(&mut Arena, File) -> R,
-) -> Result<(R, Result<(), Errno>), Errno> {
+) -> Result<(R, Result<(), Errno>), TaskError> {
     let file_number = file.as_fd().as_raw_fd() as usize;
     let argument = arena.pointer(at, MOST_CARRIED).addr();
     let work = || {
@@ -139,11 +122,12 @@ pub fn ioctl_beside<R>(
     };
     // SAFETY: the task makes a system call, which writes nothing but what is in the arena and in the
     // buffer: `meanwhile` has no Rust reference to either.
-    let (result, ending) = unsafe { beside(&work, || meanwhile(arena, file)) }?;
+    let (result, ending) =
+        unsafe { beside(&work, || meanwhile(arena, file)) }.map_err(TaskError::Start)?;
     let answer = match ending {
         Ending::Exit(0) => Ok(()),
         Ending::Exit(errno) => Err(Errno::new(errno.unsigned_abs().into())),
-        Ending::Killed(_) => Err(Errno::FAULT),
+        Ending::Killed(signal) => return Err(TaskError::Killed(signal)),
     };
     Ok((result, answer))
 }

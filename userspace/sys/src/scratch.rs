@@ -30,12 +30,12 @@ impl Scratch {
         // SAFETY: there is no hint and no `MAP_FIXED`, so that the kernel chooses an address where
         // nothing is mapped.
         let start = unsafe { mmap_anonymous(null_mut(), length, protection, MapFlags::PRIVATE) };
+        let Some(start) = NonNull::new(start.map_err(errno)?.cast()) else {
+            unreachable!("the kernel chooses no address below `vm.mmap_min_addr`");
+        };
         // INVARIANT: the kernel has just mapped this range, readable and writable, and told nobody
         // else of it. No mapping is longer than half the address space.
-        Ok(Self {
-            start: NonNull::new(start.map_err(errno)?.cast()).ok_or(Errno::NOMEM)?,
-            length,
-        })
+        Ok(Self { start, length })
     }
 
     /// The address behind its last byte, a multiple of the page size if its length is: where a stack

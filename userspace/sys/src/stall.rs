@@ -44,7 +44,8 @@ impl Stall {
     /// - `ENOSYS`: the kernel has no `userfaultfd`.
     pub fn new(arena: &mut Arena, at: u64, length: u64) -> Result<Self, Errno> {
         arena.map_memory(at, length, Access::BOTH)?;
-        // SAFETY: who is to wait for ever is the caller's affair; no memory is touched.
+        // SAFETY: the call opens a file. It neither reads nor writes memory, and no task waits before a
+        // range is registered.
         let file = unsafe { userfaultfd(UserfaultfdFlags::CLOEXEC) }.map_err(errno)?;
         let mut api = Api {
             api: VERSION,
@@ -57,14 +58,17 @@ impl Stall {
             mode: MODE_MISSING,
             ioctls: 0,
         };
-        // SAFETY: the number is that of a call that reads and writes an `Api`.
+        // SAFETY: `UFFDIO_API` has this number, by which the kernel reads and writes a `struct uffdio_api`:
+        // `Api` has its three fields of 64 bits.
         let request = unsafe { Updater::<{ API as ioctl::Opcode }, Api>::new(&mut api) };
-        // SAFETY: it does nothing else.
+        // SAFETY: beside `api`, which the request borrows, the call changes the state of the new file alone.
         unsafe { ioctl::ioctl(&file, request) }.map_err(errno)?;
-        // SAFETY: the number is that of a call that reads and writes a `Register`.
+        // SAFETY: `UFFDIO_REGISTER` has this number, by which the kernel reads and writes a
+        // `struct uffdio_register`: `Register` has its four fields of 64 bits.
         let request =
             unsafe { Updater::<{ REGISTER as ioctl::Opcode }, Register>::new(&mut register) };
-        // SAFETY: it changes what touching the range does, which is what the arena is for.
+        // SAFETY: from here on a task waits that touches the range first. The range is the arena's, in which
+        // there is no Rust object: only who means to touches it.
         unsafe { ioctl::ioctl(&file, request) }.map_err(errno)?;
         Ok(Self(file))
     }

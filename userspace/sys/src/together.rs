@@ -5,7 +5,7 @@
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use faultline_core::device::Fault;
-use faultline_core::errno::Errno;
+use faultline_core::failure::TaskError;
 
 use crate::arch;
 use crate::arena::Arena;
@@ -35,13 +35,13 @@ pub struct Store {
 /// # Errors
 ///
 /// - A task could not be started.
-/// - `EFAULT`: a task was ended by a signal.
+/// - A signal killed a task.
 pub fn store_together(
     arena: &mut Arena,
     from: u64,
     span: u64,
     stores: &[Store],
-) -> Result<Result<(), Fault>, Errno> {
+) -> Result<Result<(), Fault>, TaskError> {
     assert!(stores.len() <= MAX_TASKS, "too many tasks");
     assert!(
         stores
@@ -84,7 +84,7 @@ pub fn store_together(
                 *task = Some(new);
                 started += 1;
             }
-            Err(errno) => failure = Some(errno),
+            Err(error) => failure = Some(TaskError::Start(error)),
         }
     }
     while ready.load(SeqCst) < started {
@@ -92,8 +92,8 @@ pub fn store_together(
     }
     may_begin.store(true, SeqCst);
     for task in tasks.into_iter().flatten() {
-        if task.wait() != Ending::Exit(0) {
-            failure = Some(Errno::FAULT);
+        if let Ending::Killed(signal) = task.wait() {
+            failure = Some(TaskError::Killed(signal));
         }
     }
     let outcome = watch.end();

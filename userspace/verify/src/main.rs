@@ -17,11 +17,12 @@ use core::fmt::Write;
 use faultline_core::args::verify::{devices, parse, Options, COMMAND};
 use faultline_core::errno::Errno;
 use faultline_core::ktap::Outcome;
+use faultline_core::name::{COMPATIBLE, MODULE_FILE, PROJECT};
 use faultline_core::nodes::Nodes;
 use faultline_core::session::{no_device, Session};
 use faultline_core::system::System;
 use faultline_sys::console::{Console, Terminal};
-use faultline_sys::init::{self, MODULE};
+use faultline_sys::init;
 use faultline_sys::machine::Machine;
 use faultline_sys::nodes::{find, NodePath};
 use faultline_sys::process::{is_init, Args};
@@ -62,7 +63,7 @@ fn first_process(console: &mut Console) -> i32 {
     // Before the module is loaded: what the kernel says of that counts.
     let mut machine = Machine::new();
     if let Err(errno) = init::load_module() {
-        return failed(console, MODULE, errno);
+        return failed(console, MODULE_FILE, errno);
     }
     let options = Options {
         may_unbind: true,
@@ -73,8 +74,8 @@ fn first_process(console: &mut Console) -> i32 {
         // The console remembers that something could not be written.
         let _ = writeln!(
             console,
-            "faultline: the device tree has no node that is compatible with \
-             \"faultline,coherent-buffer\", or the driver refused it: see above"
+            "{PROJECT}: the device tree has no node that is compatible with \"{COMPATIBLE}\", or the \
+             driver refused it: see above"
         );
     }
     status
@@ -131,6 +132,6 @@ fn verify(machine: &mut Machine, console: &mut Console, options: Options<'_>, ar
 
 /// Says what went wrong before anything could be verified.
 fn failed(console: &mut Console, file: &CStr, errno: Errno) -> i32 {
-    init::complain(console, file, errno);
+    init::complain(console, file, &errno);
     Outcome::Fail.status()
 }

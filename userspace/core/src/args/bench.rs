@@ -5,6 +5,7 @@
 use crate::args::{Arg, Command, Expected, Flag, Meaning, Operand, Parsed, Parser, Request, Wrong};
 use crate::bench::MAX_SAMPLES;
 use crate::decimal;
+use crate::name;
 
 /// One thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub enum Step {
 
 /// The command line. An option sets the step that it is.
 pub static COMMAND: Command<Option<Step>> = Command {
-    name: "faultline-bench",
+    name: name::BENCH,
     synopsis: "STEP...",
     about: "\
 Measures what it costs to map, touch and copy device memory. The steps are
@@ -48,7 +49,7 @@ error. The contents of the devices are lost.
     flags: &[
         Flag {
             name: "--all",
-            help: "measure every /dev/faultlineN",
+            help: concat!("measure every /dev/", name::module!(), "N"),
             meaning: Meaning::Switch(|step| *step = Some(Step::All)),
         },
         Flag {

@@ -4,6 +4,7 @@
 
 use crate::args::{choice, Arg, Command, Expected, Flag, Meaning, Parsed, Request, Wrong};
 use crate::decimal;
+use crate::name;
 
 /// The most processes that there can be.
 pub const MAX_PROCESSES: u64 = 64;
@@ -57,13 +58,17 @@ fn number(value: Arg) -> Result<u64, Expected> {
 
 /// The command line.
 pub static COMMAND: Command<Options> = Command {
-    name: "faultline-stress",
+    name: name::STRESS,
     synopsis: "[OPTION...]",
-    about: "\
-Stresses the buffers of the faultline driver, as root, and writes a KTAP
+    about: concat!(
+        "\
+Stresses the buffers of the ",
+        name::module!(),
+        " driver, as root, and writes a KTAP
 report to standard output. The contents of the buffers are lost, and devices
 come and go.
-",
+"
+    ),
     operand: None,
     flags: &[
         Flag {

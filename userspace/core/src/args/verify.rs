@@ -9,6 +9,7 @@ use crate::args::{
 };
 use crate::decimal;
 use crate::finding::{DeviceMemory, MemoryType};
+use crate::name;
 
 /// What is to be verified, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,15 +51,23 @@ impl Options<'_> {
 
 /// The command line.
 pub static COMMAND: Command<Options<'static>> = Command {
-    name: "faultline-verify",
+    name: name::VERIFY,
     synopsis: "[OPTION...] [DEVICE...]",
-    about: "\
-Verifies DMA-coherent buffers of the faultline driver. Prints a KTAP report and
+    about: concat!(
+        "\
+Verifies DMA-coherent buffers of the ",
+        name::module!(),
+        " driver. Prints a KTAP report and
 a verdict. Zeroes the buffers.
-",
+"
+    ),
     operand: Some(Operand {
         name: "DEVICE",
-        help: "verify this device node (default: every /dev/faultlineN)",
+        help: concat!(
+            "verify this device node (default: every /dev/",
+            name::module!(),
+            "N)"
+        ),
     }),
     flags: &[
         Flag {

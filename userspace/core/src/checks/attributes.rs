@@ -15,6 +15,7 @@ use super::places::Way;
 use crate::device::{Call, Device, Mapping, Signal};
 use crate::errno::Errno;
 use crate::finding::{about, MemoryType, Stop, Subject, Value};
+use crate::name;
 use crate::system::System;
 
 /// What the CPU says of an address.
@@ -71,14 +72,17 @@ impl<S: System> Context<'_, S> {
             Err(Errno::OPNOTSUPP) => Err(Stop::Skip(
                 "the CPU has no instruction that translates addresses",
             )),
-            Err(Errno::NOENT) => Err(Stop::Skip(
-                "a foreign device: there is no faultline device to ask the CPU by",
-            )),
+            Err(Errno::NOENT) => Err(Stop::Skip(concat!(
+                "a foreign device: there is no ",
+                name::module!(),
+                " device to ask the CPU by"
+            ))),
             // The witness was built without the self-test.
-            Err(Errno::NOTTY) if self.options.foreign => Err(Stop::Skip(
-                "a foreign device: the driver of the faultline device was built without its \
-                 self-test",
-            )),
+            Err(Errno::NOTTY) if self.options.foreign => Err(Stop::Skip(concat!(
+                "a foreign device: the driver of the ",
+                name::module!(),
+                " device was built without its self-test"
+            ))),
             answer => self.finding.need(subject, answer),
         }
     }

@@ -12,6 +12,7 @@ use crate::args::verify::Options;
 use crate::device::{Call, Device, Fault, Mapping};
 use crate::errno::Errno;
 use crate::finding::{about, Finding, MemoryType, Stop, Value};
+use crate::name;
 use crate::system::System;
 
 /// What the checks of one device share.
@@ -103,9 +104,10 @@ impl<'s, S: System> Context<'s, S> {
     /// What the device says of itself.
     fn describe(&mut self) -> Result<(), Stop> {
         let info = self.device.info();
-        let info = self
-            .finding
-            .need("open: INFO of a faultline device", info)?;
+        let info = self.finding.need(
+            concat!("open: INFO of a ", name::module!(), " device"),
+            info,
+        )?;
         let whole_pages = (info.size / self.page * self.page).max(self.page);
         let size = Value::Word(info.size);
         self.finding

@@ -3,10 +3,8 @@
 //! The data that a bus master moves, and where it has put it.
 
 use crate::job::MOST_BYTES;
+use crate::name::NONCE;
 use crate::pattern::Pattern;
-
-/// What the nonce is called on the kernel's command line.
-const NONCE: &[u8] = b"faultline.nonce=";
 
 /// What is copied.
 pub(super) const COPIED: Pattern = Pattern::new(15);
@@ -63,7 +61,10 @@ impl Data {
     /// The nonce of a command line: none, if the line has none or it is too long.
     pub(super) fn nonce(line: &[u8]) -> Self {
         let mut data = Self::NONE;
-        if let Some(at) = line.windows(NONCE.len()).position(|part| part == NONCE) {
+        if let Some(at) = line
+            .windows(NONCE.len())
+            .position(|part| part == NONCE.as_bytes())
+        {
             let text = &line[at + NONCE.len()..];
             let length = text.iter().position(|byte| *byte <= b' ');
             let text = &text[..length.unwrap_or(text.len())];

@@ -19,6 +19,7 @@ use crate::device::{Call, Device};
 use crate::errno::Errno;
 use crate::finding::{about, Stop, Value};
 use crate::job::{Job, MOST_BYTES};
+use crate::name;
 use crate::system::System;
 
 /// The most that is read of the kernel's command line.
@@ -90,10 +91,11 @@ impl<S: System> Context<'_, S> {
         };
         let known = self.data.bytes().len() as u64;
         if known == 0 {
-            return Err(Stop::Skip(
-                "the kernel's command line does not say what the bus master writes \
-                 (faultline.nonce=)",
-            ));
+            return Err(Stop::Skip(concat!(
+                "the kernel's command line does not say what the bus master writes (",
+                name::module!(),
+                ".nonce=)"
+            )));
         }
         let what = "MASTER: bytes that the bus master writes";
         let result = self.finding.same(what, self.master.max_fill, known);

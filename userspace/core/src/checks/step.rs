@@ -9,6 +9,7 @@ use super::data::NO_PATCHES;
 use super::places::{Place, Way};
 use crate::device::Device;
 use crate::finding::Stop;
+use crate::name;
 use crate::pattern::Pattern;
 use crate::system::System;
 
@@ -121,9 +122,11 @@ impl Step {
             | Self::Attributes(Way::Kernel)
             | Self::Able(_)
             | Self::SyncRefused
-            | Self::Messages(Partner::Kernel) => Some(Lack::Check(
-                "a foreign device: this takes a call that only the faultline driver has",
-            )),
+            | Self::Messages(Partner::Kernel) => Some(Lack::Check(concat!(
+                "a foreign device: this takes a call that only the ",
+                name::module!(),
+                " driver has"
+            ))),
             _ => None,
         }
     }

@@ -9,6 +9,7 @@ use super::places::Way;
 use super::step::Partner;
 use crate::device::{Call, Device, Mapping, Signal};
 use crate::errno::Errno;
+use crate::failure::TaskError;
 use crate::finding::{about, Count, Stop, Subject, Value};
 use crate::job::{Channel, Job, Seen, Tally, ENOUGH_LOOKS, READY, SETTLING};
 use crate::pattern::WORD;
@@ -59,7 +60,7 @@ impl<S: System> Context<'_, S> {
         let started = self
             .system
             .start(self.path, self.info.size, other, &mut job);
-        self.finding.need("start of another task", started)?;
+        self.finding.task(started.map_err(TaskError::Start))?;
         self.system.stay_on(Some(mine));
         Ok(())
     }
@@ -69,7 +70,7 @@ impl<S: System> Context<'_, S> {
         self.system.stay_on(None);
         let tally = self.system.finish();
         // Its own trouble is the reason of this one's.
-        let tally = self.finding.need("another task's work", tally)?;
+        let tally = self.finding.task(tally)?;
         worked.map(|()| tally)
     }
 

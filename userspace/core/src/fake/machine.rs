@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use crate::device::Device;
 use crate::errno::Errno;
+use crate::failure::{CallError, TaskError};
 use crate::job::{Job, Tally, Worker};
 use crate::system::{KnownMemory, System};
 
@@ -144,11 +145,12 @@ impl System for Machine {
     fn stay_on(&mut self, _: Option<u32>) {}
 
     /// Time passes only while it is looked at, and then the other task is at work, too.
-    fn start(&mut self, path: &CStr, size: u64, _: u32, job: &mut Job) -> Result<(), Errno> {
+    fn start(&mut self, path: &CStr, size: u64, _: u32, job: &mut Job) -> Result<(), CallError> {
         if let Some(Lie::NoTask(errno)) = self.state.borrow().lie {
-            return Err(errno);
+            return Err(CallError::of("fork()")(errno));
         }
-        let mut vma = self.open(path)?.map(0, size)?;
+        let mut file = self.open(path).map_err(CallError::of("open()"))?;
+        let mut vma = file.map(0, size).map_err(CallError::of("mmap()"))?;
         let mut state = self.state.borrow_mut();
         state.mappings -= 1;
         vma.number = TASK;
@@ -164,12 +166,12 @@ impl System for Machine {
         self.state.borrow().beats
     }
 
-    fn finish(&mut self) -> Result<Tally, Errno> {
+    fn finish(&mut self) -> Result<Tally, TaskError> {
         self.state.borrow_mut().told = true;
         let task = self.state.borrow_mut().task.take();
         match task {
             Some((mut job, mut vma)) => Ok(job.run(self, &mut vma, true)),
-            None => self.state.borrow().outcome.ok_or(Errno::NOENT),
+            None => Ok(self.state.borrow().outcome.expect("a task was started")),
         }
     }
 

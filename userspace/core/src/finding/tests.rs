@@ -99,3 +99,28 @@ fn what_is_needed_says_what_kind_of_thing_failed() {
     let _ = finding.same("open", (), ());
     assert_eq!(finding.matter(), Matter::Property);
 }
+
+#[test]
+fn a_task_that_failed_is_said_with_the_call_and_its_error() {
+    let said = |error| {
+        let mut finding = Finding::NONE;
+        assert_eq!(finding.task::<()>(Err(error)), Err(Stop::Fail));
+        assert_eq!(finding.matter(), Matter::Call);
+        finding.to_string()
+    };
+    let failed = |call, errno| CallError { call, errno };
+    assert_eq!(
+        said(TaskError::Start(failed("clone()", Errno::AGAIN))),
+        "clone(): EAGAIN, want success"
+    );
+    assert_eq!(
+        said(TaskError::Call(failed("mremap()", Errno::NOMEM))),
+        "mremap() by another task: ENOMEM, want success"
+    );
+    assert_eq!(
+        said(TaskError::Killed(11)),
+        "another task: killed by signal 11, want success"
+    );
+    let mut finding = Finding::NONE;
+    assert_eq!(finding.task(Ok(7)), Ok(7));
+}

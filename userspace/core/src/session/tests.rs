@@ -2,6 +2,7 @@
 
 //! The report as a whole.
 
+use super::said::{ACCESS_FAILED, CALL_FAILED};
 use super::*;
 use crate::errno::Errno;
 use crate::fake::{Lie, Machine};

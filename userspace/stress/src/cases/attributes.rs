@@ -3,11 +3,15 @@
 //! What sysfs says of a buffer: it agrees with INFO, comes and goes with the device, and what is for root
 //! is for root alone.
 
+use core::fmt;
 use core::sync::atomic::Ordering::SeqCst;
 
+use faultline_core::checks::catalogue::text;
 use faultline_core::device::Device;
 use faultline_core::errno::Errno;
-use faultline_core::text::Out;
+use faultline_core::finding::Stop;
+use faultline_core::name::{CLASS_DEVICE, DEVICE};
+use faultline_core::text::Printable;
 use faultline_sys::child::fork;
 use faultline_uapi::FLAG_COHERENT;
 use rustix::fs::OFlags;
@@ -15,8 +19,9 @@ use rustix::io::pread;
 use rustix::process::Uid;
 use rustix::thread::set_thread_uid;
 
-use super::{numbers, Context, NOBODY};
-use crate::report::Stop;
+use super::context::{numbers, Context};
+use super::refused::NOBODY;
+use super::Case;
 use crate::world::{errno, open_file, read_file, Path};
 
 const NAMES: [&str; 6] = [
@@ -28,24 +33,36 @@ const NAMES: [&str; 6] = [
     "label",
 ];
 
-pub(super) fn attributes(c: &mut Context<'_>) -> Result<(), Stop> {
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "attributes",
+        proves: text(
+            "The attributes agree with INFO, nobody can write one, and dma_address is for root \
+            alone.",
+        ),
+        steps: attributes,
+    },
+    Case {
+        name: "attributes_against_unbind",
+        proves: text(
+            "Processes that read all attributes while the device is unbound, by files that they \
+            keep open, get the value or ENODEV, and no unbinding hangs.",
+        ),
+        steps: attributes_against_unbind,
+    },
+];
+
+fn attributes(c: &mut Context<'_>) -> Result<(), Stop> {
     let info = c.open()?.info();
-    let info = c.found.need("INFO", info)?;
+    let info = c.need("INFO", info)?;
     let cached = info.flags & FLAG_COHERENT != 0;
 
-    is(c, "size", |out| {
-        out.number(info.size);
-    })?;
-    is(c, "dma_address", |out| {
-        out.hex(info.dma_address);
-    })?;
+    is(c, "size", format_args!("{}", info.size))?;
+    is(c, "dma_address", format_args!("{:#x}", info.dma_address))?;
     // No device of the tree has a region that is mapped otherwise than its coherency says.
-    is(c, "coherent", |out| {
-        out.number(u64::from(cached));
-    })?;
-    is(c, "memory_type", |out| {
-        out.text(if cached { "cached" } else { "uncached" });
-    })?;
+    is(c, "coherent", format_args!("{}", u64::from(cached)))?;
+    let memory_type = if cached { "cached" } else { "uncached" };
+    is(c, "memory_type", format_args!("{memory_type}"))?;
 
     // The mode is for everybody else.
     let path = c.target.path.clone();
@@ -58,7 +75,7 @@ pub(super) fn attributes(c: &mut Context<'_>) -> Result<(), Stop> {
         i32::from(read("size").is_err()) * 2
             + i32::from(read("dma_address") != Err(Errno::ACCES)) * 4
     });
-    let child = c.found.need("fork()", child)?;
+    let child = c.need("fork()", child)?;
     c.ending("end of nobody, who reads all but dma_address", child)?;
 
     // Nothing can be written.
@@ -69,10 +86,8 @@ pub(super) fn attributes(c: &mut Context<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Processes read all attributes, by files that they keep open, while the device is unbound: each read is
-/// the value or `ENODEV`, and no unbinding hangs.
-pub(super) fn attributes_against_unbind(c: &mut Context<'_>) -> Result<(), Stop> {
-    let shared = numbers(c, 1)?;
+fn attributes_against_unbind(c: &mut Context<'_>) -> Result<(), Stop> {
+    let shared = numbers::<1>(c);
     let path = c.target.path.clone();
     for _ in 0..c.cycles {
         shared[0].store(0, SeqCst);
@@ -98,8 +113,8 @@ pub(super) fn attributes_against_unbind(c: &mut Context<'_>) -> Result<(), Stop>
         };
         let readers = [fork(reader), fork(reader)];
         let [one, other] = readers;
-        let one = c.found.need("fork()", one)?;
-        let other = c.found.need("fork()", other)?;
+        let one = c.need("fork()", one)?;
+        let other = c.need("fork()", other)?;
         c.wait_for("processes that read", &shared[0], 2)?;
         let unbound = c.target.unbind();
         let bound = c.target.bind();
@@ -111,29 +126,18 @@ pub(super) fn attributes_against_unbind(c: &mut Context<'_>) -> Result<(), Stop>
     Ok(())
 }
 
-/// The path of an attribute of the device `/dev/NAME`.
+/// The path of an attribute of a device.
 fn attribute(device: &Path, name: &str) -> Path {
-    let mut path = Path::new();
-    let file = device.bytes().strip_prefix(b"/dev/").unwrap_or_default();
-    let out: &mut dyn Out = &mut path;
-    out.text("/sys/class/misc/");
-    out.write(file);
-    out.text("/").text(name);
-    path
+    let number = device.bytes().strip_prefix(DEVICE.as_bytes());
+    let number = Printable(number.unwrap_or_default());
+    Path::new(format_args!("{CLASS_DEVICE}{number}/{name}"))
 }
 
-/// An attribute has the value that `write` writes.
-fn is(
-    c: &mut Context<'_>,
-    name: &'static str,
-    write: impl FnOnce(&mut dyn Out),
-) -> Result<(), Stop> {
-    let mut want = Path::new();
-    write(&mut want);
-    (&mut want as &mut dyn Out).text("\n");
-
+/// An attribute has this value.
+fn is(c: &mut Context<'_>, name: &'static str, value: fmt::Arguments<'_>) -> Result<(), Stop> {
+    let want = Path::new(format_args!("{value}\n"));
     let mut buffer = [0; 64];
     let seen = read_file(attribute(&c.target.path, name).c_str(), &mut buffer);
-    let seen = c.found.need(name, seen)?;
-    c.same(name, u64::from(seen == want.bytes()), 1)
+    let seen = c.need(name, seen)?;
+    c.same(name, seen == want.bytes(), true)
 }

@@ -2,17 +2,20 @@
 
 //! PREFAULT: maps all of a range, and nothing else.
 
+use core::sync::atomic::Ordering::SeqCst;
+
+use faultline_core::checks::catalogue::text;
 use faultline_core::errno::Errno;
+use faultline_core::finding::{Stop, Value};
 use faultline_sys::arena::{Access, Argument, Nowhere, Sharing, DONT_NEED};
 use faultline_sys::child::fork;
 use faultline_sys::device::File;
 use faultline_uapi::{FAULTLINE_IOC_PREFAULT, TRANSLATED, TRANSLATE_WRITE, TRANSLATION_WRITABLE};
 
 use super::calls::translate;
-use super::{numbers, wait_in_child, Context};
-use crate::report::{Stop, Value};
+use super::context::{numbers, wait_in_child, Context};
+use super::Case;
 use crate::world::{tagged, World as W};
-use core::sync::atomic::Ordering::SeqCst;
 
 /// `MADV_POPULATE_READ`, `MADV_POPULATE_WRITE`.
 const POPULATE: [u32; 2] = [22, 23];
@@ -21,8 +24,31 @@ const POPULATE: [u32; 2] = [22, 23];
 const LOADS: u32 = TRANSLATED;
 const STORES: u32 = TRANSLATED | TRANSLATION_WRITABLE;
 
-/// A page that is accessed afterwards does not fault: the CPU itself translates its address.
-pub(super) fn prefault(c: &mut Context<'_>) -> Result<(), Stop> {
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "prefault",
+        proves: text(
+            "A page that is accessed after PREFAULT does not fault: the CPU itself translates its \
+            address; MAP_POPULATE and mlock() map none.",
+        ),
+        steps: prefault,
+    },
+    Case {
+        name: "prefault_refuses",
+        proves: text("PREFAULT refuses ranges that make no sense, or are not the buffer's."),
+        steps: prefault_refuses,
+    },
+    Case {
+        name: "prefault_against_unbind",
+        proves: text(
+            "Who asks again and again while the device is unbound gets what it asks for, or \
+            hears that the device is gone.",
+        ),
+        steps: prefault_against_unbind,
+    },
+];
+
+fn prefault(c: &mut Context<'_>) -> Result<(), Stop> {
     let mut file = c.open()?;
     let (size, page) = (c.size(), c.page());
     can_translate(&mut file)?;
@@ -80,7 +106,7 @@ pub(super) fn prefault(c: &mut Context<'_>) -> Result<(), Stop> {
         c.world.arena.address(W::A + size - page),
         TRANSLATE_WRITE,
     );
-    let last = c.found.need("TRANSLATE", last)?;
+    let last = c.need("TRANSLATE", last)?;
     c.same(
         "the last page",
         u64::from(last.flags & STORES),
@@ -117,8 +143,7 @@ pub(super) fn prefault(c: &mut Context<'_>) -> Result<(), Stop> {
     )
 }
 
-/// Ranges that make no sense, or are not the buffer's.
-pub(super) fn prefault_refuses(c: &mut Context<'_>) -> Result<(), Stop> {
+fn prefault_refuses(c: &mut Context<'_>) -> Result<(), Stop> {
     let file = c.open()?;
     let (size, page) = (c.size(), c.page());
     c.map(W::A, &file)?;
@@ -178,10 +203,8 @@ pub(super) fn prefault_refuses(c: &mut Context<'_>) -> Result<(), Stop> {
     c.same("PREFAULT after unbind", answer, Errno::NODEV)
 }
 
-/// Another process asks again and again while the device is unbound: it gets what it asks for or hears
-/// that the device is gone.
-pub(super) fn prefault_against_unbind(c: &mut Context<'_>) -> Result<(), Stop> {
-    let shared = numbers(c, 2)?;
+fn prefault_against_unbind(c: &mut Context<'_>) -> Result<(), Stop> {
+    let shared = numbers::<2>(c);
     let (size, path) = (c.size(), c.target.path.clone());
     for _ in 0..c.cycles {
         let file = c.open()?;
@@ -216,7 +239,7 @@ pub(super) fn prefault_against_unbind(c: &mut Context<'_>) -> Result<(), Stop> {
             wait_in_child(&shared[1], 1);
             0
         });
-        let child = c.found.need("fork()", child)?;
+        let child = c.need("fork()", child)?;
         c.wait_for("a process that asks", &shared[0], 1)?;
         let unbound = c.target.unbind();
         shared[1].store(1, SeqCst);
@@ -280,7 +303,7 @@ fn mapped_pages(
     let mut count = 0;
     for at in (0..size).step_by(c.page() as usize) {
         let answer = translate(file, c.world.arena.address(W::A + at), request);
-        let answer = c.found.need("TRANSLATE", answer)?;
+        let answer = c.need("TRANSLATE", answer)?;
         count += u64::from(answer.flags & want == want);
     }
     c.same(what, Value::Count(count), Value::Count(pages))

@@ -1,10 +1,113 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What must be refused, and calls with values that make no sense.
+//! What must be refused: misuse by mmap(), mprotect(), mremap(), ioctl(), read() and write().
 
-use super::*;
+use core::sync::atomic::Ordering::SeqCst;
 
-pub(super) fn private_mapping(c: &mut Context<'_>) -> Result<(), Stop> {
+use faultline_core::checks::catalogue::text;
+use faultline_core::device::{Device, Signal};
+use faultline_core::errno::Errno;
+use faultline_core::finding::{Stop, Value};
+use faultline_sys::arena::{Access, Argument, Sharing};
+use faultline_sys::child::fork;
+use faultline_sys::device::File;
+use faultline_uapi::{FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO};
+use rustix::fs::{seek, OFlags, SeekFrom};
+use rustix::process::Uid;
+use rustix::thread::set_thread_uid;
+
+use super::context::{numbers, wait_in_child, Context};
+use super::Case;
+use crate::world::{errno, open_file, tagged, World as W};
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "private_mapping",
+        proves: text(
+            "mmap() with MAP_PRIVATE is refused: a private copy of DMA memory is not the \
+            buffer.",
+        ),
+        steps: private_mapping,
+    },
+    Case {
+        name: "executable",
+        proves: text(
+            "No mapping of the buffer is executable, neither by mmap() nor later by \
+            mprotect().",
+        ),
+        steps: executable,
+    },
+    Case {
+        name: "out_of_range",
+        proves: text(
+            "mmap() refuses every range that is not inside the buffer, including sums that \
+            overflow.",
+        ),
+        steps: out_of_range,
+    },
+    Case {
+        name: "growth",
+        proves: text("mremap() cannot make a mapping longer than it was, in place or elsewhere."),
+        steps: growth,
+    },
+    Case {
+        name: "read_only",
+        proves: text(
+            "A file that is open for reading only gives no mapping that can be written to, \
+            not even after mprotect(), and no write().",
+        ),
+        steps: read_only,
+    },
+    Case {
+        name: "read_only_by_debugger",
+        proves: text(
+            "A process cannot write to its read-only mapping through its own /proc/self/mem.",
+        ),
+        steps: read_only_by_debugger,
+    },
+    Case {
+        name: "ioctls",
+        proves: text(
+            "ENOTTY for every command that the driver does not have, such as one of another \
+            size or direction.",
+        ),
+        steps: ioctls,
+    },
+    Case {
+        name: "physical_addresses",
+        proves: text("FRAME refuses offsets outside the buffer, and EPERM without CAP_SYS_ADMIN."),
+        steps: physical_addresses,
+    },
+    Case {
+        name: "ends",
+        proves: text(
+            "read(), write() and lseek() stop at the end of the buffer, and refuse to go past \
+            it.",
+        ),
+        steps: ends,
+    },
+    Case {
+        name: "unreadable_memory",
+        proves: text(
+            "A copy from or to memory that is not there gives EFAULT, and one that is there \
+            in part copies that part.",
+        ),
+        steps: unreadable_memory,
+    },
+    Case {
+        name: "pages_are_not_lent",
+        proves: text(
+            "Nobody gets a reference to the pages: vmsplice(), process_vm_readv() and \
+            process_vm_writev() are refused.",
+        ),
+        steps: pages_are_not_lent,
+    },
+];
+
+/// Who has no capability.
+pub(super) const NOBODY: u32 = 65534;
+
+fn private_mapping(c: &mut Context<'_>) -> Result<(), Stop> {
     let file = c.open()?;
     let size = c.size();
     for access in [Access::READ, Access::BOTH] {
@@ -17,7 +120,7 @@ pub(super) fn private_mapping(c: &mut Context<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-pub(super) fn executable(c: &mut Context<'_>) -> Result<(), Stop> {
+fn executable(c: &mut Context<'_>) -> Result<(), Stop> {
     let file = c.open()?;
     let size = c.size();
     for access in [Access::READ | Access::EXEC, Access::BOTH | Access::EXEC] {
@@ -44,7 +147,7 @@ pub(super) fn executable(c: &mut Context<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-pub(super) fn out_of_range(c: &mut Context<'_>) -> Result<(), Stop> {
+fn out_of_range(c: &mut Context<'_>) -> Result<(), Stop> {
     /// `EOVERFLOW`.
     const OVERFLOW: Errno = Errno::new(75);
 
@@ -91,7 +194,7 @@ pub(super) fn out_of_range(c: &mut Context<'_>) -> Result<(), Stop> {
     c.store(W::A, tagged(2))
 }
 
-pub(super) fn growth(c: &mut Context<'_>) -> Result<(), Stop> {
+fn growth(c: &mut Context<'_>) -> Result<(), Stop> {
     let file = c.open()?;
     let (size, page) = (c.size(), c.page());
     let mut lengths = heapless::Vec::<u64, 2>::new();
@@ -119,7 +222,59 @@ pub(super) fn growth(c: &mut Context<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-pub(super) fn ioctls(c: &mut Context<'_>) -> Result<(), Stop> {
+fn read_only(c: &mut Context<'_>) -> Result<(), Stop> {
+    let mut writer = c.open()?;
+    let written = writer.write_at(0, &tagged(30).to_ne_bytes());
+    c.same("write()", written, 8)?;
+    let opened = File::open(c.target.path.c_str(), true);
+    let mut file = c.need("open(O_RDONLY)", opened)?;
+    let size = c.size();
+    let mapped = c
+        .world
+        .arena
+        .map(W::A, size, &file, 0, Access::BOTH, Sharing::Shared);
+    c.same("mmap(PROT_WRITE) of an O_RDONLY file", mapped, Errno::ACCES)?;
+    let mapped = c
+        .world
+        .arena
+        .map(W::A, size, &file, 0, Access::READ, Sharing::Shared);
+    c.same("mmap(PROT_READ)", mapped, ())?;
+    for touched in [false, true] {
+        if touched {
+            c.load("word", W::A, tagged(30))?;
+        }
+        let protected = c.world.arena.protect(W::A, size, Access::BOTH);
+        c.same("mprotect(PROT_WRITE)", protected, Errno::ACCES)?;
+        let stored = c.world.arena.store(W::A, tagged(31));
+        c.same("a store", stored, Signal::Segv)?;
+    }
+    let written = file.write_at(0, &[0]);
+    c.same("write()", written, Errno::BADF)?;
+    c.read_word(&mut file, 0, tagged(30))
+}
+
+fn read_only_by_debugger(c: &mut Context<'_>) -> Result<(), Stop> {
+    let mut writer = c.open()?;
+    let written = writer.write_at(0, &tagged(35).to_ne_bytes());
+    c.same("write()", written, 8)?;
+    let opened = File::open(c.target.path.c_str(), true);
+    let file = c.need("open(O_RDONLY)", opened)?;
+    let size = c.size();
+    let mapped = c
+        .world
+        .arena
+        .map(W::A, size, &file, 0, Access::READ, Sharing::Shared);
+    c.same("mmap(PROT_READ)", mapped, ())?;
+    let opened = open_file(c"/proc/self/mem", OFlags::RDWR);
+    let memory = c.need("open(/proc/self/mem)", opened)?;
+    let address = c.world.arena.address(W::A);
+    let word = tagged(36).to_ne_bytes();
+    let written = rustix::io::pwrite(&memory, &word, address).map_err(errno);
+    c.same("write to /proc/self/mem", written.map(drop), Errno::IO)?;
+    c.read_word(&mut writer, 0, tagged(35))
+}
+
+fn ioctls(c: &mut Context<'_>) -> Result<(), Stop> {
     /// Of the number of a command: the direction and the size.
     const READ_WRITE: u32 = 3 << 30;
 
@@ -140,10 +295,7 @@ pub(super) fn ioctls(c: &mut Context<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Who has no capability.
-pub(super) const NOBODY: u32 = 65534;
-
-pub(super) fn physical_addresses(c: &mut Context<'_>) -> Result<(), Stop> {
+fn physical_addresses(c: &mut Context<'_>) -> Result<(), Stop> {
     let mut file = c.open()?;
     let size = c.target.size;
     for offset in [size, size + 1, 1 << 63, u64::MAX] {
@@ -153,18 +305,16 @@ pub(super) fn physical_addresses(c: &mut Context<'_>) -> Result<(), Stop> {
     let address = file.physical_address(size - 1).map(drop);
     c.same("FRAME of the last byte", address, ())?;
     let child = fork(|| {
-        if rustix::thread::set_thread_uid(Uid::from_raw(NOBODY)).is_err() {
+        if set_thread_uid(Uid::from_raw(NOBODY)).is_err() {
             return 1;
         }
         i32::from(file.physical_address(0) != Err(Errno::PERM)) * 2
     });
-    let child = c.found.need("fork()", child)?;
+    let child = c.need("fork()", child)?;
     c.ending("end of nobody, who gets EPERM", child)
 }
 
-pub(super) fn ends(c: &mut Context<'_>) -> Result<(), Stop> {
-    use rustix::fs::{seek, SeekFrom};
-
+fn ends(c: &mut Context<'_>) -> Result<(), Stop> {
     let mut file = c.open()?;
     let size = c.target.size;
     for (offset, want) in [
@@ -197,14 +347,13 @@ pub(super) fn ends(c: &mut Context<'_>) -> Result<(), Stop> {
         (SeekFrom::Current(i64::MIN), Errno::INVAL.into()),
         (SeekFrom::Start(0), Value::Count(0)),
     ] {
-        let position = seek(&file, to).map_err(crate::world::errno);
+        let position = seek(&file, to).map_err(errno);
         c.same("lseek()", position, want)?;
     }
     Ok(())
 }
 
-/// Memory that cannot be brought in: what there was of it counts, then EFAULT.
-pub(super) fn unreadable_memory(c: &mut Context<'_>) -> Result<(), Stop> {
+fn unreadable_memory(c: &mut Context<'_>) -> Result<(), Stop> {
     let file = c.open()?;
     let page = c.page();
     // What `clear` has left there: nothing may be touched.
@@ -223,27 +372,44 @@ pub(super) fn unreadable_memory(c: &mut Context<'_>) -> Result<(), Stop> {
     c.same("write() from half of it", length, want)
 }
 
-/// Copies between the buffer and a mapping of the same buffer.
-pub(super) fn copy_to_itself(c: &mut Context<'_>) -> Result<(), Stop> {
+fn pages_are_not_lent(c: &mut Context<'_>) -> Result<(), Stop> {
     let mut file = c.open()?;
     let (size, page) = (c.size(), c.page());
-    for read in [false, true] {
-        // Not touched before: the copy itself has to bring it in.
-        c.map(W::A, &file)?;
-        let written = file.write_at(0, &tagged(500).to_ne_bytes());
-        c.same("write()", written, 8)?;
-        // Over itself, and, if there is another, from one page to the next.
-        for (from, to) in [(0, 0), (0, size - page)] {
-            let length = if read {
-                c.world.arena.read_at(W::A + to, page, &file, from)
-            } else {
-                c.world.arena.write_at(W::A + from, page, &file, to)
-            };
-            c.same("length of a copy", length, page)?;
-            c.load("word that was copied", W::A + to, tagged(500))?;
+    let made = rustix::pipe::pipe().map_err(errno);
+    let (_reader, pipe) = c.need("pipe()", made)?;
+    c.map(W::A, &file)?;
+    let shared = numbers::<2>(c);
+    for touched in [false, true] {
+        if touched {
+            c.store(W::A, tagged(50))?;
+            c.store(W::A + size - 8, tagged(51))?;
         }
-        let cleared = file.write_at(size - page, &[0; 8]);
-        c.same("write()", cleared, 8)?;
+        for at in [W::A, W::A + size - page] {
+            for _ in 0..4 {
+                let lent = c.world.arena.splice_into(at, page, &pipe);
+                c.same("vmsplice()", lent, Errno::FAULT)?;
+            }
+        }
     }
-    Ok(())
+    let child = fork(|| {
+        shared[0].store(1, SeqCst);
+        wait_in_child(&shared[1], 1);
+        0
+    });
+    let child = c.need("fork()", child)?;
+    c.wait_for("another process", &shared[0], 1)?;
+    let address = c.world.arena.address(W::A);
+    for (what, write) in [("process_vm_readv()", false), ("process_vm_writev()", true)] {
+        let copied = c
+            .world
+            .arena
+            .copy_of_process(W::MEMORY, page, child.pid(), address, write);
+        if copied != Err(Errno::NOSYS) {
+            c.same(what, copied, Errno::FAULT)?;
+        }
+    }
+    shared[1].store(1, SeqCst);
+    c.ending("end of the other process", child)?;
+    c.read_word(&mut file, 0, tagged(50))?;
+    c.read_word(&mut file, size - 8, tagged(51))
 }

@@ -1,120 +1,92 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Unbinding, and what is left of memory.
+//! Unbinding a device that is in use.
 
-use super::*;
+use core::sync::atomic::Ordering::SeqCst;
+
+use faultline_core::checks::catalogue::text;
+use faultline_core::device::{Device, Fault, Signal};
+use faultline_core::errno::Errno;
+use faultline_core::finding::{Stop, Value};
+use faultline_sys::arena::{Access, Sharing};
+use faultline_sys::child::{fork, Child, Ending};
+use faultline_sys::device::File;
+use faultline_sys::file::{poll, HANGUP, READY};
+use faultline_sys::stall::Stall;
+use faultline_uapi::FLAG_PRISTINE;
+use rustix::fs::{seek, SeekFrom};
+
+use super::calls::each;
+use super::context::{answer_of, end_within, numbers, wait_in_child, Context, PATIENCE_MS};
+use super::Case;
+use crate::world::{errno, now_ms, sleep_ms, tagged, World, World as W};
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "poll_hears_unbinding",
+        proves: text(
+            "A task in poll() that waits for nothing but the unbinding is woken by it, and \
+            one that calls poll() afterwards finds POLLHUP.",
+        ),
+        steps: poll_hears_unbinding,
+    },
+    Case {
+        name: "unbind_in_use",
+        proves: text(
+            "After an unbinding every mapping of every process answers by SIGBUS and every \
+            file by ENODEV, also after the device is bound again with a new buffer.",
+        ),
+        steps: unbind_in_use,
+    },
+    Case {
+        name: "unbind_cycles",
+        proves: text(
+            "The device can be unbound and bound again and again while old mappings pile up.",
+        ),
+        steps: unbind_cycles,
+    },
+    Case {
+        name: "stalled_read",
+        proves: text("An unbinding does not wait for a read() into memory that never comes."),
+        steps: stalled_read,
+    },
+    Case {
+        name: "stalled_write",
+        proves: text("An unbinding does not wait for a write() from memory that never comes."),
+        steps: stalled_write,
+    },
+];
 
 /// The exit status of a child that cannot do what it is for.
-pub(super) const CANNOT: i32 = 77;
+const CANNOT: i32 = 77;
 
-pub(super) fn stalled_read(c: &mut Context<'_>) -> Result<(), Stop> {
-    stalled(c, false)
-}
-
-pub(super) fn stalled_write(c: &mut Context<'_>) -> Result<(), Stop> {
-    stalled(c, true)
-}
-
-/// A process whose memory never comes must not hold up an unbind.
-pub(super) fn stalled(c: &mut Context<'_>, write: bool) -> Result<(), Stop> {
+fn poll_hears_unbinding(c: &mut Context<'_>) -> Result<(), Stop> {
     let file = c.open()?;
-    let page = c.page();
-    let shared = numbers(c, 1)?;
-    let arena = &mut c.world.arena;
-    let child = fork(|| {
-        let Ok(_stall) = Stall::new(arena, W::C, page) else {
-            return CANNOT;
-        };
-        shared[0].store(1, SeqCst);
-        let _ = if write {
-            arena.write_at(W::C, page, &file, 0)
-        } else {
-            arena.read_at(W::C, page, &file, 0)
-        };
-        0
+    c.same(
+        "poll(): events",
+        poll(&file, READY, 0).map(u64::from),
+        u64::from(READY),
+    )?;
+    c.same("poll() for a hang-up", poll(&file, 0, 0).map(u64::from), 0)?;
+
+    let waiter = fork(|| match poll(&file, 0, 10 * PATIENCE_MS as i64) {
+        Ok(seen) if seen & HANGUP == HANGUP => 0,
+        _ => 1,
     });
-    let mut child = c.found.need("fork()", child)?;
-    let deadline = now_ms() + PATIENCE_MS;
-    while shared[0].load(SeqCst) == 0 && now_ms() < deadline {
-        match child.ending() {
-            Some(Ending::Exit(CANNOT)) => return Err(Stop::Skip("this kernel has no userfaultfd")),
-            Some(ending) => c.same("end of a process that must wait", ending, "none")?,
-            None => sleep_ms(10),
-        }
-    }
-    // It is on its way into the call.
-    sleep_ms(300);
-    let ending = child.ending().map_or(Value::Text("waits"), Value::from);
-    c.same("a copy to memory that never comes", ending, "waits")?;
-
-    let target = c.target;
-    let unbind = fork(|| i32::from(target.unbind().is_err()));
-    let unbind = c.found.need("fork()", unbind)?;
-    let mut seen = Value::Text("hangs");
-    let mut unbind = Some(unbind);
-    let deadline = now_ms() + PATIENCE_MS / 3;
-    while now_ms() < deadline {
-        if let Some(ending) = unbind.as_mut().and_then(Child::ending) {
-            seen = ending.into();
-            unbind = None;
-            break;
-        }
-        sleep_ms(5);
-    }
-    let still = child.ending().map_or(Value::Text("waits"), Value::from);
-    child.kill();
-    child.wait();
-    // With the copy gone it ends, if it has not before.
-    if let Some(unbind) = unbind {
-        unbind.wait();
-    }
+    let waiter = c.need("fork()", waiter)?;
+    sleep_ms(50);
+    let unbound = c.target.unbind();
+    c.need("unbind", unbound)?;
+    // One that is not woken would look by itself only when its time is over.
+    let ending = end_within(waiter, PATIENCE_MS);
+    let after = poll(&file, READY, 0).map(u64::from);
     let bound = c.target.bind();
-    c.same("unbind meanwhile", seen, Value::Status(0))?;
-    c.same("the copy, after unbind", still, "waits")?;
-    c.same("bind", bound, ())
+    c.need("bind", bound)?;
+    c.same("a task in poll()", ending, Ending::Exit(0))?;
+    c.same("poll() afterwards", after, u64::from(READY | HANGUP))
 }
 
-/// The statuses of a process that looks at a device that is gone: 0, or which look failed.
-pub(super) fn look_at_the_remains(world: &mut World, file: &mut File, size: u64) -> i32 {
-    let arena = &mut world.arena;
-    let page = world.page;
-    let is_bus = |result: Result<(), faultline_core::device::Fault>| matches!(result, Err(fault) if fault.signal == Signal::Bus);
-    for mapping in [W::A, W::B] {
-        for at in (0..size).step_by(page as usize) {
-            if !is_bus(arena.load(mapping + at).map(drop)) {
-                return 1;
-            }
-        }
-        if !is_bus(arena.store(mapping, 0)) {
-            return 2;
-        }
-    }
-    let answers = [
-        file.read_at(0, &mut [0; 8]).map(drop),
-        file.read_at(size, &mut [0; 8]).map(drop),
-        file.write_at(0, &[0; 8]).map(drop),
-        file.write_at(size, &[0; 8]).map(drop),
-        arena.map(W::C, page, &*file, 0, Access::READ, Sharing::Shared),
-        rustix::fs::seek(&*file, rustix::fs::SeekFrom::End(0))
-            .map(drop)
-            .map_err(crate::world::errno),
-    ];
-    for (number, answer) in (10..).zip(answers.into_iter().chain(calls::each(file))) {
-        if answer != Err(Errno::NODEV) {
-            return number;
-        }
-    }
-    // What there is left of the VMA can still be moved, cut and copied.
-    if arena.relocate(W::A, size, W::C, size).is_err() || !is_bus(arena.store(W::C, 0)) {
-        return 30;
-    }
-    match fork(|| i32::from(!is_bus(arena.store(W::C, 0)))).map(Child::wait) {
-        Ok(Ending::Exit(0)) => 0,
-        _ => 31,
-    }
-}
-
-pub(super) fn unbind_in_use(c: &mut Context<'_>) -> Result<(), Stop> {
+fn unbind_in_use(c: &mut Context<'_>) -> Result<(), Stop> {
     const PROCESSES: u64 = 4;
 
     let mut file = c.open()?;
@@ -122,7 +94,7 @@ pub(super) fn unbind_in_use(c: &mut Context<'_>) -> Result<(), Stop> {
     // One mapping of each process is touched, the other is not.
     c.map(W::A, &file)?;
     c.map(W::B, &file)?;
-    let shared = numbers(c, 2)?;
+    let shared = numbers::<2>(c);
     let mut children = heapless::Vec::<Child, { PROCESSES as usize }>::new();
     for number in 0..PROCESSES {
         let (world, file) = (&mut *c.world, &mut file);
@@ -140,7 +112,7 @@ pub(super) fn unbind_in_use(c: &mut Context<'_>) -> Result<(), Stop> {
             wait_in_child(&shared[1], 1);
             look_at_the_remains(world, file, size)
         });
-        let child = c.found.need("fork()", child)?;
+        let child = c.need("fork()", child)?;
         let _ = children.push(child);
     }
     c.wait_for("processes that use the buffer", &shared[0], PROCESSES)?;
@@ -152,9 +124,9 @@ pub(super) fn unbind_in_use(c: &mut Context<'_>) -> Result<(), Stop> {
     c.same("open() of what is gone", opened, Errno::NOENT)?;
     let remains = look_at_the_remains(c.world, &mut file, size);
     c.same(
-        "which remains are not as they should be",
-        Value::Status(remains),
-        Value::Status(0),
+        "number of the remnant that is not as it should be (0: none)",
+        Value::Count(remains.unsigned_abs().into()),
+        Value::Count(0),
     )?;
     for child in children {
         c.ending("the same in another process", child)?;
@@ -167,31 +139,7 @@ pub(super) fn unbind_in_use(c: &mut Context<'_>) -> Result<(), Stop> {
     c.same("read() of an old file", read, Errno::NODEV)
 }
 
-/// A buffer that was just bound: nobody has used it, and it is all zeroes.
-pub(super) fn is_fresh(c: &mut Context<'_>) -> Result<(), Stop> {
-    let info = c.target.info();
-    let info = c.found.need("INFO", info)?;
-    c.same(
-        "FLAG_PRISTINE",
-        u64::from(info.flags & FLAG_PRISTINE),
-        u64::from(FLAG_PRISTINE),
-    )?;
-    let mut file = c.open()?;
-    let mut block = [0; 4096];
-    let mut stray = 0;
-    let mut offset = 0;
-    while offset < c.size() {
-        let length = file.read_at(offset, &mut block);
-        let length = c.found.need("read()", length)?;
-        let bytes = &block[..length as usize];
-        stray += bytes.iter().filter(|&&byte| byte != 0).count() as u64;
-        offset += length.max(1);
-    }
-    c.same("bytes that are not zero", stray, 0)
-}
-
-/// Unbinds and binds under live mappings, which pile up.
-pub(super) fn unbind_cycles(c: &mut Context<'_>) -> Result<(), Stop> {
+fn unbind_cycles(c: &mut Context<'_>) -> Result<(), Stop> {
     let size = c.size();
     for cycle in 0..c.cycles {
         let file = c.open()?;
@@ -213,61 +161,127 @@ pub(super) fn unbind_cycles(c: &mut Context<'_>) -> Result<(), Stop> {
     c.same("cycles", cycles, cycles)
 }
 
-/// Cycles with a buffer so large that it would be missed.
-pub(super) fn nothing_leaks(c: &mut Context<'_>) -> Result<(), Stop> {
-    const LARGE: u64 = 1 << 20;
-    const CYCLES: u64 = 12;
-
-    let size = c.size();
-    if size < LARGE {
-        return Err(Stop::Skip("only a large buffer would be missed"));
-    }
-    let mut before = 0;
-    // What the first cycles take, such as for caches, is not taken again.
-    for cycle in 0..CYCLES + 2 {
-        if cycle == 2 {
-            let free = memory_info(b"MemFree:");
-            before = c.found.need("MemFree", free)?;
-        }
-        let file = c.open()?;
-        c.map(W::A, &file)?;
-        for at in (0..size).step_by(c.page() as usize) {
-            c.store(W::A + at, tagged(800))?;
-        }
-        let bound = c.target.unbind().and_then(|()| c.target.bind());
-        c.same("unbind and bind", bound, ())?;
-    }
-    let after = memory_info(b"MemFree:");
-    let after = c.found.need("MemFree", after)?;
-    let lost = before.saturating_sub(after) * 1024 / size;
-    c.same(
-        "buffers that are missing from MemFree",
-        lost / (CYCLES / 2),
-        0,
-    )
+fn stalled_read(c: &mut Context<'_>) -> Result<(), Stop> {
+    stalled(c, false)
 }
 
-/// With a kernel that keeps account: asks for what was allocated and that nobody points at.
-pub(super) fn no_memory_is_forgotten(c: &mut Context<'_>) -> Result<(), Stop> {
-    const KMEMLEAK: &CStr = c"/sys/kernel/debug/kmemleak";
-    /// What is younger is not yet judged (`MSECS_MIN_AGE` in mm/kmemleak.c).
-    const AGE_MS: u64 = 6000;
+fn stalled_write(c: &mut Context<'_>) -> Result<(), Stop> {
+    stalled(c, true)
+}
 
-    if read_file(KMEMLEAK, &mut [0; 1]) == Err(Errno::NOENT) {
-        return Err(Stop::Skip("this kernel has no kmemleak"));
+/// A process whose memory never comes must not hold up an unbind.
+fn stalled(c: &mut Context<'_>, write: bool) -> Result<(), Stop> {
+    let file = c.open()?;
+    let page = c.page();
+    let shared = numbers::<1>(c);
+    let arena = &mut c.world.arena;
+    let child = fork(|| {
+        let Ok(_stall) = Stall::new(arena, W::C, page) else {
+            return CANNOT;
+        };
+        shared[0].store(1, SeqCst);
+        let _ = if write {
+            arena.write_at(W::C, page, &file, 0)
+        } else {
+            arena.read_at(W::C, page, &file, 0)
+        };
+        0
+    });
+    let mut child = c.need("fork()", child)?;
+    let deadline = now_ms() + PATIENCE_MS;
+    while shared[0].load(SeqCst) == 0 && now_ms() < deadline {
+        match child.ending() {
+            Some(Ending::Exit(CANNOT)) => return Err(Stop::Skip("this kernel has no userfaultfd")),
+            Some(ending) => c.same("a process that must wait", ending, Value::Running)?,
+            None => sleep_ms(10),
+        }
     }
-    sleep_ms(AGE_MS);
-    // What is found once may be on its way from one place to another.
-    for _ in 0..2 {
-        let scanned = write_file(KMEMLEAK, b"scan");
-        c.same("scan", scanned, ())?;
+    // It is on its way into the call.
+    sleep_ms(300);
+    let ending = child.ending().map_or(Value::Running, Value::from);
+    c.same("a copy to memory that never comes", ending, Value::Running)?;
+
+    let target = c.target;
+    let unbind = fork(|| target.unbind().err().map_or(0, Errno::number) as i32);
+    let unbind = c.need("fork()", unbind)?;
+    let mut seen = Value::Running;
+    let mut unbind = Some(unbind);
+    let deadline = now_ms() + PATIENCE_MS / 3;
+    while now_ms() < deadline {
+        if let Some(ending) = unbind.as_mut().and_then(Child::ending) {
+            seen = ending.into();
+            unbind = None;
+            break;
+        }
+        sleep_ms(5);
     }
-    let mut buffer = [0; 4096];
-    let read = read_file(KMEMLEAK, &mut buffer);
-    let text = c.found.need("read of kmemleak", read)?;
-    let leaks = text
-        .split(|&byte| byte == b'\n')
-        .filter(|line| line.starts_with(b"unreferenced object"));
-    let leaks = leaks.count() as u64;
-    c.same("objects that kmemleak suspects", leaks, 0)
+    let still = child.ending().map_or(Value::Running, Value::from);
+    child.kill();
+    child.wait();
+    // With the copy gone it ends, if it has not before.
+    if let Some(unbind) = unbind {
+        unbind.wait();
+    }
+    let bound = c.target.bind();
+    c.same("unbind meanwhile", answer_of(seen), ())?;
+    c.same("the copy, after unbind", still, Value::Running)?;
+    c.same("bind", bound, ())
+}
+
+/// The statuses of a process that looks at a device that is gone: 0, or which look failed.
+fn look_at_the_remains(world: &mut World, file: &mut File, size: u64) -> i32 {
+    let arena = &mut world.arena;
+    let page = world.page;
+    let is_bus =
+        |result: Result<(), Fault>| matches!(result, Err(fault) if fault.signal == Signal::Bus);
+    for mapping in [W::A, W::B] {
+        for at in (0..size).step_by(page as usize) {
+            if !is_bus(arena.load(mapping + at).map(drop)) {
+                return 1;
+            }
+        }
+        if !is_bus(arena.store(mapping, 0)) {
+            return 2;
+        }
+    }
+    let answers = [
+        file.read_at(0, &mut [0; 8]).map(drop),
+        file.read_at(size, &mut [0; 8]).map(drop),
+        file.write_at(0, &[0; 8]).map(drop),
+        file.write_at(size, &[0; 8]).map(drop),
+        arena.map(W::C, page, &*file, 0, Access::READ, Sharing::Shared),
+        seek(&*file, SeekFrom::End(0)).map(drop).map_err(errno),
+    ];
+    for (number, answer) in (10..).zip(answers.into_iter().chain(each(file))) {
+        if answer != Err(Errno::NODEV) {
+            return number;
+        }
+    }
+    // What there is left of the VMA can still be moved, cut and copied.
+    if arena.relocate(W::A, size, W::C, size).is_err() || !is_bus(arena.store(W::C, 0)) {
+        return 30;
+    }
+    match fork(|| i32::from(!is_bus(arena.store(W::C, 0)))).map(Child::wait) {
+        Ok(Ending::Exit(0)) => 0,
+        _ => 31,
+    }
+}
+
+/// A buffer that was just bound: nobody has used it, and it is all zeroes.
+pub(super) fn is_fresh(c: &mut Context<'_>) -> Result<(), Stop> {
+    let info = c.target.info();
+    let info = c.need("INFO", info)?;
+    c.same("FLAG_PRISTINE", info.flags & FLAG_PRISTINE != 0, true)?;
+    let mut file = c.open()?;
+    let mut block = [0; 4096];
+    let mut stray = 0;
+    let mut offset = 0;
+    while offset < c.size() {
+        let length = file.read_at(offset, &mut block);
+        let length = c.need("read()", length)?;
+        let bytes = &block[..length as usize];
+        stray += bytes.iter().filter(|&&byte| byte != 0).count() as u64;
+        offset += length.max(1);
+    }
+    c.same("bytes that are not zero", stray, 0)
 }

@@ -32,7 +32,9 @@ global_asm!(
 /// it; what is there must not be memory that Rust has a mutable reference to.
 pub(crate) unsafe fn load(address: *const u64) -> u64 {
     let mut value = 0;
-    // SAFETY: the caller vouches for the address; the load itself changes nothing but `value`.
+    // SAFETY: this is one load of an aligned word, and changes nothing but `value`. No Rust code writes there at the
+    // same time: it would need a mutable reference. If a signal answers the load, `skip` goes on behind it,
+    // and `value` keeps the zero that it had.
     unsafe {
         asm!(
             "ldr {value}, [{address}]",
@@ -50,7 +52,8 @@ pub(crate) unsafe fn load(address: *const u64) -> u64 {
 ///
 /// As for [`load`]; and what is there must not be memory that Rust has any reference to.
 pub(crate) unsafe fn store(address: *mut u64, value: u64) {
-    // SAFETY: the caller vouches for the address.
+    // SAFETY: this is one store of an aligned word that no Rust reference leads to, so that no Rust code finds
+    // it changed. If a signal answers the store, `skip` goes on behind it, and nothing is stored.
     unsafe {
         asm!(
             "str {value}, [{address}]",
@@ -68,7 +71,9 @@ pub(crate) unsafe fn store(address: *mut u64, value: u64) {
 /// As for [`load`].
 pub(crate) unsafe fn load_acquire(address: *const u64) -> u64 {
     let mut value = 0;
-    // SAFETY: the caller vouches for the address; the load itself changes nothing but `value`.
+    // SAFETY: this is one load of an aligned word, and changes nothing but `value`. No Rust code writes there at the
+    // same time: it would need a mutable reference. If a signal answers the load, `skip` goes on behind it,
+    // and `value` keeps the zero that it had.
     unsafe {
         asm!(
             "ldar {value}, [{address}]",
@@ -86,7 +91,8 @@ pub(crate) unsafe fn load_acquire(address: *const u64) -> u64 {
 ///
 /// As for [`store`].
 pub(crate) unsafe fn store_release(address: *mut u64, value: u64) {
-    // SAFETY: the caller vouches for the address.
+    // SAFETY: this is one store of an aligned word that no Rust reference leads to, so that no Rust code finds
+    // it changed. If a signal answers the store, `skip` goes on behind it, and nothing is stored.
     unsafe {
         asm!(
             "stlr {value}, [{address}]",
@@ -104,7 +110,9 @@ pub(crate) unsafe fn store_release(address: *mut u64, value: u64) {
 /// As for [`load`], except for the alignment.
 pub(crate) unsafe fn load_byte(address: *const u8) -> u8 {
     let mut value = 0u32;
-    // SAFETY: the caller vouches for the address; the load itself changes nothing but `value`.
+    // SAFETY: this is one load of a byte, and changes nothing but `value`. No Rust code writes there at the
+    // same time: it would need a mutable reference. If a signal answers the load, `skip` goes on behind it,
+    // and `value` keeps the zero that it had.
     unsafe {
         asm!(
             "ldrb {value:w}, [{address}]",
@@ -122,7 +130,8 @@ pub(crate) unsafe fn load_byte(address: *const u8) -> u8 {
 ///
 /// As for [`store`], except for the alignment.
 pub(crate) unsafe fn store_byte(address: *mut u8, value: u8) {
-    // SAFETY: the caller vouches for the address.
+    // SAFETY: this is one store of a byte that no Rust reference leads to, so that no Rust code finds
+    // it changed. If a signal answers the store, `skip` goes on behind it, and nothing is stored.
     unsafe {
         asm!(
             "strb {value:w}, [{address}]",
@@ -187,8 +196,9 @@ pub(crate) fn file_offset(offset: u64) -> [usize; 3] {
 /// for [`load`] and [`store`].
 pub(crate) unsafe fn system_call(number: u32, arguments: [usize; 6]) -> isize {
     let result;
-    // SAFETY: the caller vouches for what the kernel does. It leaves all registers but the first
-    // as they were.
+    // SAFETY: the kernel does what the number and the arguments ask for, which is right by the contract of
+    // this function. It leaves all registers but the first as they were, and the compiler takes all
+    // memory for changed, as there is no `nomem`.
     unsafe {
         asm!(
             "svc 0",
