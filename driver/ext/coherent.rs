@@ -93,11 +93,10 @@ impl MappableCoherent {
     pub(crate) fn cached(pages: CachedPages, space: Arc<AddressSpace>) -> Self {
         Self {
             size: pages.size(),
+            device_is_coherent: pages.device_is_coherent(),
             memory: ManuallyDrop::new(Memory::Cached(pages)),
             is_abandoned: false,
             space,
-            // It makes no difference to them.
-            device_is_coherent: true,
             region: None,
             contiguous_from: None,
         }
