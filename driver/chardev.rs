@@ -125,7 +125,14 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
     fn read<D: Destination>(&self, position: usize, destination: &mut D) -> Result<usize> {
         let range = self.length().clamp(position, destination.len());
 
-        transfer(self, range, destination, Buffer::read, read_few)
+        transfer(
+            self,
+            range,
+            destination,
+            Buffer::read,
+            D::bring_in,
+            read_few,
+        )
     }
 
     #[inline]
@@ -136,7 +143,7 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
             return Err(ENOSPC);
         }
 
-        transfer(self, range, source, Buffer::write, write_few)
+        transfer(self, range, source, Buffer::write, S::bring_in, write_few)
     }
 
     fn ioctl(this: ArcBorrow<'_, Self>, file: &LocalFile, cmd: u32, arg: usize) -> Result<isize> {
@@ -182,9 +189,10 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
 
 /// Copies `range` of the buffer from or to user memory, and returns how many bytes.
 ///
-/// `copy` moves what it can without sleeping, and stops where user memory is not present. `copy_few` then
-/// moves at least one byte, through kernel memory, with the buffer let go while user memory is brought in: a
-/// page that is taken away as soon as it comes slows the call down, but does not make it fail.
+/// `copy` moves what it can without sleeping, and stops where user memory is not present. `bring_in` then
+/// brings in all that is still to be copied, with the buffer let go. If nothing of it stays until the next
+/// attempt, `copy_few` moves at least one byte, through kernel memory: a page that is taken away as soon as
+/// it comes slows the call down, but does not make it fail.
 ///
 /// # Errors
 ///
@@ -198,9 +206,11 @@ fn transfer<X: Extension, I>(
     range: Range<usize>,
     user: &mut I,
     copy: impl Fn(&Buffer, Range<usize>, &mut I) -> usize,
+    bring_in: impl Fn(&mut I, usize),
     copy_few: impl Fn(&SharedBuffer<X>, Range<usize>, &mut I) -> Result<usize>,
 ) -> Result<usize> {
     let mut position = range.start;
+    let mut is_brought_in = false;
 
     let outcome = loop {
         let piece = position..range.end.min(position + PIECE);
@@ -216,12 +226,18 @@ fn transfer<X: Extension, I>(
             break Ok(());
         }
         might_sleep();
-        if copied < wanted {
+        // Whether memory was brought in, and nothing has been copied since.
+        is_brought_in &= copied == 0;
+        if copied < wanted && !is_brought_in {
+            bring_in(user, wanted - copied);
+            is_brought_in = true;
+        } else if copied < wanted {
             match copy_few(shared, position..range.end.min(position + Few::MAX), user) {
                 Ok(0) => break Err(EFAULT),
                 Ok(copied) => position += copied,
                 Err(error) => break Err(error),
             }
+            is_brought_in = false;
         }
     };
 

@@ -42,6 +42,10 @@ pub(crate) trait Destination {
     /// Copies up to all of `source`, and returns how many bytes. As with [`copy_from`](Self::copy_from), but
     /// may sleep: memory that is not present is brought in. The answer is 0 if it cannot be accessed.
     fn copy_from_slice(&mut self, source: &[u8]) -> usize;
+
+    /// Brings in the memory of the next `length` bytes, as far as it can be. May sleep. What comes may go again
+    /// at any time.
+    fn bring_in(&mut self, length: usize);
 }
 
 /// What `write()` copies from.
@@ -62,6 +66,10 @@ pub(crate) trait Source {
     /// Copies up to as many bytes as `destination` has, and returns how many. As with [`copy_to`](Self::copy_to), but
     /// may sleep: memory that is not present is brought in. The answer is 0 if it cannot be accessed.
     fn copy_to_slice(&mut self, destination: &mut [u8]) -> usize;
+
+    /// Brings in the memory of the next `length` bytes, as far as it can be. May sleep. What comes may go again
+    /// at any time.
+    fn bring_in(&mut self, length: usize);
 }
 
 /// A few bytes of kernel memory.
@@ -121,6 +129,9 @@ impl Destination for Few {
         // SAFETY: A slice is valid for reads of its length.
         unsafe { self.copy_from(source.as_ptr().cast(), source.len()) }
     }
+
+    /// It is kernel memory, and there.
+    fn bring_in(&mut self, _length: usize) {}
 }
 
 impl Source for Few {
@@ -144,6 +155,9 @@ impl Source for Few {
         // SAFETY: A mutable slice is valid for writes of its length.
         unsafe { self.copy_to(destination.as_mut_ptr().cast(), destination.len()) }
     }
+
+    /// It is kernel memory, and there.
+    fn bring_in(&mut self, _length: usize) {}
 }
 
 /// One piece of the calling task's memory.
@@ -208,6 +222,12 @@ impl Destination for UserMemory {
         self.advance(copied);
         copied
     }
+
+    fn bring_in(&mut self, length: usize) {
+        // SAFETY: The function may be called with any address of user space, in a task that has memory, and
+        // may sleep, as documented. It changes nothing there.
+        unsafe { bindings::fault_in_safe_writeable(self.address.cast(), length.min(self.length)) };
+    }
 }
 
 impl Source for UserMemory {
@@ -244,6 +264,12 @@ impl Source for UserMemory {
         self.advance(copied);
         copied
     }
+
+    fn bring_in(&mut self, length: usize) {
+        // SAFETY: The function may be called with any address of user space, in a task that has memory, and
+        // may sleep, as documented.
+        unsafe { bindings::fault_in_readable(self.address.cast(), length.min(self.length)) };
+    }
 }
 
 impl Destination for IovIterDest<'_> {
@@ -266,6 +292,11 @@ impl Destination for IovIterDest<'_> {
     fn copy_from_slice(&mut self, source: &[u8]) -> usize {
         self.copy_to_iter(source)
     }
+
+    fn bring_in(&mut self, length: usize) {
+        // SAFETY: The iterator is valid by its type invariants, and this may sleep, as documented.
+        unsafe { bindings::fault_in_iov_iter_writeable(self.as_raw(), length) };
+    }
 }
 
 impl Source for IovIterSource<'_> {
@@ -287,5 +318,10 @@ impl Source for IovIterSource<'_> {
 
     fn copy_to_slice(&mut self, destination: &mut [u8]) -> usize {
         self.copy_from_iter(destination)
+    }
+
+    fn bring_in(&mut self, length: usize) {
+        // SAFETY: The iterator is valid by its type invariants, and this may sleep, as documented.
+        unsafe { bindings::fault_in_iov_iter_readable(self.as_raw(), length) };
     }
 }
