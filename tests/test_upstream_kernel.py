@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from guests import DEBUG_PATIENCE, Boot, Run
-from places import Places, environment, TOP
+from places import TOP, Places, environment
 from series.manifest import SERIES, Rust
+from series.tree import Maker
 
 pytestmark = pytest.mark.boot
 
 HERE = Path(os.environ["TEST_UPSTREAM"])
 WARNING = re.compile(r"^(?:warning|error)\b.*|.*: (?:warning|error): .*", re.MULTILINE)
-FILES = [part.target for patch in SERIES["vm-fault"].patches for part in patch.parts if isinstance(part, Rust)]
+PARTS = [part for patch in SERIES["vm-fault"].patches for part in patch.parts if isinstance(part, Rust)]
 
 
 def log(places: Places, name: str) -> str:
@@ -49,11 +50,16 @@ def run(places: Places, guest_test: str, tmp_path_factory: pytest.TempPathFactor
         module=HERE / "kernel/samples/rust/rust_vm_fault.ko")
 
 
-def test_examples_pass_as_kunit_tests(run: Run) -> None:
-    for file in FILES:
+def test_examples_pass_as_kunit_tests(places: Places, run: Run) -> None:
+    """Each file of the series that has examples, and nothing else is worse for it."""
+    maker = Maker(TOP, Path("/no/such"), places.rust_bin / "rustfmt")
+    files = [part.target for part in PARTS if "/// ```\n" in maker.rust(part)]
+    assert len(files) > 2
+    for file in files:
         name = "rust_doctest_kernel_" + re.sub(r"\W", "_", file)
         passed = re.findall(rf"\b(not ok|ok) \d+ {name}_\d+", run.console)
         assert passed and set(passed) == {"ok"}, (name, str(run))
+    assert re.search(r"# rust_doctests_kernel: pass:\d+ fail:0 ", run.console), run
 
 
 def test_sample_maps_pages_by_faults(run: Run) -> None:

@@ -29,7 +29,7 @@ build_series() {
 		board/common/check-config "$name" "$KERNEL_OUT/.config" || exit
 	done
 	run_logged upstream-kernel kbuild CLIPPY=1 "$IMAGE" modules
-	run_logged upstream-rustdoc kbuild rustdoc
+	run_logged upstream-rustdoc kbuild CLIPPY=1 rustdoc
 }
 
 # patch_source DIR PATCHES: the kernel's sources in DIR, with the patches of a folder. What was there
