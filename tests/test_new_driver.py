@@ -19,7 +19,7 @@ from guests import DEBUG_PATIENCE, PATIENCE, Boot
 from newdriver.lock import lock
 from newdriver.manifest import BadManifest, Manifest, Wire
 from newdriver.names import MODULE_NAME_LEN, BadName, Name, checked, kernel_modules, rename
-from places import COMMON, SETUP, TOP, Places
+from places import SETUP, TOP, Places
 
 # A short name, and one of twenty letters with every part.
 SHORT, LONG = Name("acme-ring"), Name("northwind-flowmeters")
