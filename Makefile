@@ -33,9 +33,10 @@ KO := $(call project,MODULE).ko
 
 # The user's variables, as the help below lists them. They are arguments, or in the environment, where
 # an empty one counts as not set. An argument overrides the environment. Each variable that is taken
-# from the environment is printed.
+# from the environment is printed. NAME and its like mean something else there on many machines.
 VARIABLES := $(shell sed -n 's/^\#\# \([A-Z_]*\)=.*/\1/p' Makefile)
-FROM_ENVIRONMENT := $(foreach v,$(VARIABLES),$(if $(filter environment,$(origin $v)),$(if $(value $v),$v)))
+# NAME and its like mean something else there.
+FROM_ENVIRONMENT := $(foreach v,$(filter-out NAME DIR WITH,$(VARIABLES)),$(if $(filter environment,$(origin $v)),$(if $(value $v),$v)))
 $(foreach v,$(FROM_ENVIRONMENT),$(eval ENVIRONMENT_$v := $$(value $v)))
 ifeq ($(MAKELEVEL),0)
 $(if $(FROM_ENVIRONMENT),$(shell for v in $(FROM_ENVIRONMENT); do \

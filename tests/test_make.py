@@ -21,14 +21,16 @@ pytestmark = pytest.mark.frontdoor
 
 TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "soak", "check", "test", "mutants",
            "farm", "lint", "unit",
-           "header", "module", "verify", "image", "run-image", "flash", "defconfigs", "upstream",
+           "new-driver", "header", "module", "verify", "image", "run-image", "flash", "defconfigs", "upstream",
            "upstream-check", "kernel", "setup", "doctor", "rust-analyzer", "clean-room", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
              "TIMEOUT", "TESTS", "BUSYBOX", "KERNEL", "KERNEL_SRC", "SELFTEST", "MUTANT", "PEER_KO",
              "PEER_DEV", "PEER_PARAMS",
              "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "BOOTS", "LG_ENV", "DEV", "IMAGE_FILE",
              "YES", "FORCE_LOOP", "BUILDROOT", "BUILDROOT_CONFIG", "BUILDROOT_RUST",
-             "ROOM"}
+             "ROOM", "NAME", "DIR", "WITH"}
+# The environment of many machines has these for something else.
+NOT_FROM_THE_ENVIRONMENT = {"NAME", "DIR", "WITH"}
 
 
 @pytest.mark.parametrize("arguments", [(), ("help",)], ids=["make", "make help"])
@@ -124,7 +126,7 @@ VALID = {"BOARD": "raspberrypi4-64", "BOARDS": "raspberrypi4-64", "DEBUG": "1", 
 ANY = "a  b$$ $(shell echo c) `echo d` 'e' #f"
 
 
-@pytest.mark.parametrize("name", sorted(VARIABLES))
+@pytest.mark.parametrize("name", sorted(VARIABLES - NOT_FROM_THE_ENVIRONMENT))
 def test_variable_of_the_environment_counts(make: Make, name: str) -> None:
     given = VALID.get(name, ANY)
     default, silence = show(make, name)
@@ -132,6 +134,11 @@ def test_variable_of_the_environment_counts(make: Make, name: str) -> None:
     value, said = show(make, name, **{name: given})
     assert value == given
     assert f"faultline: {name}={given} (from the environment)\n" in said
+
+
+@pytest.mark.parametrize("name", sorted(NOT_FROM_THE_ENVIRONMENT))
+def test_variable_of_the_environment_that_is_not_for_us(make: Make, name: str) -> None:
+    assert show(make, name, **{name: "elsewhere"}) == ("", "")
 
 
 @pytest.mark.parametrize("name", sorted(VARIABLES))

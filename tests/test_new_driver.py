@@ -19,7 +19,7 @@ from guests import DEBUG_PATIENCE, PATIENCE, Boot
 from newdriver.lock import lock
 from newdriver.manifest import BadManifest, Manifest, Wire
 from newdriver.names import MODULE_NAME_LEN, BadName, Name, checked, kernel_modules, rename
-from places import COMMON, SETUP, TOP, Places
+from places import SETUP, TOP, Places
 
 # A short name, and one of twenty letters with every part.
 SHORT, LONG = Name("acme-ring"), Name("northwind-flowmeters")
@@ -277,7 +277,8 @@ def test_the_walk_of_the_documentation(drivers: Callable[[Name], Driver], tmp_pa
     text = DOC.read_text()
     made = re.search(r"^make new-driver NAME=(\S+)", text, re.MULTILINE)
     assert made and made[1] == SHORT.kebab
-    diffs = re.findall(r"^### (.+)\n(?:(?!^###)[^`]|`(?!``))*?```diff\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    sections = re.findall(r"^### (.+)\n((?:(?!##).*\n)*)", text, re.MULTILINE)
+    diffs = [(title, diff) for title, body in sections for diff in re.findall(r"```diff\n(.*?)```", body, re.DOTALL)]
     assert [title for title, _ in diffs] == ["A register", "A property", "An ioctl", "A check"]
     driver = drivers(SHORT)
     tree = tmp_path / SHORT.kebab

@@ -120,7 +120,8 @@ impl Region {
             return Err(EINVAL);
         }
         // SAFETY: `dev` is valid, and `Core` means that its DMA configuration is set up.
-        if kind == Kind::NoMap && unsafe { ffi::faultline_uses_iommu(ffi::raw_device(dev)) } {
+        let uses_iommu = unsafe { ffi::faultline_uses_iommu(ffi::raw_device(dev)) };
+        if kind == Kind::NoMap && uses_iommu {
             return Err(EOPNOTSUPP);
         }
 
