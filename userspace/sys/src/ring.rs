@@ -170,10 +170,10 @@ impl<'a> Ring<'a> {
 impl Drop for Ring<'_> {
     fn drop(&mut self) {
         let size = size_of::<io_uring_sqe>() * self.parameters.sq_entries as usize;
-        // SAFETY: by the invariant the mappings are this value's own, and it goes away with this call.
-        let unmapped = unsafe {
-            munmap(self.queues, self.length).and_then(|()| munmap(self.requests.cast(), size))
-        };
-        debug_assert!(unmapped.is_ok(), "the ranges were mapped");
+        for (start, length) in [(self.queues, self.length), (self.requests.cast(), size)] {
+            // SAFETY: by the invariant the mapping is this value's own, and it goes away with this call.
+            let unmapped = unsafe { munmap(start, length) };
+            debug_assert!(unmapped.is_ok(), "the range was mapped");
+        }
     }
 }
