@@ -17,7 +17,7 @@ from places import BINDINGS, TOP, Places, environment
 pytestmark = pytest.mark.binding
 
 SCHEMA = BINDINGS / "faultline,coherent-buffer.yaml"
-SCHEMAS = {SCHEMA: 2, BINDINGS / "faultline,selftest-buffer.yaml": 2}
+SCHEMAS = {SCHEMA: 3, BINDINGS / "faultline,selftest-buffer.yaml": 2}
 
 
 def tool(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -123,6 +123,9 @@ GOOD = {
     "a label": 'label = "camera_0.left-a";',
     "a bus master": f"{FW_CFG} {REG}",
     "the mailbox": f"{MAILBOX} {REG}",
+    "cached": "faultline,cached; dma-noncoherent; dma-mask-bits = <32>;",
+    "a cached buffer of a bus master": f"{FW_CFG} {REG} faultline,cached;",
+    "a cached buffer of a channel": f"{DMAS} faultline,cached;",
     "a channel": DMAS,
 }
 
@@ -148,6 +151,9 @@ BAD = {
     "too many bits": ("dma-mask-bits = <65>;", "dma-mask-bits:0: 65 is greater than the maximum"),
     "a region of a channel": (f"{DMAS} memory-region = <&engine>;", "False schema does not allow"),
     "a narrow channel": (f"{DMAS} dma-mask-bits = <32>;", "False schema does not allow"),
+    "cached, with a value": ("faultline,cached = <1>;", "is not of type 'boolean'"),
+    "cached, in a region": ("faultline,cached; memory-region = <&engine>;", "should not be valid under"),
+    "a cached buffer of the mailbox": (f"{MAILBOX} {REG} faultline,cached;", "False schema does not allow"),
     "u-dma-buf's mask": ("dma-mask = <32>;", "'dma-mask' does not match"),
     "an empty label": ('label = "";', "label:0: '' does not match"),
     "a label with a slash": ('label = "a/b";', "label:0: 'a/b' does not match"),

@@ -5,8 +5,6 @@
 use core::ffi::CStr;
 use core::fmt::{self, Display, Write};
 
-use faultline_uapi::{FLAG_CACHED, FLAG_COHERENT};
-
 use crate::args::verify::Options;
 use crate::checks::catalogue::{Check, CHECKS};
 use crate::checks::context::Context;
@@ -82,13 +80,7 @@ impl<'a, S: System> Session<'a, S> {
                     number: info.size,
                     unit: "byte",
                 };
-                let coherency = if info.flags & FLAG_CACHED != 0 {
-                    "cached"
-                } else if info.flags & FLAG_COHERENT != 0 {
-                    "coherent"
-                } else {
-                    "non-coherent"
-                };
+                let coherency = context.coherency();
                 match context.dma_address() {
                     Some(address) => self.report.comment(format_args!(
                         "{device}: {size}, {coherency}, DMA address {address:#x}"

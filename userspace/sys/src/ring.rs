@@ -170,11 +170,10 @@ impl<'a> Ring<'a> {
 impl Drop for Ring<'_> {
     fn drop(&mut self) {
         let size = size_of::<io_uring_sqe>() * self.parameters.sq_entries as usize;
-        // SAFETY: by the invariant this mapping is the value's own, and it goes away with this call.
-        let queues = unsafe { munmap(self.queues, self.length) };
-        // SAFETY: as above.
-        let requests = unsafe { munmap(self.requests.cast(), size) };
-        let unmapped = queues.and(requests);
-        debug_assert!(unmapped.is_ok(), "the ranges were mapped");
+        for (start, length) in [(self.queues, self.length), (self.requests.cast(), size)] {
+            // SAFETY: by the invariant the mapping is this value's own, and it goes away with this call.
+            let unmapped = unsafe { munmap(start, length) };
+            debug_assert!(unmapped.is_ok(), "the range was mapped");
+        }
     }
 }

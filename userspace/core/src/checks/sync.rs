@@ -7,7 +7,7 @@
 //! synchronised is stale. So each place that a bus master writes is synchronised by itself, with its own
 //! range, and not the whole buffer at once.
 
-use faultline_uapi::{Sync, FLAG_CACHED, SYNC_END, SYNC_READ, SYNC_WRITE};
+use faultline_uapi::{Sync, FLAG_CACHED, FLAG_COHERENT, SYNC_END, SYNC_READ, SYNC_WRITE};
 
 use super::context::Context;
 use crate::device::{Call, Device};
@@ -28,6 +28,17 @@ impl<S: System> Context<'_, S> {
     /// Whether accesses to the buffer have to be synchronised.
     pub(super) fn is_cached(&self) -> bool {
         self.info.flags & FLAG_CACHED != 0
+    }
+
+    /// What sees the caches of the CPUs, in a word.
+    pub fn coherency(&self) -> &'static str {
+        if self.is_cached() {
+            "cached"
+        } else if self.info.flags & FLAG_COHERENT != 0 {
+            "coherent"
+        } else {
+            "non-coherent"
+        }
     }
 
     fn ask_sync(&mut self, flags: u32, reserved: u32, at: u64, length: u64) -> Result<(), Errno> {
