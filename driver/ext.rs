@@ -12,6 +12,7 @@ pub(crate) mod ffi;
 pub(crate) mod memory;
 pub(crate) mod miscdevice;
 pub(crate) mod new_vma;
+mod pmd_memory;
 pub(crate) mod reserved_memory;
 pub(crate) mod revocable;
 mod srcu;
