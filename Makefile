@@ -248,8 +248,8 @@ PYTEST = $(IN_TESTS) -m pytest -c pytest.ini --rootdir=. --confcutdir=. $(if $(L
 # The tools of the other boards, for programs that the tests build for them.
 OTHER_TOOLS = $(if $(IS_WHOLE),+@for board in $(BOARDS); do $(MAKE) build/$$board/tools.env BOARD=$$board; done)
 ##
-.PHONY: help run shell debug bench stress soak check test mutants farm lint unit module verify image run-image flash \
-	defconfigs upstream upstream-check kernel setup doctor rust-analyzer clean distclean clean-room header new-driver
+.PHONY: help run shell debug bench stress soak check test mutants farm lint unit module verify deb deb-test \
+	image run-image flash defconfigs upstream upstream-check kernel setup doctor rust-analyzer clean distclean clean-room header new-driver
 help: ## List targets and variables
 	@sed -n 's/^\([a-z-]*\):.* ## /\1\t/p' Makefile | awk -F'\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
 	@echo; sed -n 's/^## /  /p' Makefile
@@ -281,6 +281,8 @@ soak: $(MODULE) $(PROGRAM) $(INIT) ## Boot many kinds of machine, BOOTS= in all:
 # All tests run with the default board only; with another board, those that boot it. With LG_ENV= a real
 # board is tested, and nothing else has to be built.
 IS_WHOLE := $(if $(LG_ENV),,$(filter $(DEFAULT_BOARD),$(BOARD)))
+# Packages are for a kernel of Debian's, whatever else is built.
+DEB_KERNEL := $(or $(strip $(KERNEL)),debian)
 # A test that uses the kernel by mistake finds none here, even if one has been built.
 check: KERNEL_OF_TESTS := $(CURDIR)/build/no-kernel/in-make-check
 check: $(TOOLS) $(PROGRAM) $(INIT) ## Run the tests that need no kernel, within two minutes: after each edit
@@ -327,6 +329,14 @@ unit: $(TOOLS) ## Run the host unit tests of userspace/
 module: $(if $(MUTANT),$(MUTATED),$(if $(filter 1,$(SELFTEST)),$(TESTABLE),$(PRODUCTION))) ## Build the driver's module: build/BOARD/driver/
 
 verify: $(PROGRAM) $(INIT) ## Build the guest's programs: build/BOARD/
+
+deb: $(PROGRAM) ## Build packages for Debian: the module for its kernel, the sources for DKMS, the verifier
+	@$(MAKE) module KERNEL=$(DEB_KERNEL)
+	@KERNEL=$(DEB_KERNEL) $(SETUP) debs $(PROGRAM) $(COMMON)-$(DEB_KERNEL)/driver/$(KO) $(COMMON)/deb
+
+deb-test: deb ## Install these in a Debian 13 root, boot it with Debian's kernel, verify, remove
+	@$(SETUP) tests
+	@export TEST_DEB=$(CURDIR)/$(COMMON)/deb TEST_DEB_KERNEL=$(DEB_KERNEL); exec $(PYTEST) -m deb -n 0 test_deb.py $(TESTS)
 
 image: $(TOOLS) ## Build a whole system with Buildroot: build/BOARD/image/
 	@$(SETUP) image

@@ -16,6 +16,7 @@ pub(crate) mod miscdevice;
 pub(crate) mod new_vma;
 mod open_flags;
 pub(crate) mod prefault;
+mod pmd_memory;
 pub(crate) mod reserved_memory;
 pub(crate) mod revocable;
 mod srcu;

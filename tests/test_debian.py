@@ -24,6 +24,7 @@ set -euo pipefail
 die() { echo "error: $1" >&2; exit 1; }
 KERNEL=debian
 . board/common/versions.env
+. board/common/crates.sh
 . board/common/debian.sh
 DEBIAN_TOOLS=$PWD_OF_TEST
 cd "$PWD_OF_TEST"
@@ -115,6 +116,24 @@ def needs(make: Make, flavour: str) -> None:
     if UNREACHABLE in done.stdout:
         pytest.skip(done.stdout[done.stdout.index(UNREACHABLE):].splitlines()[0])
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.kernel
+def test_large_buffers_begin_where_a_pmd_can_map_them(make: Make, tmp_path: Path) -> None:
+    """That kernel aligns large buffers to 1 MiB only, and a PMD maps 2 MiB: without the driver's own search the
+    place of the second one and of the third would depend on the sizes of those before."""
+    needs(make, "debian")
+    overlay = tmp_path / "large.dtso"
+    nodes = "\n".join(
+        f"dma-buffer-{n} {{ compatible = \"faultline,coherent-buffer\"; size = <{size:#x}>; {kind}; }};"
+        for n, (size, kind) in enumerate([(0x300000, "dma-coherent"), (0x500000, "dma-noncoherent"),
+                                          (0x300000, "dma-noncoherent")]))
+    overlay.write_text(f"/dts-v1/;\n/plugin/;\n&{{/}} {{\n{nodes}\n}};\n")
+    done = make("run", "KERNEL=debian", f"DTS={overlay}")
+    assert done.returncode == 0, done.stdout
+    addresses = [int(address, 16) for address in
+                 re.findall(r"^# /dev/\w+ \| \d+ \| (0x[0-9a-f]+) \|", done.stdout, re.MULTILINE)]
+    assert len(addresses) == 3 and [address % 0x200000 for address in addresses] == [0, 0, 0], done.stdout
 
 
 @pytest.mark.kernel

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.frontdoor
 
 TARGETS = {"help", "run", "shell", "debug", "bench", "stress", "soak", "check", "test", "mutants",
            "farm", "lint", "unit",
-           "new-driver", "header", "module", "verify", "image", "run-image", "flash", "defconfigs", "upstream",
+           "new-driver", "deb", "deb-test", "header", "module", "verify", "image", "run-image", "flash", "defconfigs", "upstream",
            "upstream-check", "kernel", "setup", "doctor", "rust-analyzer", "clean-room", "clean", "distclean"}
 VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEND", "DTS",
              "TIMEOUT", "TESTS", "BUSYBOX", "KERNEL", "KERNEL_SRC", "SELFTEST", "MUTANT", "PEER_KO",
@@ -421,6 +421,7 @@ def test_doctor(make: Make) -> None:
     assert done.returncode == 0, done.stdout
     for tool in ("rustc", "LLVM", "bindgen", "python3", "QEMU", "linux"):
         assert re.search(rf"^ *ok +{tool} +.*\d+\.\d+", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^ *(?:ok|get|none) +debian +.*KERNEL=debian", done.stdout, re.MULTILINE), done.stdout
 
 
 @pytest.mark.kernel

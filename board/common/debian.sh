@@ -21,11 +21,15 @@ DEBIAN_TOOLS=
 # To be raised when the two makers below come to make something else from the same inputs.
 DEBIAN_RECIPE=1
 
+# debian_inputs: a short name for what the two entries are made from.
+debian_inputs() {
+	key "$DEBIAN_KERNEL_VERSION" "$DEBIAN_KERNEL_SUITES" "$(dpkg --print-architecture 2>/dev/null)" "$DEBIAN_RECIPE"
+}
+
 # setup_debian_kernel: what setup_kernel sets, for KERNEL.
 setup_debian_kernel() {
 	local flavour=${DEBIAN_FLAVOURS[$KERNEL]} base name inputs
-	inputs=$(key "$DEBIAN_KERNEL_VERSION" "$DEBIAN_KERNEL_SUITES" "$(dpkg --print-architecture 2>/dev/null)" \
-		"$DEBIAN_RECIPE")
+	inputs=$(debian_inputs)
 	# shellcheck disable=SC2034 # for kernel.env
 	KERNEL_VERSION=${DEBIAN_KERNEL%%+*}
 	KERNEL_FROM="Debian's linux-image-$(debian_release) $DEBIAN_KERNEL_VERSION"
@@ -117,25 +121,14 @@ debian_extract() {
 }
 
 # debian_source DEB: the entry's `source`, the headers that are common to all flavours, completed with
-# the crates' sources. `make rust-crates` is what `make prepare` does last, without the rest of it,
-# for which there are no sources here.
+# the crates' sources.
 debian_source() {
 	local common=$ENTRY/usr/src/linux-headers-$DEBIAN_KERNEL-common kbuild=$ENTRY/usr/lib/linux-kbuild-$DEBIAN_KERNEL
 	rm "$common/scripts" "$common/tools"
 	mv "$kbuild/scripts" "$kbuild/tools" "$common/"
 	mv "$common" "$ENTRY/source"
 	dpkg-deb --fsys-tarfile "$1" | tar --extract --to-stdout "./usr/src/linux-source-$KERNEL_SERIES.tar.xz" |
-		tar --extract --xz --directory "$ENTRY/source" --strip-components=1 \
-			"linux-source-$KERNEL_SERIES"/{rust,drivers/base/base.h,drivers/android/binder} ||
-		die "${1##*/} does not hold the crates' sources"
-	mv "$ENTRY/source/Makefile" "$ENTRY/source/Makefile.debian"
-	cat >"$ENTRY/source/Makefile" <<-'END'
-		include $(dir $(lastword $(MAKEFILE_LIST)))Makefile.debian
-		ifneq ($(need-sub-make),1)
-		PHONY += rust-crates
-		rust-crates: ; $(Q)$(MAKE) $(build)=rust
-		endif
-	END
+		crates_complete "$ENTRY/source" "$KERNEL_SERIES"
 }
 
 # debian_wrappers: scripts that start the entry's programs with the entry's C library.
@@ -171,7 +164,7 @@ debian_wrapper() {
 }
 
 make_debian_kernel() { # FLAVOUR
-	local root release=$DEBIAN_KERNEL-$1 files before
+	local root release=$DEBIAN_KERNEL-$1 before
 	root=$(mktemp -d "$CACHE/apt.XXXXXX")
 	cleanup "$root"
 	debian_packages arm64 "$root"
@@ -180,21 +173,15 @@ make_debian_kernel() { # FLAVOUR
 	for deb in "$root"/debs/*.deb; do
 		dpkg-deb --extract "$deb" "$root/files" || die "${deb##*/} could not be unpacked into $root"
 	done
-	# What the packages have, as a build of the kernel's would have it.
-	rm "$root/files/usr/src/linux-headers-$release"/{Makefile,scripts,tools}
-	cp -R "$root/files/usr/src/linux-headers-$release/." "$ENTRY"
+	crates_kernel "$root/files/usr/src/linux-headers-$release" "$KERNEL_DIR" "$ENTRY"
 	mkdir -p "$ENTRY/arch/arm64/boot"
 	cp "$root/files/usr/lib/modules/$release/vmlinuz" "$ENTRY/arch/arm64/boot/Image"
-	ln -s "$KERNEL_DIR/scripts" "$KERNEL_DIR/tools" "$ENTRY/"
 	rm -rf "$root"
 	debian_check_compilers "$ENTRY/.config"
-	# Without this file, or if it is older than .config, kbuild would ask Kconfig again.
-	files=(include/config/auto.conf include/config/auto.conf.cmd include/generated/autoconf.h include/generated/rustc_cfg)
-	touch "${files[@]/#/$ENTRY/}"
-	before=$(debian_configuration)
+	before=$(crates_configuration "$ENTRY")
 	say DEBIAN "compiling the Rust crates of that kernel (about $((150 / $(nproc) + 15)) s)"
 	run_logged debian-crates debian_kbuild rust-crates
-	[[ $(debian_configuration) == "$before" ]] ||
+	[[ $(crates_configuration "$ENTRY") == "$before" ]] ||
 		die "KERNEL=$KERNEL: the configuration is no longer the package's: what is built would not fit the kernel"
 	debian_check_exports "$ENTRY"
 	# shellcheck disable=SC2034 # for entry_seal
@@ -203,33 +190,18 @@ make_debian_kernel() { # FLAVOUR
 	ENTRY_HASHED=(.config Module.symvers vmlinux arch/arm64/boot/Image rust/libkernel.rmeta)
 }
 
-# debian_configuration: stands for all that says how the kernel is configured.
-debian_configuration() {
-	(cd "$ENTRY" && sha256sum .config "${files[@]}")
-}
-
-# debian_check_compilers CONFIG: the compilers are those that built the kernel. Another rustc lays out
-# structures in another way, and a pahole of another age drops BTF.
+# debian_check_compilers CONFIG: the compilers are those that built the kernel.
 debian_check_compilers() {
-	local tools=$DEBIAN_TOOLS/bin name found expected wrong=
-	while IFS='|' read -r name found; do
-		expected=$(sed -n "s/^$name=//p" "$1" | tr -d '"')
-		[[ $found == "$expected" ]] || wrong+=$'\n'"    $name: the kernel was built with '$expected', this is '$found'"
-	done < <(
-		echo "CONFIG_CC_VERSION_TEXT|$("$tools/aarch64-linux-gnu-gcc-14" --version | head -n 1)"
-		echo "CONFIG_RUSTC_VERSION_TEXT|$("$tools/rustc" --version)"
-		echo "CONFIG_BINDGEN_VERSION_TEXT|$("$tools/bindgen" --version workaround-for-0.69.0 2>/dev/null || "$tools/bindgen" --version)"
-		echo "CONFIG_PAHOLE_VERSION|$("$tools/pahole" --version | tr -d 'v.')"
-	)
-	[[ -z $wrong ]] || die "KERNEL=$KERNEL: Debian's compilers are not those of its kernel any more:$wrong"
+	local wrong
+	wrong=$(PATH=$DEBIAN_TOOLS/bin:$PATH crates_wrong_compilers "$1")
+	[[ -z $wrong ]] || die "KERNEL=$KERNEL: Debian's compilers are not those of its kernel any more:
+$wrong"
 }
 
 # debian_check_exports DIR: all that the crates built there export is exported by the kernel, too.
 debian_check_exports() {
 	local missing
-	missing=$(LC_ALL=C comm -23 \
-		<(sed -n 's/^EXPORT_SYMBOL_RUST_GPL(\(.*\));/\1/p' "$1"/rust/exports_*_generated.h | LC_ALL=C sort -u) \
-		<(cut -f 2 "$1/Module.symvers" | LC_ALL=C sort -u))
+	missing=$(crates_missing_exports "$1")
 	[[ -z $missing ]] || die "KERNEL=$KERNEL: the Rust crates are not those of the kernel: its Module.symvers lacks \
 $(wc -l <<<"$missing") of their symbols, such as $(head -n 1 <<<"$missing")"
 }

@@ -3,7 +3,7 @@
 #
 # `make doctor`: what is found, in which version and where, and how the rest would be got.
 
-row() { # ok|get|LACK NAME TEXT
+row() { # ok|get|none|LACK NAME TEXT
 	printf '  %-5s %-12s %s\n' "$1" "$2" "$3"
 	[[ $1 != LACK ]] || LACKING+=("$2")
 }
@@ -49,6 +49,7 @@ doctor() {
 	else
 		row_entry linux "linux-source-$KERNEL_RELEASE" "$KERNEL_SITE, else Debian's linux-source-$KERNEL_SERIES"
 	fi
+	doctor_debian
 	if [[ -d $CACHE ]]; then
 		row ok cache "$(du -sh "$CACHE" | cut -f1) in use, $(df -h --output=avail "$CACHE" | tail -n 1 | tr -d ' ') free"
 	else
@@ -56,6 +57,19 @@ doctor() {
 	fi
 
 	((${#LACKING[@]} == 0)) || die "set-up cannot get: ${LACKING[*]}"
+}
+
+# doctor_debian: Debian's own kernel, which KERNEL=debian boots and `make deb` builds for.
+doctor_debian() {
+	local KERNEL=debian inputs
+	inputs=$(debian_inputs)
+	if [[ -z $(entry_fault "$CACHE/linux-debian-$inputs") ]]; then
+		row ok debian "$DEBIAN_KERNEL_VERSION, $CACHE/linux-debian-$inputs, for KERNEL=debian"
+	elif debian_mirror; then
+		row get debian "$DEBIAN_KERNEL_VERSION, for KERNEL=debian: packages of $DEBIAN_MIRROR, unpacked into the cache"
+	else
+		row none debian "KERNEL=debian is not possible here: $DEB_WHY_NOT"
+	fi
 }
 
 # doctor_packages: what set-up would do by the plan.

@@ -3,8 +3,8 @@
 """Boot one guest in QEMU; the exit status is its verdict.
 
 The guest is a kernel, a device tree and an initramfs with the module, an init program and overlays;
-or a kernel, a device tree and a disk. A guest with a disk stays at its login prompt: the run ends
-with its verdict. The console goes to standard output as it comes.
+or a kernel, a device tree, and an initramfs that is given or a disk. A guest with a disk stays at its
+login prompt: the run ends with its verdict. The console goes to standard output as it comes.
 
 With --interactive the terminal is the console. If standard input is not a terminal, the program of
 --run reads it instead of the console: all of it is copied into the guest, so that nothing is lost,
@@ -74,7 +74,8 @@ or, if the kernel has CONFIG_GDB_SCRIPTS:
 
 def command(guest: Guest, work: Path) -> list[str]:
     """Make the files that the guest boots from; return the command that starts it."""
-    return guest.boot(None if guest.disk else initramfs(guest, work), device_tree(guest, work))
+    root = guest.initramfs or (None if guest.disk else initramfs(guest, work))
+    return guest.boot(root, device_tree(guest, work))
 
 
 SCRIPT = """\

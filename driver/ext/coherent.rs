@@ -21,6 +21,7 @@ use super::{
     },
     ffi,
     new_vma::MemoryType,
+    pmd_memory,
     reserved_memory::{
         AssignedRegion,
         Region, //
@@ -124,8 +125,13 @@ impl MappableCoherent {
             return Err(EINVAL);
         }
         let size = pages.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
-        let memory =
-            Coherent::zeroed_slice_with_attrs(dev, size, GFP_KERNEL, attrs::DMA_ATTR_NO_WARN)?;
+        // A `no-map` pool has no `struct page`, and one place for each size.
+        let memory = match &region {
+            Some(region) if region.is_no_map() => {
+                Coherent::zeroed_slice_with_attrs(dev, size, GFP_KERNEL, attrs::DMA_ATTR_NO_WARN)?
+            }
+            _ => pmd_memory::zeroed(dev, size)?,
+        };
 
         let mut this = Self {
             memory: ManuallyDrop::new(Memory::Coherent(memory)),

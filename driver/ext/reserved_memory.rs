@@ -167,6 +167,11 @@ impl AssignedRegion {
         &self.region
     }
 
+    /// Returns whether the region is `no-map`.
+    pub(super) fn is_no_map(&self) -> bool {
+        self.kind == Kind::NoMap
+    }
+
     /// Returns the type of the region's memory, for a device that sees the CPU's caches or does not.
     ///
     /// A pool that is `no-map` is mapped write-combining whatever the device sees

@@ -37,6 +37,8 @@ def parser(description: str = "") -> Parser:
     p.add_argument("--runner", type=file, metavar="PROG", help="becomes /init with --run")
     p.add_argument("--disk", type=file, metavar="FILE",
                    help="root disk, instead of an initramfs; nothing is written to it")
+    p.add_argument("--initramfs", type=file, metavar="FILE",
+                   help="boot this root, which has an init of its own, instead of --module and --init")
     p.add_argument("--script", type=Path, metavar="FILE",
                    help="write a script that starts the guest to FILE, instead of starting it")
     p.add_argument("--dtb", type=file, metavar="FILE", help="instead of the board's own tree and overlay")
@@ -68,9 +70,11 @@ def parser(description: str = "") -> Parser:
 def guest_of(args: argparse.Namespace) -> Guest:
     if args.run and not args.runner:
         raise SetupError("--run needs --runner, the init program that runs it")
-    if bool(args.disk) == bool(args.module and args.init):
-        raise SetupError("give either --disk, or both --module and --init")
+    if [bool(args.disk), bool(args.initramfs), bool(args.module and args.init)].count(True) != 1:
+        raise SetupError("give either --disk, or --initramfs, or both --module and --init")
     board = Board.load(args.board)
+    if args.disk and not board.layout:
+        raise SetupError(f"--disk: there are no images of the board {args.board}")
     asked = {key: getattr(args, key) for key in ("qemu", "cpu", "smp", "mem") if getattr(args, key)}
     takes_input = args.interactive and not sys.stdin.isatty()
     if takes_input and not args.run:
@@ -83,6 +87,7 @@ def guest_of(args: argparse.Namespace) -> Guest:
         module=args.module,
         init=args.init,
         disk=args.disk,
+        initramfs=args.initramfs,
         dtb=args.dtb,
         runner=args.runner,
         overlays=args.overlay,

@@ -30,6 +30,7 @@ class Guest:
     module: Path | None
     init: Path | None
     disk: Path | None
+    initramfs: Path | None
     dtb: Path | None
     runner: Path | None
     overlays: Sequence[Path]
