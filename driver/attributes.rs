@@ -22,65 +22,56 @@ use kernel::{
     str::Formatter, //
 };
 
+/// What an attribute shows.
+#[derive(Clone, Copy)]
+pub(crate) enum Shown {
+    Size,
+    DmaAddress,
+    IsCoherent,
+    MemoryType,
+    Region,
+    Label,
+}
+
 impl<X: Extension> SharedBuffer<X> {
     /// The attributes of every buffer.
     pub(crate) const ATTRIBUTES: &'static [Attribute<Self>] = &[
-        Attribute::new(c"size", Self::show_size),
-        Attribute::for_root(c"dma_address", Self::show_dma_address),
-        Attribute::new(c"coherent", Self::show_coherent),
-        Attribute::new(c"memory_type", Self::show_memory_type),
-        Attribute::new(c"region", Self::show_region),
-        Attribute::new(c"label", Self::show_label),
+        Attribute::new(c"size", Shown::Size),
+        Attribute::for_root(c"dma_address", Shown::DmaAddress),
+        Attribute::new(c"coherent", Shown::IsCoherent),
+        Attribute::new(c"memory_type", Shown::MemoryType),
+        Attribute::new(c"region", Shown::Region),
+        Attribute::new(c"label", Shown::Label),
     ];
 
-    fn show_size(&self, out: &mut Formatter<'_>) -> Result {
-        let _buffer = self.borrow()?;
-
-        Ok(write!(out, "{}", self.length().bytes())?)
-    }
-
-    fn show_dma_address(&self, out: &mut Formatter<'_>) -> Result {
+    /// Writes the value of an attribute.
+    pub(crate) fn show_value(&self, shown: Shown, out: &mut Formatter<'_>) -> Result {
         let buffer = self.borrow()?;
+        let memory = buffer.memory();
 
-        Ok(write!(out, "{:#x}", buffer.memory().dma_address())?)
-    }
-
-    fn show_coherent(&self, out: &mut Formatter<'_>) -> Result {
-        let buffer = self.borrow()?;
-
-        Ok(write!(
-            out,
-            "{}",
-            u32::from(buffer.memory().device_is_coherent())
-        )?)
-    }
-
-    fn show_memory_type(&self, out: &mut Formatter<'_>) -> Result {
-        let buffer = self.borrow()?;
-
-        let text = if buffer.memory().memory_type() == MemoryType::DmaCoherent {
-            "uncached"
-        } else {
-            "cached"
-        };
-        Ok(out.write_str(text)?)
-    }
-
-    fn show_region(&self, out: &mut Formatter<'_>) -> Result {
-        let buffer = self.borrow()?;
-
-        match buffer.memory().region() {
-            Some(region) => Ok(out.write_fmt(fmt!("{}", region.name()))?),
-            None => Ok(()),
+        match shown {
+            Shown::Size => write!(out, "{}", self.length().bytes())?,
+            Shown::DmaAddress => write!(out, "{:#x}", memory.dma_address())?,
+            Shown::IsCoherent => out.write_str(if memory.device_is_coherent() {
+                "1"
+            } else {
+                "0"
+            })?,
+            Shown::MemoryType if memory.memory_type() == MemoryType::DmaCoherent => {
+                out.write_str("uncached")?
+            }
+            Shown::MemoryType => out.write_str("cached")?,
+            Shown::Region => {
+                if let Some(region) = memory.region() {
+                    out.write_fmt(fmt!("{}", region.name()))?
+                }
+            }
+            Shown::Label => {
+                if let Some(label) = self.label() {
+                    out.write_fmt(fmt!("{label}"))?
+                }
+            }
         }
-    }
-
-    fn show_label(&self, out: &mut Formatter<'_>) -> Result {
-        let _buffer = self.borrow()?;
-
-        match self.label() {
-            Some(label) => Ok(out.write_fmt(fmt!("{label}"))?),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }

@@ -89,14 +89,18 @@ impl Buffer {
     /// Copies the bytes of `range` out, as far as the destination's memory is present; returns
     /// how many. Does not sleep.
     #[inline]
-    pub(crate) fn read<D: Destination>(&self, range: Range<usize>, destination: &mut D) -> usize {
+    pub(crate) fn read<D: Destination + ?Sized>(
+        &self,
+        range: Range<usize>,
+        destination: &mut D,
+    ) -> usize {
         self.memory.copy_to(range.start, range.len(), destination)
     }
 
     /// Copies the bytes of `range` in, as far as the source's memory is present; returns how
     /// many. Does not sleep.
     #[inline]
-    pub(crate) fn write<S: Source>(&self, range: Range<usize>, source: &mut S) -> usize {
+    pub(crate) fn write<S: Source + ?Sized>(&self, range: Range<usize>, source: &mut S) -> usize {
         if range.is_empty() {
             return 0;
         }

@@ -3,6 +3,7 @@
 //! The character device `/dev/faultlineN`: file operations become typed calls.
 
 use crate::{
+    attributes::Shown,
     brackets::FileId,
     buffer::Buffer,
     ext::{
@@ -24,8 +25,7 @@ use crate::{
         Extension,
         SharedBuffer, //
     },
-    prefault,
-    sync,
+    prefault, sync,
     uapi::{
         self,
         Info, //
@@ -43,7 +43,10 @@ use kernel::{
     },
     ioctl::_IOC_SIZE,
     prelude::*,
-    str::CString,
+    str::{
+        CString,
+        Formatter, //
+    },
     sync::{
         atomic::{
             Atomic,
@@ -107,7 +110,13 @@ impl<X: Extension> CharDevice<X> {
 
 #[vtable]
 impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
+    type Shown = Shown;
+
     const ATTRIBUTES: &'static [Attribute<Self>] = SharedBuffer::<X>::ATTRIBUTES;
+
+    fn show(&self, shown: Shown, out: &mut Formatter<'_>) -> Result {
+        self.show_value(shown, out)
+    }
 
     fn address_space(&self) -> &AddressSpace {
         self.address_space()
@@ -125,14 +134,13 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
     fn read<D: Destination>(&self, position: usize, destination: &mut D) -> Result<usize> {
         let range = self.length().clamp(position, destination.len());
 
-        transfer(
-            self,
-            range,
-            destination,
-            Buffer::read,
-            D::bring_in,
-            read_few,
-        )
+        // Most often all is present.
+        let first = range.start..range.end.min(range.start + PIECE);
+        let copied = self.borrow()?.read(first, destination);
+        if copied == range.len() {
+            return Ok(copied);
+        }
+        read_rest(self, range, copied, destination)
     }
 
     #[inline]
@@ -143,7 +151,13 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
             return Err(ENOSPC);
         }
 
-        transfer(self, range, source, Buffer::write, S::bring_in, write_few)
+        // Most often all is present.
+        let first = range.start..range.end.min(range.start + PIECE);
+        let copied = self.borrow()?.write(first, source);
+        if copied == range.len() {
+            return Ok(copied);
+        }
+        write_rest(self, range, copied, source)
     }
 
     fn ioctl(this: ArcBorrow<'_, Self>, file: &LocalFile, cmd: u32, arg: usize) -> Result<isize> {
@@ -187,7 +201,8 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
     }
 }
 
-/// Copies `range` of the buffer from or to user memory, and returns how many bytes.
+/// Copies the rest of `range` of the buffer from or to user memory, and returns how many bytes were copied
+/// in all, with the `copied` of the first attempt, which was of [`PIECE`] bytes at most.
 ///
 /// `copy` moves what it can without sleeping, and stops where user memory is not present. `bring_in` then
 /// brings in all that is still to be copied, with the buffer let go. If nothing of it stays until the next
@@ -200,22 +215,35 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
 ///
 /// - `EFAULT`: the user's memory cannot be accessed.
 /// - `ENODEV`: the device was unbound.
-#[inline]
-fn transfer<X: Extension, I>(
+fn transfer<X: Extension, I: ?Sized>(
     shared: &SharedBuffer<X>,
     range: Range<usize>,
+    copied: usize,
     user: &mut I,
     copy: impl Fn(&Buffer, Range<usize>, &mut I) -> usize,
     bring_in: impl Fn(&mut I, usize),
-    copy_few: impl Fn(&SharedBuffer<X>, Range<usize>, &mut I) -> Result<usize>,
+    copy_few: impl Fn(Range<usize>, &mut I) -> Result<usize>,
 ) -> Result<usize> {
-    let mut position = range.start;
+    let mut position = range.start + copied;
+    let mut is_short = copied < PIECE;
     let mut is_brought_in = false;
 
     let outcome = loop {
+        might_sleep();
+        if is_short && !is_brought_in {
+            bring_in(user, PIECE.min(range.end - position));
+            is_brought_in = true;
+        } else if is_short {
+            match copy_few(position..range.end.min(position + Few::MAX), user) {
+                Ok(0) => break Err(EFAULT),
+                Ok(copied) => position += copied,
+                Err(error) => break Err(error),
+            }
+            is_brought_in = false;
+        }
+
         let piece = position..range.end.min(position + PIECE);
         let wanted = piece.len();
-
         let copied = match shared.borrow() {
             Ok(buffer) => copy(&buffer, piece, user),
             Err(error) => break Err(error),
@@ -225,20 +253,9 @@ fn transfer<X: Extension, I>(
         if position == range.end {
             break Ok(());
         }
-        might_sleep();
+        is_short = copied < wanted;
         // Whether memory was brought in, and nothing has been copied since.
         is_brought_in &= copied == 0;
-        if copied < wanted && !is_brought_in {
-            bring_in(user, wanted - copied);
-            is_brought_in = true;
-        } else if copied < wanted {
-            match copy_few(shared, position..range.end.min(position + Few::MAX), user) {
-                Ok(0) => break Err(EFAULT),
-                Ok(copied) => position += copied,
-                Err(error) => break Err(error),
-            }
-            is_brought_in = false;
-        }
     };
 
     match outcome {
@@ -247,11 +264,49 @@ fn transfer<X: Extension, I>(
     }
 }
 
-/// As [`Buffer::read`], of at most [`Few::MAX`] bytes; waits until user memory is there.
-fn read_few<X: Extension, D: Destination>(
+// Both are rarely called, and once in the module, not once in each caller.
+
+#[inline(never)]
+fn read_rest<X: Extension>(
     shared: &SharedBuffer<X>,
     range: Range<usize>,
-    destination: &mut D,
+    copied: usize,
+    destination: &mut dyn Destination,
+) -> Result<usize> {
+    transfer(
+        shared,
+        range,
+        copied,
+        destination,
+        |buffer, piece, destination| buffer.read(piece, destination),
+        |destination, length| destination.bring_in(length),
+        |piece, destination| read_few(shared, piece, destination),
+    )
+}
+
+#[inline(never)]
+fn write_rest<X: Extension>(
+    shared: &SharedBuffer<X>,
+    range: Range<usize>,
+    copied: usize,
+    source: &mut dyn Source,
+) -> Result<usize> {
+    transfer(
+        shared,
+        range,
+        copied,
+        source,
+        |buffer, piece, source| buffer.write(piece, source),
+        |source, length| source.bring_in(length),
+        |piece, source| write_few(shared, piece, source),
+    )
+}
+
+/// As [`Buffer::read`], of at most [`Few::MAX`] bytes; waits until user memory is there.
+fn read_few<X: Extension>(
+    shared: &SharedBuffer<X>,
+    range: Range<usize>,
+    destination: &mut dyn Destination,
 ) -> Result<usize> {
     let mut few = Few::new();
     shared.borrow()?.read(range, &mut few);
@@ -259,10 +314,10 @@ fn read_few<X: Extension, D: Destination>(
 }
 
 /// As [`Buffer::write`], of at most [`Few::MAX`] bytes; waits until user memory is there.
-fn write_few<X: Extension, S: Source>(
+fn write_few<X: Extension>(
     shared: &SharedBuffer<X>,
     range: Range<usize>,
-    source: &mut S,
+    source: &mut dyn Source,
 ) -> Result<usize> {
     let mut few = Few::new();
     let count = few.fill_from(source, range.len());

@@ -301,7 +301,7 @@ impl MappableCoherent {
     /// Does not sleep: it stops short where the destination's memory is not present. Bytes that
     /// another CPU or the device changes meanwhile are copied in either state.
     #[inline]
-    pub(crate) fn copy_to<D: Destination>(
+    pub(crate) fn copy_to<D: Destination + ?Sized>(
         &self,
         offset: usize,
         length: usize,
@@ -321,7 +321,7 @@ impl MappableCoherent {
     ///
     /// Does not sleep: it stops short where the source's memory is not present.
     #[inline]
-    pub(crate) fn copy_from<S: Source>(
+    pub(crate) fn copy_from<S: Source + ?Sized>(
         &self,
         offset: usize,
         length: usize,

@@ -96,12 +96,12 @@ impl Few {
     }
 
     /// Moves them to `destination`, and returns how many it took.
-    pub(crate) fn move_to<D: Destination>(self, destination: &mut D) -> usize {
+    pub(crate) fn move_to(self, destination: &mut dyn Destination) -> usize {
         destination.copy_from_slice(&self.bytes[self.filled])
     }
 
     /// Moves up to `length` of them in from `source`, and returns how many.
-    pub(crate) fn fill_from<S: Source>(&mut self, source: &mut S, length: usize) -> usize {
+    pub(crate) fn fill_from(&mut self, source: &mut dyn Source, length: usize) -> usize {
         let copied = source.copy_to_slice(&mut self.bytes[..length.min(Self::MAX)]);
         self.filled = 0..copied;
         copied

@@ -22,6 +22,10 @@ use super::{
         NewVma, //
     },
     open_flags,
+    position::{
+        transfer,
+        write_at, //
+    },
     sysfs::{
         Attribute,
         Group, //
@@ -57,6 +61,7 @@ use kernel::{
     module::this_module,
     prelude::*,
     str::CString,
+    str::Formatter,
     sync::{
         poll::PollTable,
         Arc,
@@ -74,8 +79,14 @@ use kernel::{
 /// method has to cope with a device that is gone.
 #[vtable]
 pub(crate) trait Instance: Send + Sync + Sized + 'static {
+    /// What an attribute in sysfs can show.
+    type Shown: Copy + 'static;
+
     /// The attributes that each device has in sysfs: at most eight.
-    const ATTRIBUTES: &'static [Attribute<Self>] = &[];
+    const ATTRIBUTES: &'static [Attribute<Self>];
+
+    /// Writes what an attribute shows, which is one line without its end.
+    fn show(&self, shown: Self::Shown, out: &mut Formatter<'_>) -> Result;
 
     /// Returns the address space that lists the mappings of every file of this instance.
     fn address_space(&self) -> &AddressSpace;
@@ -460,45 +471,4 @@ impl<T: Instance> Operations<T> {
         get_unmapped_area: Some(bindings::thp_get_unmapped_area),
         ..pin_init::zeroed()
     };
-}
-
-/// Writes at a file's position, or at the end, and moves the position on.
-#[inline]
-fn write_at<T: Instance, S: Source>(
-    instance: &T,
-    is_append: bool,
-    position: &mut bindings::loff_t,
-    source: &mut S,
-) -> isize {
-    if is_append {
-        match instance.size() {
-            // CAST: No object has more than `isize::MAX` bytes.
-            Ok(end) => *position = end as bindings::loff_t,
-            Err(error) => return error.to_errno() as isize,
-        }
-    }
-    transfer(position, |position| instance.write(position, source))
-}
-
-/// Runs a transfer at a file's position, and moves the position on.
-///
-/// A position that is no `usize`, which 32 bits have, is past the end of every object.
-#[inline]
-fn transfer(
-    file_position: &mut bindings::loff_t,
-    run: impl FnOnce(usize) -> Result<usize>,
-) -> isize {
-    let transferred = match *file_position {
-        ..0 => Err(EINVAL),
-        position => run(usize::try_from(position).unwrap_or(usize::MAX)),
-    };
-
-    match transferred {
-        Ok(length) => {
-            // CAST: No object has more than `isize::MAX` bytes.
-            *file_position += length as bindings::loff_t;
-            length as isize
-        }
-        Err(error) => error.to_errno() as isize,
-    }
 }

@@ -29,9 +29,6 @@ use kernel::{
     str::Formatter, //
 };
 
-/// Writes the value of an attribute, which is one line without its end.
-pub(crate) type Show<T> = fn(&T, &mut Formatter<'_>) -> Result;
-
 /// An attribute of a device whose instance is a `T`.
 ///
 /// # Invariants
@@ -41,21 +38,21 @@ pub(crate) type Show<T> = fn(&T, &mut Formatter<'_>) -> Result;
 pub(crate) struct Attribute<T: Instance> {
     // The first field: the kernel has a pointer to it.
     raw: bindings::device_attribute,
-    show: Show<T>,
+    shown: T::Shown,
 }
 
 impl<T: Instance> Attribute<T> {
     /// Describes an attribute that everybody may read.
-    pub(crate) const fn new(name: &'static CStr, show: Show<T>) -> Self {
-        Self::with_mode(name, 0o444, show)
+    pub(crate) const fn new(name: &'static CStr, shown: T::Shown) -> Self {
+        Self::with_mode(name, 0o444, shown)
     }
 
     /// Describes an attribute that root alone may read.
-    pub(crate) const fn for_root(name: &'static CStr, show: Show<T>) -> Self {
-        Self::with_mode(name, 0o400, show)
+    pub(crate) const fn for_root(name: &'static CStr, shown: T::Shown) -> Self {
+        Self::with_mode(name, 0o400, shown)
     }
 
-    const fn with_mode(name: &'static CStr, mode: bindings::umode_t, show: Show<T>) -> Self {
+    const fn with_mode(name: &'static CStr, mode: bindings::umode_t, shown: T::Shown) -> Self {
         let mut raw: bindings::device_attribute = pin_init::zeroed();
         // `as_char_ptr()` is no constant function.
         raw.attr.name = name.to_bytes_with_nul().as_ptr();
@@ -63,7 +60,7 @@ impl<T: Instance> Attribute<T> {
         raw.__bindgen_anon_1.show = Some(Group::<T>::show);
 
         // INVARIANT: The function was just set.
-        Self { raw, show }
+        Self { raw, shown }
     }
 }
 
@@ -122,7 +119,10 @@ impl<T: Instance> Group<T> {
         let page = unsafe { from_raw_parts_mut(buffer.cast::<u8>(), PAGE_SIZE) };
         let mut out = Formatter::new(page);
 
-        match (attribute.show)(instance, &mut out).and_then(|()| Ok(out.write_char('\n')?)) {
+        match instance
+            .show(attribute.shown, &mut out)
+            .and_then(|()| Ok(out.write_char('\n')?))
+        {
             // CAST: No page has more than `isize::MAX` bytes.
             Ok(()) => out.bytes_written() as isize,
             Err(error) => error.to_errno() as isize,
