@@ -7,8 +7,10 @@
 //!
 //! - [`device`]: what a program can do with a device. A new call gets its entry in [`device::Call`].
 //! - [`finding`]: what was seen, and what was wanted.
+//! - [`failure`]: which call failed, by which error.
 //! - [`ktap`]: the report's format, KTAP version 1.
 //! - [`text`], [`errno`]: bounded text, errors by name.
+//! - [`name`]: the driver's name, in each form that the programs need.
 //! - [`nodes`]: the device nodes.
 
 #![cfg_attr(not(test), no_std)]
@@ -16,7 +18,9 @@
 
 pub mod device;
 pub mod errno;
+pub mod failure;
 pub mod finding;
 pub mod ktap;
+pub mod name;
 pub mod nodes;
 pub mod text;

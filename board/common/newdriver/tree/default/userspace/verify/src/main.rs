@@ -17,10 +17,11 @@ use checks::{Subject, CHECKS};
 use faultline_core::device::Device;
 use faultline_core::finding::{Finding, Stop};
 use faultline_core::ktap::{Group, Outcome};
+use faultline_core::name::{ANY_DEVICE, COMPATIBLE, MODULE_FILE, VERIFY};
 use faultline_core::text::Printable;
 use faultline_sys::console::Console;
 use faultline_sys::device::File;
-use faultline_sys::init::{self, MODULE};
+use faultline_sys::init;
 use faultline_sys::nodes::{find, NodePath};
 use faultline_sys::process::{is_init, Args};
 use faultline_sys::{fault, program};
@@ -36,7 +37,7 @@ fn main(args: Args) -> i32 {
     let outcome = match init::load_module() {
         Ok(()) => verify(&mut console, Args::default()),
         Err(errno) => {
-            init::complain(&mut console, MODULE, errno);
+            init::complain(&mut console, MODULE_FILE, &errno);
             Outcome::Fail
         }
     };
@@ -48,7 +49,7 @@ fn verify(console: &mut Console, paths: Args) -> Outcome {
     let nodes = match find() {
         Ok(nodes) => nodes,
         Err(errno) => {
-            init::complain(console, c"/dev", errno);
+            init::complain(console, c"/dev", &errno);
             return Outcome::Fail;
         }
     };
@@ -71,13 +72,14 @@ fn verify(console: &mut Console, paths: Args) -> Outcome {
         _ => Outcome::Fail,
     };
     if count == 0 {
+        let device = Printable(ANY_DEVICE.to_bytes());
         group.line(format_args!(
-            "# no /dev/faultlineN: the device tree has no node that is compatible with \
-             \"faultline,coherent-buffer\", or the driver refused it: see the kernel's log\n"
+            "# no {device}: the device tree has no node that is compatible with \"{COMPATIBLE}\", \
+             or the driver refused it: see the kernel's log\n"
         ));
     }
     group.line(format_args!(
-        "faultline-verify: {outcome}, {failed} of {count} devices failed\n"
+        "{VERIFY}: {outcome}, {failed} of {count} devices failed\n"
     ));
     outcome
 }
