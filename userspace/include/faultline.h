@@ -40,6 +40,28 @@
 #define FAULTLINE_IOC_PREFAULT 0x40107c88U
 
 /**
+ * `_IOW('|', 0x90, Sync)`: begins or ends an access of the CPUs to a part of a cached buffer
+ * ([`FLAG_CACHED`]), as `DMA_BUF_IOCTL_SYNC` does, whose flags have the same values.
+ *
+ * Between a start with [`SYNC_READ`] and its end the CPUs find what the device has written before, and
+ * the device must not write. After the end of an access with [`SYNC_WRITE`] the device finds what the
+ * CPUs have written. Start and end have the same file, range and access. They apply to mappings,
+ * `read()` and `write()` alike. Where the device sees the caches of the CPUs, nothing has to be done.
+ *
+ * # Errors
+ *
+ * - `EOPNOTSUPP`: the buffer is not cached. There is nothing to synchronise.
+ * - `EINVAL`: the range is empty or reaches past the end; neither [`SYNC_READ`] nor [`SYNC_WRITE`]; an
+ *   unknown flag; a reserved field that is not zero.
+ * - `ENOENT`: an end that has no start.
+ * - `ENOSPC`: the file has started 64 accesses that it has not ended.
+ * - `EBADF`: [`SYNC_WRITE`], and the file is not open for writing.
+ * - `ENODEV`: the device was unbound after the file had been opened.
+ * - `EFAULT`: the argument does not point at readable memory.
+ */
+#define FAULTLINE_IOC_SYNC 0x40187c90U
+
+/**
  * [`Info::flags`]: the device is coherent with the CPU's caches (the device tree's
  * `dma-coherent`), so that the buffer is ordinary cacheable memory on every side. Without it the
  * buffer is mapped uncached, for the kernel and for user space alike: the device is not coherent, or the
@@ -54,11 +76,32 @@
 #define FAULTLINE_FLAG_PRISTINE (1 << 1)
 
 /**
+ * [`Info::flags`]: the buffer is cached for the CPUs, whatever the device sees: accesses of the CPUs
+ * have to be bracketed by [`FAULTLINE_IOC_SYNC`]. [`FLAG_COHERENT`] is not set.
+ */
+#define FAULTLINE_FLAG_CACHED (1 << 2)
+
+/**
+ * [`Sync::flags`]: the CPUs read.
+ */
+#define FAULTLINE_SYNC_READ (1 << 0)
+
+/**
+ * [`Sync::flags`]: the CPUs write.
+ */
+#define FAULTLINE_SYNC_WRITE (1 << 1)
+
+/**
+ * [`Sync::flags`]: the access ends; without it, it starts.
+ */
+#define FAULTLINE_SYNC_END (1 << 2)
+
+/**
  * The answer to [`FAULTLINE_IOC_INFO`].
  */
 struct faultline_info {
         /**
-         * [`FLAG_COHERENT`] and [`FLAG_PRISTINE`].
+         * [`FLAG_COHERENT`], [`FLAG_PRISTINE`] and [`FLAG_CACHED`].
          */
         uint32_t flags;
         /**
@@ -87,6 +130,28 @@ struct faultline_prefault {
         uint64_t address;
         /**
          * How many bytes.
+         */
+        uint64_t length;
+};
+
+/**
+ * The argument of [`FAULTLINE_IOC_SYNC`].
+ */
+struct faultline_sync {
+        /**
+         * [`SYNC_READ`], [`SYNC_WRITE`] or both; and [`SYNC_END`].
+         */
+        uint32_t flags;
+        /**
+         * Zero.
+         */
+        uint32_t reserved;
+        /**
+         * Where the part of the buffer begins, in bytes.
+         */
+        uint64_t offset;
+        /**
+         * How long it is, in bytes.
          */
         uint64_t length;
 };
