@@ -99,7 +99,16 @@ def revocable(source: Source) -> None:
 def new_vma(source: Source) -> None:
     source.use("kernel::types::ForeignOwnable")
     source.cut("pub(crate) enum MemoryType {")
-    source.swap("impl<T: VmOperations> NewVma<'_, T> {", """\
+    # Pages that the kernel counts are inserted by vmf_insert_page() there.
+    source.replace("""\
+        page::{
+            PageOperations,
+            PageOperationsVTable, //
+        },
+""", """\
+        VmOperations,
+""")
+    source.swap("impl<T: PageOperations> NewVma<'_, T> {", """\
 impl<P: ForeignOwnable> NewVma<'_, P> {
     /// Makes what the file owns serve the VMA's faults, by the operations of `T`.
     ///
@@ -149,7 +158,8 @@ def vm_fault(source: Source) -> None:
     source.replace("[insert](Fault::insert) PFNs", "[insert](Fault::insert_page) a page")
     source.swap("    pub(crate) fn insert(&self, first: usize, run: Run<'_>) -> Outcome {", INSERT_PAGE)
     source.replace("[`Fault::insert`]", "[`Fault::insert_page`]")
-    # PMDs, PFNs and what follows from them.
+    # PMDs, PFNs and what follows from them; and pages that a handler returns, which insert_page() is for.
+    source.replace("pub(crate) mod page;\n\n", "")
     source.cut(
         "    fn huge_fault(",
         "    fn access(",
