@@ -21,8 +21,32 @@ use kernel::{
     iov::{
         IovIterDest,
         IovIterSource, //
-    }, //
+    },
+    prelude::*, //
 };
+
+/// Runs a transfer at a file's position, and moves the position on.
+///
+/// A position that is no `usize`, which 32 bits have, is past the end of every object.
+#[inline]
+pub(super) fn transfer(
+    file_position: &mut bindings::loff_t,
+    run: impl FnOnce(usize) -> Result<usize>,
+) -> isize {
+    let transferred = match *file_position {
+        ..0 => Err(EINVAL),
+        position => run(usize::try_from(position).unwrap_or(usize::MAX)),
+    };
+
+    match transferred {
+        Ok(length) => {
+            // CAST: No object has more than `isize::MAX` bytes.
+            *file_position += length as bindings::loff_t;
+            length as isize
+        }
+        Err(error) => error.to_errno() as isize,
+    }
+}
 
 /// What `read()` copies to.
 pub(crate) trait Destination {
