@@ -387,7 +387,7 @@ def test_json(boot: Boot, places: Places) -> None:
 
 # Of a device that is taken for another driver's: what only ours can be asked for.
 OURS_ALONE = {"zeroed", "pagemap_kernel", "attribute_kernel", "litmus_kernel", "revoked",
-              "master_fill", "master_copy", "master_refuses", "master_polled"}
+              "master_fill", "master_copy", "master_refuses", "master_polled", "sync_refuses"}
 FOREIGN = "--run=/bin/faultline-verify --foreign"
 
 

@@ -3,7 +3,7 @@
 //! Flags of `open()` that a device without signals and without exclusive use cannot honour.
 //!
 //! The kernel lets a driver have these flags and forgets about them: a program would wait for signals
-//! that never come, or believe that it is alone. `docs/uapi.md` lists what becomes of every flag.
+//! that never come, or believe that it is alone.
 //!
 //! C header: [`include/uapi/asm-generic/fcntl.h`](srctree/include/uapi/asm-generic/fcntl.h)
 

@@ -5,7 +5,6 @@
 use core::fmt::{self, Display, Write};
 
 use crate::finding::Stop;
-use crate::text::Json;
 
 /// A group of tests: a version line, a plan, and as many results as the plan says.
 ///
@@ -128,29 +127,6 @@ impl Counts {
             Self { passed: 1.., .. } => Outcome::Pass,
             _ => Outcome::Skip,
         }
-    }
-
-    /// The same as members of an object of JSON.
-    pub(crate) const fn for_machines(self) -> CountsForMachines {
-        CountsForMachines(self)
-    }
-}
-
-/// See [`Counts::for_machines`].
-pub(crate) struct CountsForMachines(Counts);
-
-impl Display for CountsForMachines {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts {
-            passed,
-            failed,
-            skipped,
-        } = self.0;
-        let result = Json(self.0.outcome());
-        write!(
-            f,
-            "\"pass\":{passed},\"fail\":{failed},\"skip\":{skipped},\"result\":{result}"
-        )
     }
 }
 

@@ -2,9 +2,10 @@
 
 //! The report for machines: one object of JSON a line.
 
-use core::fmt::{self, Write};
+use core::fmt::{self, Display, Write};
 
 use crate::ktap::Counts;
+use crate::text::Json;
 
 /// Where the report is written for machines, if it is.
 pub(super) struct Machines<'a>(pub(super) Option<&'a mut dyn Write>);
@@ -20,7 +21,25 @@ impl Machines<'_> {
 
     /// Writes the verdict.
     pub(super) fn tell_counts(&mut self, counts: Counts, devices: u64) {
-        let counts = counts.for_machines();
+        let counts = CountsForMachines(counts);
         self.tell(format_args!("{{\"devices\":{devices},{counts}}}"));
+    }
+}
+
+/// How many checks ended in which way, as members of an object of JSON.
+pub(super) struct CountsForMachines(pub(super) Counts);
+
+impl Display for CountsForMachines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts {
+            passed,
+            failed,
+            skipped,
+        } = self.0;
+        let result = Json(self.0.outcome());
+        write!(
+            f,
+            "\"pass\":{passed},\"fail\":{failed},\"skip\":{skipped},\"result\":{result}"
+        )
     }
 }

@@ -7,6 +7,7 @@ use core::fmt::{self, Display};
 use crate::checks::context::Context;
 use crate::finding::MemoryType;
 use crate::ktap::Counts;
+use crate::session::machines::CountsForMachines;
 use crate::system::System;
 use crate::text::{Json, Printable};
 
@@ -121,6 +122,6 @@ impl Display for RowForMachines<'_> {
         write!(f, ",\"user\":{}", Json(&row.user))?;
         write!(f, ",\"kernel\":{}", Json(&row.kernel))?;
         write!(f, ",\"master\":{}", Json(row.master()))?;
-        write!(f, ",{}}}", row.counts.for_machines())
+        write!(f, ",{}}}", CountsForMachines(row.counts))
     }
 }
