@@ -412,7 +412,7 @@ def test_start_script(places: Places, disk: Path) -> None:
 def test_a_guest_has_a_disk_or_an_initramfs(places: Places, disk: Path) -> None:
     done = boot(places, disk, f"--module={places.module}", f"--init={places.verify}")
     assert done.returncode == 125
-    assert "either --disk, or both --module and --init" in done.stderr
+    assert "either --disk, or --initramfs, or both --module and --init" in done.stderr
 
 
 # -------------------------------------------------------------------------------- with Buildroot
