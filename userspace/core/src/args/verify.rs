@@ -153,6 +153,12 @@ pub fn parse(args: impl Iterator<Item = Arg>, page: u64) -> Result<Options<'stat
             "--foreign and --size must be given together.",
         ));
     }
+    // The march of --long begins with what the checks before it have written all over the buffer.
+    if options.quick && options.long {
+        return Err(Wrong::Combination(
+            "--quick and --long cannot be given together.",
+        ));
+    }
     if options.size % page != 0 {
         return Err(Wrong::Combination(
             "--size must be a multiple of this machine's page size.",
@@ -268,6 +274,7 @@ mod tests {
             (&[c"--kernel-attr"], "--kernel-attr takes TYPE, but nothing follows it."),
             (&[c"--foreign", c"x"], "--foreign and --size must be given together."),
             (&[c"--size", c"4096"], "--foreign and --size must be given together."),
+            (&[c"--quick", c"--long"], "--quick and --long cannot be given together."),
             (
                 &[c"--foreign", c"--size", c"4096"],
                 "--foreign takes at least one DEVICE, but none is given.",
