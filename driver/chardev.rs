@@ -3,7 +3,6 @@
 //! The character device `/dev/faultlineN`: file operations become typed calls.
 
 use crate::{
-    attributes::Shown,
     brackets::FileId,
     buffer::Buffer,
     ext::{
@@ -13,13 +12,12 @@ use crate::{
             Few,
             Source, //
         },
+        memory::MemoryType,
         miscdevice,
         new_vma::{
             Installed,
-            MemoryType,
             NewVma, //
-        },
-        sysfs::Attribute, //
+        }, //
     },
     mapping::{
         Extension,
@@ -43,10 +41,7 @@ use kernel::{
     },
     ioctl::_IOC_SIZE,
     prelude::*,
-    str::{
-        CString,
-        Formatter, //
-    },
+    str::CString,
     sync::{
         atomic::{
             Atomic,
@@ -110,14 +105,6 @@ impl<X: Extension> CharDevice<X> {
 
 #[vtable]
 impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
-    type Shown = Shown;
-
-    const ATTRIBUTES: &'static [Attribute<Self>] = SharedBuffer::<X>::ATTRIBUTES;
-
-    fn show(&self, shown: Shown, out: &mut Formatter<'_>) -> Result {
-        self.show_value(shown, out)
-    }
-
     fn address_space(&self) -> &AddressSpace {
         self.address_space()
     }

@@ -17,7 +17,7 @@ pub mod uapi;
 use crate::{
     buffer::Buffer,
     cached,
-    ext::new_vma::MemoryType,
+    ext::memory::MemoryType,
     mapping::{
         Extension,
         SharedBuffer, //

@@ -20,12 +20,13 @@ use super::{
         Source, //
     },
     ffi,
-    new_vma::MemoryType,
+    memory::MemoryType,
     pmd_memory,
     reserved_memory::{
         AssignedRegion,
         Region, //
-    }, //
+    },
+    run::Run, //
 };
 use core::{
     mem::{
@@ -268,11 +269,9 @@ impl MappableCoherent {
             None if pages.len() == 1 && self.pages().is_none() => self.pfn(pages.start),
             None => return None,
         };
-        Some(Run {
-            first,
-            length: pages.len(),
-            space: &self.space,
-        })
+        // SAFETY: The PFNs are of `self`, which the run borrows, and `drop()` unmaps the address space
+        // before it frees the memory.
+        Some(unsafe { Run::new(first, pages.len(), &self.space) })
     }
 
     /// Returns the PFN of `page`, which must be a page of the memory: that which the kernel's page table
@@ -381,31 +380,5 @@ impl Drop for MappableCoherent {
             // SAFETY: This is the only place that drops it, and nothing uses it afterwards.
             unsafe { ManuallyDrop::drop(&mut self.memory) };
         }
-    }
-}
-
-/// PFNs of a [`MappableCoherent`] that follow each other in physical memory, and stay
-/// allocated as long as this value lives.
-#[derive(Clone, Copy)]
-pub(crate) struct Run<'memory> {
-    first: usize,
-    length: usize,
-    space: &'memory AddressSpace,
-}
-
-impl<'memory> Run<'memory> {
-    /// Returns the first PFN.
-    pub(crate) fn first(self) -> usize {
-        self.first
-    }
-
-    /// Returns how many PFNs there are.
-    pub(super) fn length(self) -> usize {
-        self.length
-    }
-
-    /// Returns the address space whose VMAs the PFNs may be mapped in.
-    pub(super) fn address_space(self) -> &'memory AddressSpace {
-        self.space
     }
 }

@@ -1,10 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Facts about the machine's memory.
+//! Types of memory, and facts about the machine's.
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use super::ffi;
+
+/// The type of memory, which all mappings of a page must have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MemoryType {
+    /// Ordinary memory, cached.
+    Cached,
+    /// What the architecture uses for DMA memory of devices that do not see the CPU's caches
+    /// (`pgprot_dmacoherent()`); on arm64, Normal Non-cacheable.
+    DmaCoherent,
+    /// Ordinary memory, cached, in pages that the kernel counts ([`CachedPages`]).
+    ///
+    /// [`CachedPages`]: super::cached::CachedPages
+    Pages,
+}
 
 /// Returns how many pages of memory the kernel manages (`totalram_pages()`).
 pub(crate) fn total_pages() -> usize {

@@ -27,7 +27,8 @@ use super::{
         write_at, //
     },
     sysfs::{
-        Attribute,
+        Attributes,
+        ClassDevice,
         Group, //
     }, //
 };
@@ -61,7 +62,6 @@ use kernel::{
     module::this_module,
     prelude::*,
     str::CString,
-    str::Formatter,
     sync::{
         poll::PollTable,
         Arc,
@@ -78,16 +78,7 @@ use kernel::{
 /// Every open file holds a reference to the instance, and so outlives the registration: each
 /// method has to cope with a device that is gone.
 #[vtable]
-pub(crate) trait Instance: Send + Sync + Sized + 'static {
-    /// What an attribute in sysfs can show.
-    type Shown: Copy + 'static;
-
-    /// The attributes that each device has in sysfs: at most eight.
-    const ATTRIBUTES: &'static [Attribute<Self>];
-
-    /// Writes what an attribute shows, which is one line without its end.
-    fn show(&self, shown: Self::Shown, out: &mut Formatter<'_>) -> Result;
-
+pub(crate) trait Instance: Attributes + Send + Sync + Sized + 'static {
     /// Returns the address space that lists the mappings of every file of this instance.
     fn address_space(&self) -> &AddressSpace;
 
@@ -181,7 +172,7 @@ impl<T: Instance> Registration<T> {
                 misc.name = raw_name;
                 misc.fops = &Operations::<T>::VTABLE;
                 misc.parent = ffi::raw_device(parent);
-                misc.groups = Group::<T>::groups();
+                misc.groups = Group::<Self>::groups();
 
                 // SAFETY: `slot` is memory for the structure, which nothing refers to yet.
                 unsafe { slot.write(misc) };
@@ -199,7 +190,7 @@ impl<T: Instance> Registration<T> {
     /// # Safety
     ///
     /// `misc` must be the misc device of a `Registration<T>`, which is not dropped during `'a`.
-    pub(super) unsafe fn instance_of<'a>(misc: *mut bindings::miscdevice) -> &'a Arc<T> {
+    unsafe fn instance_of<'a>(misc: *mut bindings::miscdevice) -> &'a Arc<T> {
         let registration = misc
             .cast::<Opaque<bindings::miscdevice>>()
             .wrapping_byte_sub(offset_of!(Registration<T>, misc))
@@ -208,6 +199,16 @@ impl<T: Instance> Registration<T> {
         // SAFETY: By the safety requirements. Only the one field is referred to, as
         // `Registration::new()` may not have returned yet.
         unsafe { &(*registration).instance }
+    }
+}
+
+impl<T: Instance> ClassDevice for Registration<T> {
+    type Object = T;
+
+    unsafe fn object<'a>(dev: *mut bindings::device) -> &'a T {
+        // SAFETY: `misc_register()` has left the misc device in the driver data of the class device, and
+        // `misc_deregister()` removes the device before the registration goes.
+        unsafe { Self::instance_of(bindings::dev_get_drvdata(dev).cast()) }
     }
 }
 
@@ -373,7 +374,12 @@ impl<T: Instance> Operations<T> {
         };
 
         let is_append = file.flags() & flags::O_APPEND != 0;
-        write_at(&*instance, is_append, position, &mut source)
+        write_at(
+            is_append,
+            position,
+            || instance.size(),
+            |position| instance.write(position, &mut source),
+        )
     }
 
     /// # Safety
@@ -394,7 +400,12 @@ impl<T: Instance> Operations<T> {
             )
         };
 
-        write_at(&*instance, is_append, position, iter)
+        write_at(
+            is_append,
+            position,
+            || instance.size(),
+            |position| instance.write(position, iter),
+        )
     }
 
     /// # Safety

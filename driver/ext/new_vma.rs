@@ -10,6 +10,7 @@
 
 use super::{
     ffi,
+    memory::MemoryType,
     vm_fault::{
         page::{
             PageOperations,
@@ -25,20 +26,6 @@ use kernel::{
     prelude::*,
     types::NotThreadSafe, //
 };
-
-/// The memory type of a VMA's pages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MemoryType {
-    /// Ordinary memory, cached.
-    Cached,
-    /// What the architecture uses for DMA memory of devices that do not see the CPU's caches
-    /// (`pgprot_dmacoherent()`); on arm64, Normal Non-cacheable.
-    DmaCoherent,
-    /// Ordinary memory, cached, in pages that the kernel counts ([`CachedPages`]).
-    ///
-    /// [`CachedPages`]: super::cached::CachedPages
-    Pages,
-}
 
 /// A VMA in the `mmap_prepare()` call that describes it, of a file that owns a reference to a `T`.
 ///

@@ -2,31 +2,27 @@
 
 //! Reading and writing at the position of an open file.
 
-use super::{
-    copy::Source,
-    miscdevice::Instance, //
-};
 use kernel::{
     bindings,
     prelude::*, //
 };
 
-/// Writes at a file's position, or at the end, and moves the position on.
+/// Writes at a file's position, or at the end if it is to be appended, and moves the position on.
 #[inline]
-pub(super) fn write_at<T: Instance, S: Source>(
-    instance: &T,
+pub(super) fn write_at(
     is_append: bool,
     position: &mut bindings::loff_t,
-    source: &mut S,
+    end: impl FnOnce() -> Result<usize>,
+    write: impl FnOnce(usize) -> Result<usize>,
 ) -> isize {
     if is_append {
-        match instance.size() {
+        match end() {
             // CAST: No object has more than `isize::MAX` bytes.
             Ok(end) => *position = end as bindings::loff_t,
             Err(error) => return error.to_errno() as isize,
         }
     }
-    transfer(position, |position| instance.write(position, source))
+    transfer(position, write)
 }
 
 /// Runs a transfer at a file's position, and moves the position on.

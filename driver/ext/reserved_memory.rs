@@ -11,7 +11,7 @@
 
 use super::{
     ffi,
-    new_vma::MemoryType, //
+    memory::MemoryType, //
 };
 use core::ptr;
 use kernel::{

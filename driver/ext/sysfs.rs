@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Read-only attributes in sysfs of the class device that a [`Registration`] makes.
+//! Read-only attributes in sysfs of a class device.
 //!
 //! The attributes come and go with the class device: before user space hears of it, and after the last
 //! read has ended.
 //!
 //! C header: [`include/linux/device.h`](srctree/include/linux/device.h)
 
-use super::miscdevice::{
-    Instance,
-    Registration, //
-};
 use core::{
     marker::PhantomData,
     ptr::{
@@ -29,48 +25,78 @@ use kernel::{
     str::Formatter, //
 };
 
-/// An attribute of a device whose instance is a `T`.
-///
-/// # Invariants
-///
-/// `raw` shows the attribute by [`Group<T>::show`].
-#[repr(C)]
-pub(crate) struct Attribute<T: Instance> {
-    // The first field: the kernel has a pointer to it.
-    raw: bindings::device_attribute,
-    shown: T::Shown,
+/// An object whose class device has attributes.
+pub(crate) trait Attributes: 'static {
+    /// What an attribute can show.
+    type Shown: Copy + 'static;
+
+    /// The attributes that each device has: at least one, and at most eight.
+    const ATTRIBUTES: &'static [Attribute<Self::Shown>];
+
+    /// Writes what an attribute shows, which is one line without its end.
+    fn show(&self, shown: Self::Shown, out: &mut Formatter<'_>) -> Result;
 }
 
-impl<T: Instance> Attribute<T> {
+/// An attribute, which shows an `S`.
+pub(crate) struct Attribute<S> {
+    name: &'static CStr,
+    mode: bindings::umode_t,
+    shown: S,
+}
+
+impl<S> Attribute<S> {
     /// Describes an attribute that everybody may read.
-    pub(crate) const fn new(name: &'static CStr, shown: T::Shown) -> Self {
-        Self::with_mode(name, 0o444, shown)
+    pub(crate) const fn new(name: &'static CStr, shown: S) -> Self {
+        Self {
+            name,
+            mode: 0o444,
+            shown,
+        }
     }
 
     /// Describes an attribute that root alone may read.
-    pub(crate) const fn for_root(name: &'static CStr, shown: T::Shown) -> Self {
-        Self::with_mode(name, 0o400, shown)
+    pub(crate) const fn for_root(name: &'static CStr, shown: S) -> Self {
+        Self {
+            name,
+            mode: 0o400,
+            shown,
+        }
     }
+}
 
-    const fn with_mode(name: &'static CStr, mode: bindings::umode_t, shown: T::Shown) -> Self {
-        let mut raw: bindings::device_attribute = pin_init::zeroed();
-        // `as_char_ptr()` is no constant function.
-        raw.attr.name = name.to_bytes_with_nul().as_ptr();
-        raw.attr.mode = mode;
-        raw.__bindgen_anon_1.show = Some(Group::<T>::show);
+/// Class devices that belong to an object with attributes.
+pub(super) trait ClassDevice: 'static {
+    /// The object.
+    type Object: Attributes;
 
-        // INVARIANT: The function was just set.
-        Self { raw, shown }
-    }
+    /// Returns the object that a class device belongs to.
+    ///
+    /// # Safety
+    ///
+    /// `dev` must be a class device of this kind, which is not removed during `'a`.
+    unsafe fn object<'a>(dev: *mut bindings::device) -> &'a Self::Object;
 }
 
 /// The most attributes that a device can have.
 const MAX: usize = 8;
 
-/// The attributes of a device whose instance is a `T`, as the kernel wants them.
-pub(super) struct Group<T: Instance>(PhantomData<T>);
+/// An attribute as the kernel wants it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Entry {
+    // The first field: the kernel has a pointer to it.
+    raw: bindings::device_attribute,
+    /// Which of the attributes it is.
+    number: usize,
+}
 
-impl<T: Instance> Group<T> {
+/// The attributes of class devices of the kind `C`, as the kernel wants them.
+pub(super) struct Group<C: ClassDevice>(PhantomData<C>);
+
+impl<C: ClassDevice> Group<C> {
+    const ATTRIBUTES: &'static [Attribute<<C::Object as Attributes>::Shown>] =
+        C::Object::ATTRIBUTES;
+
     /// Returns what `struct miscdevice` has in its field `groups`.
     pub(super) const fn groups() -> *mut *const bindings::attribute_group {
         // The kernel only reads it.
@@ -89,38 +115,60 @@ impl<T: Instance> Group<T> {
     const LIST: &'static [*mut bindings::attribute; MAX + 1] = &{
         let mut list = [null_mut(); MAX + 1];
         let mut number = 0;
-        while number < T::ATTRIBUTES.len() {
-            list[number] = from_ref(&T::ATTRIBUTES[number].raw.attr).cast_mut();
+        while number < Self::ATTRIBUTES.len() {
+            list[number] = from_ref(&Self::ENTRIES[number].raw.attr).cast_mut();
             number += 1;
         }
         list
     };
 
+    // What is beyond the last attribute is in no list.
+    const ENTRIES: &'static [Entry; MAX] = &{
+        let mut entries = [Self::entry(0); MAX];
+        let mut number = 1;
+        while number < Self::ATTRIBUTES.len() {
+            entries[number] = Self::entry(number);
+            number += 1;
+        }
+        entries
+    };
+
+    const fn entry(number: usize) -> Entry {
+        let attribute = &Self::ATTRIBUTES[number];
+        let mut raw: bindings::device_attribute = pin_init::zeroed();
+        // `as_char_ptr()` is no constant function.
+        raw.attr.name = attribute.name.to_bytes_with_nul().as_ptr();
+        raw.attr.mode = attribute.mode;
+        raw.__bindgen_anon_1.show = Some(Self::show);
+
+        Entry { raw, number }
+    }
+
     /// # Safety
     ///
-    /// `dev` must be the class device of a misc device that a [`Registration<T>`] has registered,
-    /// `attribute` one of `T::ATTRIBUTES`, and `buffer` a page.
+    /// `dev` must be a class device of the kind `C`, `attribute` one of its [`ENTRIES`](Self::ENTRIES), and
+    /// `buffer` a page.
     unsafe extern "C" fn show(
         dev: *mut bindings::device,
         attribute: *mut bindings::device_attribute,
         buffer: *mut c_char,
     ) -> isize {
-        // SAFETY: By the safety requirements; `raw` is the first field of an `Attribute<T>`, which is
-        // never written to.
-        let attribute = unsafe { &*attribute.cast::<Attribute<T>>() };
+        // SAFETY: By the safety requirements; `raw` is the first field of an `Entry`, which is never
+        // written to.
+        let number = unsafe { (*attribute.cast::<Entry>()).number };
 
-        // SAFETY: `misc_register()` has left the misc device in the driver data of the class device,
-        // and `misc_deregister()` removes the attributes, which waits for this call, before the
-        // registration goes.
-        let instance =
-            unsafe { Registration::<T>::instance_of(bindings::dev_get_drvdata(dev).cast()) };
+        // SAFETY: By the safety requirements; the kernel removes the attributes before the device, which
+        // waits for this call.
+        let object = unsafe { C::object(dev) };
 
         // SAFETY: sysfs hands over a page of zeroes, which is this call's alone.
         let page = unsafe { from_raw_parts_mut(buffer.cast::<u8>(), PAGE_SIZE) };
         let mut out = Formatter::new(page);
 
-        match instance
-            .show(attribute.shown, &mut out)
+        match Self::ATTRIBUTES
+            .get(number)
+            .ok_or(EINVAL)
+            .and_then(|attribute| object.show(attribute.shown, &mut out))
             .and_then(|()| Ok(out.write_char('\n')?))
         {
             // CAST: No page has more than `isize::MAX` bytes.

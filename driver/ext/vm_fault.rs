@@ -41,8 +41,8 @@ pub(crate) mod page;
 
 use super::{
     address_space::AddressSpace,
-    coherent::Run,
-    ffi, //
+    ffi,
+    run::Run, //
 };
 use core::{
     marker::PhantomData,
@@ -218,8 +218,8 @@ impl Fault<'_> {
         // - The VMA is locked for reading and is of the kind that the function wants
         //   (`NewVma::install()`, and the flags are never cleared), and by the computation above the
         //   pages are in it and in one table.
-        // - The PFNs are of allocated memory, as `run` borrows it; before the memory is freed, the
-        //   address space that this VMA belongs to is unmapped (see `coherent.rs`).
+        // - By the type invariants of `run` the PFNs are of allocated memory; before it is freed, the
+        //   address space that this VMA belongs to is unmapped.
         let mut outcome = unsafe { ffi::faultline_insert_pages(vmf, address, pfn, count) };
         if outcome == Outcome::FALLBACK.0 {
             let _guard = space.lock_insertion();
