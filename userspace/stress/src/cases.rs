@@ -90,6 +90,11 @@ fn run_all(
     for case in cases.iter().copied().flatten() {
         let mut context = Context::new(world, &target, cycles);
         let result = context.clear().and_then(|()| (case.steps)(&mut context));
+        if result == Err(Stop::Fail) {
+            // The case may have stopped between an unbinding and the next binding, and the cases after
+            // it need the device. EBUSY if it is bound. Whatever else is wrong, they will report it.
+            let _ = target.bind();
+        }
         part.result(&case.name, result, context.found());
     }
 }

@@ -153,6 +153,8 @@ fn unbind_all_the_time(c: &mut Context<'_>, race: &Race) -> Result<(), Stop> {
         met += race.frozen.load(SeqCst);
         race.unbound.store(1, SeqCst);
         c.same("unbind", unbound, ())?;
+        // A time limit of its own: the victim may still have a page to touch for each that it had.
+        let deadline = now_ms() + PATIENCE_MS;
         while race.ready.load(SeqCst) != 0 && now_ms() < deadline {
             sleep_ms(1);
         }
