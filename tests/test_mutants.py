@@ -120,6 +120,7 @@ STRESSED: Mapping[str, Stressed] = {
     "no-fsync": stressed("flushing_and_appending", is_sample=True),
     "append-ignored": stressed("flushing_and_appending", "vectors"),
     "readv-from-start": stressed("vectors"),
+    "few-lost": stressed("absent_memory"),
     "open-flags-ignored": stressed("open_flags"),
     "prefault-nothing": stressed("prefault"),
     "prefault-any-mapping": stressed("prefault_refuses"),
@@ -142,6 +143,9 @@ OF_CACHED = {"sync-silent", "sync-wrong-range", "sync-wrong-direction", "sync-mi
 # Those that are right, but slower, which is what the benchmark shows; or right but in a race.
 MODES = {"batches", "page-by-page"}
 
+# One that is right, and always copies in a way that is rarely taken otherwise.
+RIGHT = {"not-brought-in"}
+
 
 def patches() -> list[str]:
     return sorted(path.stem for path in PATCHES.glob("*.patch"))
@@ -149,7 +153,7 @@ def patches() -> list[str]:
 
 def test_every_mutant_is_here() -> None:
     assert patches() == sorted(VERIFIED.keys() | STRESSED.keys() | PRETENDING | OF_MEMORY | OF_NAMES
-                               | OF_CACHED | MODES)
+                               | OF_CACHED | MODES | RIGHT)
 
 
 @pytest.mark.parametrize("name", patches())
@@ -228,6 +232,18 @@ def test_mutant_is_caught_by_stress(
     report = ktap.parse(run.console, places.kernel_source)
     assert mutant.cases <= report.failed_checks(), run
     record_property(SUMMARY, (CAUGHT, name, ", ".join(sorted(mutant.cases))))
+
+
+@pytest.mark.parametrize("name", sorted(RIGHT))
+def test_right_in_another_way(places: Places, make: Make, name: str, tmp_path: Path) -> None:
+    """What is copied by way of kernel memory, a few bytes at a time, is as right as what is not."""
+    boot = Boot(places, tmp_path, DEBUG_PATIENCE)
+    run = boot(
+        f"--overlay={places.stress.parents[1]}", f"--dtso={TOP / 'dts/qemu-virt-stress.dtso'}", "--smp=4",
+        "--append=loglevel=5", "--run=/bin/faultline-stress --seed 1 --part cases",
+        module=build(make, places, name))
+    assert run.status == 0, run
+    assert "faultline-stress: PASS" in run.console, run
 
 
 def test_no_probe_where_memory_is_encrypted(boot: Boot, places: Places, make: Make) -> None:

@@ -71,6 +71,13 @@ pub(super) const CASES: &[Case] = &[
         steps: copy_to_itself,
     },
     Case {
+        name: "absent_memory",
+        proves: text(
+            "read() and write() bring in user memory that is not present, and lose no byte of it.",
+        ),
+        steps: absent_memory,
+    },
+    Case {
         name: "flushing_and_appending",
         proves: text(
             "fsync() and msync() succeed, and a file with O_APPEND has no room to write to.",
@@ -314,6 +321,46 @@ fn copy_to_itself(c: &mut Context<'_>) -> Result<(), Stop> {
         }
         let cleared = file.write_at(size - page, &[0; 8]);
         c.same("write()", cleared, 8)?;
+    }
+    Ok(())
+}
+
+fn absent_memory(c: &mut Context<'_>) -> Result<(), Stop> {
+    let file = c.open()?;
+    let length = c.size().min(4 * c.page());
+    let places = || (0..length).step_by(8);
+    c.map(W::A, &file)?;
+    for in_one_piece in [true, false] {
+        for at in places() {
+            c.store(W::A + at, tagged(at))?;
+        }
+        let mapped = c.world.arena.map_memory(W::C, length, Access::BOTH);
+        c.same("mmap(MAP_ANONYMOUS)", mapped, ())?;
+        let halves = [(W::C, length / 2), (W::C + length / 2, length / 2)];
+        let arena = &mut c.world.arena;
+        let read = if in_one_piece {
+            arena.read_at(W::C, length, &file, 0)
+        } else {
+            arena.read_vectors(halves, &file, 0)
+        };
+        c.same("read() into memory that is not present", read, length)?;
+        for at in places() {
+            c.load("word that was read", W::C + at, tagged(at))?;
+        }
+
+        // Memory that was dropped is not present, and zero.
+        let dropped = c.world.arena.advise(W::C, length, DONT_NEED);
+        c.same("madvise(MADV_DONTNEED)", dropped, ())?;
+        let arena = &mut c.world.arena;
+        let written = if in_one_piece {
+            arena.write_at(W::C, length, &file, 0)
+        } else {
+            arena.write_vectors(halves, &file, 0)
+        };
+        c.same("write() from memory that is not present", written, length)?;
+        for at in places() {
+            c.load("word that was written", W::A + at, 0)?;
+        }
     }
     Ok(())
 }
