@@ -9,7 +9,10 @@
 use crate::{
     ext::{
         new_vma::MemoryType,
-        sysfs::Attribute, //
+        sysfs::{
+            Attribute,
+            Attributes, //
+        }, //
     },
     mapping::{
         Extension,
@@ -33,9 +36,10 @@ pub(crate) enum Shown {
     Label,
 }
 
-impl<X: Extension> SharedBuffer<X> {
-    /// The attributes of every buffer.
-    pub(crate) const ATTRIBUTES: &'static [Attribute<Self>] = &[
+impl<X: Extension> Attributes for SharedBuffer<X> {
+    type Shown = Shown;
+
+    const ATTRIBUTES: &'static [Attribute<Self>] = &[
         Attribute::new(c"size", Shown::Size),
         Attribute::for_root(c"dma_address", Shown::DmaAddress),
         Attribute::new(c"coherent", Shown::IsCoherent),
@@ -44,8 +48,7 @@ impl<X: Extension> SharedBuffer<X> {
         Attribute::new(c"label", Shown::Label),
     ];
 
-    /// Writes the value of an attribute.
-    pub(crate) fn show_value(&self, shown: Shown, out: &mut Formatter<'_>) -> Result {
+    fn show(&self, shown: Shown, out: &mut Formatter<'_>) -> Result {
         let buffer = self.borrow()?;
         let memory = buffer.memory();
 
@@ -62,13 +65,13 @@ impl<X: Extension> SharedBuffer<X> {
             }
             Shown::MemoryType => out.write_str("cached")?,
             Shown::Region => {
-                if let Some(region) = memory.region() {
-                    out.write_fmt(fmt!("{}", region.name()))?
+                if let Some(region) = &memory.region {
+                    out.write_fmt(fmt!("{}", region.region().name()))?
                 }
             }
             Shown::Label => {
-                if let Some(label) = self.label() {
-                    out.write_fmt(fmt!("{label}"))?
+                if let Some(label) = &self.label {
+                    out.write_fmt(fmt!("{}", &**label))?
                 }
             }
         }

@@ -3,8 +3,7 @@
 //! The character device `/dev/faultlineN`: file operations become typed calls.
 
 use crate::{
-    attributes::Shown,
-    brackets::FileId,
+    brackets,
     buffer::Buffer,
     ext::{
         address_space::AddressSpace,
@@ -18,8 +17,7 @@ use crate::{
             Installed,
             MemoryType,
             NewVma, //
-        },
-        sysfs::Attribute, //
+        }, //
     },
     mapping::{
         Extension,
@@ -43,10 +41,7 @@ use kernel::{
     },
     ioctl::_IOC_SIZE,
     prelude::*,
-    str::{
-        CString,
-        Formatter, //
-    },
+    str::CString,
     sync::{
         atomic::{
             Atomic,
@@ -110,14 +105,6 @@ impl<X: Extension> CharDevice<X> {
 
 #[vtable]
 impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
-    type Shown = Shown;
-
-    const ATTRIBUTES: &'static [Attribute<Self>] = SharedBuffer::<X>::ATTRIBUTES;
-
-    fn show(&self, shown: Shown, out: &mut Formatter<'_>) -> Result {
-        self.show_value(shown, out)
-    }
-
     fn address_space(&self) -> &AddressSpace {
         self.address_space()
     }
@@ -161,27 +148,19 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
     }
 
     fn ioctl(this: ArcBorrow<'_, Self>, file: &LocalFile, cmd: u32, arg: usize) -> Result<isize> {
+        let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
+
         match cmd {
-            uapi::FAULTLINE_IOC_INFO => {
-                let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
-                argument.writer().write(&describe(&this)?)?;
-                Ok(0)
-            }
-            uapi::FAULTLINE_IOC_PREFAULT => {
-                let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
-                prefault::run(&this, argument.reader().read()?)?;
-                Ok(0)
-            }
-            uapi::FAULTLINE_IOC_SYNC => {
-                let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
-                sync::ioctl(&this, file, argument).map(|()| 0)
-            }
-            _ => X::ioctl(this, file, cmd, arg),
+            uapi::FAULTLINE_IOC_INFO => argument.writer().write(&describe(&this)?)?,
+            uapi::FAULTLINE_IOC_PREFAULT => prefault::ioctl(&this, argument)?,
+            uapi::FAULTLINE_IOC_SYNC => sync::ioctl(&this, file, argument)?,
+            _ => return X::ioctl(this, file, cmd, arg),
         }
+        Ok(0)
     }
 
     fn release(&self, file: &LocalFile) {
-        self.brackets().release(FileId::of(file));
+        brackets::release(self, file);
     }
 
     fn mmap_prepare(this: ArcBorrow<'_, Self>, vma: NewVma<'_, Self>) -> Result<Installed> {
@@ -329,12 +308,13 @@ fn write_few<X: Extension>(
 fn describe<X: Extension>(shared: &SharedBuffer<X>) -> Result<Info> {
     let buffer = shared.borrow()?;
 
-    let mut flags = 0;
-    flags |= match buffer.memory().memory_type() {
+    let mut flags = match buffer.memory().memory_type() {
         MemoryType::Cached => uapi::FLAG_COHERENT,
-        MemoryType::Pages => uapi::FLAG_CACHED,
         MemoryType::DmaCoherent => 0,
     };
+    if buffer.memory().pages().is_some() {
+        flags = uapi::FLAG_CACHED;
+    }
     if buffer.is_pristine() {
         flags |= uapi::FLAG_PRISTINE;
     }

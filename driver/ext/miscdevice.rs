@@ -27,7 +27,7 @@ use super::{
         write_at, //
     },
     sysfs::{
-        Attribute,
+        Attributes,
         Group, //
     }, //
 };
@@ -61,7 +61,6 @@ use kernel::{
     module::this_module,
     prelude::*,
     str::CString,
-    str::Formatter,
     sync::{
         poll::PollTable,
         Arc,
@@ -78,16 +77,7 @@ use kernel::{
 /// Every open file holds a reference to the instance, and so outlives the registration: each
 /// method has to cope with a device that is gone.
 #[vtable]
-pub(crate) trait Instance: Send + Sync + Sized + 'static {
-    /// What an attribute in sysfs can show.
-    type Shown: Copy + 'static;
-
-    /// The attributes that each device has in sysfs: at most eight.
-    const ATTRIBUTES: &'static [Attribute<Self>];
-
-    /// Writes what an attribute shows, which is one line without its end.
-    fn show(&self, shown: Self::Shown, out: &mut Formatter<'_>) -> Result;
-
+pub(crate) trait Instance: Attributes + Send + Sync + Sized + 'static {
     /// Returns the address space that lists the mappings of every file of this instance.
     fn address_space(&self) -> &AddressSpace;
 
@@ -110,7 +100,7 @@ pub(crate) trait Instance: Send + Sync + Sized + 'static {
     fn ioctl(this: ArcBorrow<'_, Self>, file: &LocalFile, cmd: u32, arg: usize) -> Result<isize>;
 
     /// An open file goes: nothing else is called for it any more.
-    fn release(&self, file: &LocalFile);
+    fn release(&self, _file: &LocalFile) {}
 
     /// Describes a new VMA of a file of this instance.
     fn mmap_prepare(this: ArcBorrow<'_, Self>, vma: NewVma<'_, Self>) -> Result<Installed>;

@@ -29,13 +29,25 @@ use kernel::{
     str::Formatter, //
 };
 
+/// What a device shows in sysfs.
+pub(crate) trait Attributes: Sized + 'static {
+    /// What an attribute can show.
+    type Shown: Copy + 'static;
+
+    /// The attributes that each device has: at most eight.
+    const ATTRIBUTES: &'static [Attribute<Self>];
+
+    /// Writes what an attribute shows, which is one line without its end.
+    fn show(&self, shown: Self::Shown, out: &mut Formatter<'_>) -> Result;
+}
+
 /// An attribute of a device whose instance is a `T`.
 ///
 /// # Invariants
 ///
 /// `raw` shows the attribute by [`Group<T>::show`].
 #[repr(C)]
-pub(crate) struct Attribute<T: Instance> {
+pub(crate) struct Attribute<T: Attributes> {
     // The first field: the kernel has a pointer to it.
     raw: bindings::device_attribute,
     shown: T::Shown,
