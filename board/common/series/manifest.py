@@ -125,6 +125,7 @@ impl<P: ForeignOwnable> NewVma<'_, P> {
     source.code(r"<P: VmOperations<", "<T: VmOperations<")
     source.replace("`kernel::mm::virt::VmaNew`", "[`VmaNew`](super::VmaNew)")
     source.replace("NewVma", "VmaDesc")
+    source.replace("pub(super) desc:", "desc:")
     source.sub(r"\bpub\((?:crate|super)\)", "pub")
 
 
