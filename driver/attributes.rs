@@ -65,13 +65,13 @@ impl<X: Extension> Attributes for SharedBuffer<X> {
             }
             Shown::MemoryType => out.write_str("cached")?,
             Shown::Region => {
-                if let Some(region) = memory.region() {
-                    out.write_fmt(fmt!("{}", region.name()))?
+                if let Some(region) = &memory.region {
+                    out.write_fmt(fmt!("{}", region.region().name()))?
                 }
             }
             Shown::Label => {
-                if let Some(label) = self.label() {
-                    out.write_fmt(fmt!("{label}"))?
+                if let Some(label) = &self.label {
+                    out.write_fmt(fmt!("{}", &**label))?
                 }
             }
         }

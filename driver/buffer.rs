@@ -10,7 +10,7 @@ use crate::{
             Destination,
             Source, //
         },
-        reserved_memory::AssignedRegion, //
+        memory, //
     },
     length::Length, //
 };
@@ -23,6 +23,7 @@ use kernel::{
         Bound,
         Device, //
     },
+    page::PAGE_SHIFT,
     prelude::*,
     sync::{
         atomic::{
@@ -42,21 +43,29 @@ pub(crate) struct Buffer {
 
 impl Buffer {
     /// Allocates a buffer for `dev`, whose DMA mask is set, that can be mapped through the files of
-    /// `space`, from `region` if the node names one.
+    /// `space`. What goes wrong is said in the log of `node`.
     ///
     /// # Errors
     ///
-    /// As [`MappableCoherent::zeroed`].
+    /// As [`MappableCoherent::zeroed`]. The log has the reason.
     pub(crate) fn allocate(
+        node: &Device,
         dev: &Device<Bound>,
         length: Length,
         space: Arc<AddressSpace>,
-        region: Option<AssignedRegion>,
     ) -> Result<Self> {
-        Ok(Self {
-            memory: MappableCoherent::zeroed(dev, length.pages(), space, region)?,
-            was_used: AtomicFlag::new(false),
-        })
+        let memory = MappableCoherent::zeroed(dev, length.pages(), space).inspect_err(|_| {
+            let (all, free) = memory::cma_pages();
+            dev_err!(
+                node,
+                "size: cannot allocate {} bytes of DMA memory: of CMA's {} bytes {} are free, not all contiguous; see cma= of the kernel's command line and the property memory-region\n",
+                length.bytes(),
+                all << PAGE_SHIFT,
+                free << PAGE_SHIFT
+            );
+        })?;
+
+        Ok(Self::new(memory))
     }
 
     /// Takes `memory`, which nobody has used yet.

@@ -3,13 +3,11 @@
 //! The character device `/dev/faultlineN`: file operations become typed calls.
 
 use crate::{
-    brackets::FileId,
-    buffer::Buffer,
+    brackets,
     ext::{
         address_space::AddressSpace,
         copy::{
             Destination,
-            Few,
             Source, //
         },
         memory::MemoryType,
@@ -17,6 +15,10 @@ use crate::{
         new_vma::{
             Installed,
             NewVma, //
+        },
+        pieces::{
+            self,
+            Memory, //
         }, //
     },
     mapping::{
@@ -51,16 +53,11 @@ use kernel::{
         Arc,
         ArcBorrow, //
     },
-    task::might_sleep,
     uaccess::{
         UserPtr,
         UserSlice, //
     }, //
 };
-
-/// The most that is copied in one go, in bytes. Uncached memory is slow to read: between two
-/// pieces other tasks may run, and an unbinding may go on.
-const PIECE: usize = 1024 * 1024;
 
 /// A registered `/dev/faultlineN`.
 #[pin_data]
@@ -121,13 +118,7 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
     fn read<D: Destination>(&self, position: usize, destination: &mut D) -> Result<usize> {
         let range = self.length().clamp(position, destination.len());
 
-        // Most often all is present.
-        let first = range.start..range.end.min(range.start + PIECE);
-        let copied = self.borrow()?.read(first, destination);
-        if copied == range.len() {
-            return Ok(copied);
-        }
-        read_rest(self, range, copied, destination)
+        pieces::read(self, range, destination)
     }
 
     #[inline]
@@ -138,37 +129,23 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
             return Err(ENOSPC);
         }
 
-        // Most often all is present.
-        let first = range.start..range.end.min(range.start + PIECE);
-        let copied = self.borrow()?.write(first, source);
-        if copied == range.len() {
-            return Ok(copied);
-        }
-        write_rest(self, range, copied, source)
+        pieces::write(self, range, source)
     }
 
     fn ioctl(this: ArcBorrow<'_, Self>, file: &LocalFile, cmd: u32, arg: usize) -> Result<isize> {
+        let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
+
         match cmd {
-            uapi::FAULTLINE_IOC_INFO => {
-                let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
-                argument.writer().write(&describe(&this)?)?;
-                Ok(0)
-            }
-            uapi::FAULTLINE_IOC_PREFAULT => {
-                let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
-                prefault::run(&this, argument.reader().read()?)?;
-                Ok(0)
-            }
-            uapi::FAULTLINE_IOC_SYNC => {
-                let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
-                sync::ioctl(&this, file, argument).map(|()| 0)
-            }
-            _ => X::ioctl(this, file, cmd, arg),
+            uapi::FAULTLINE_IOC_INFO => argument.writer().write(&describe(&this)?)?,
+            uapi::FAULTLINE_IOC_PREFAULT => prefault::ioctl(&this, argument)?,
+            uapi::FAULTLINE_IOC_SYNC => sync::ioctl(&this, file, argument)?,
+            _ => return X::ioctl(this, file, cmd, arg),
         }
+        Ok(0)
     }
 
     fn release(&self, file: &LocalFile) {
-        self.brackets().release(FileId::of(file));
+        brackets::release(self, file);
     }
 
     fn mmap_prepare(this: ArcBorrow<'_, Self>, vma: NewVma<'_, Self>) -> Result<Installed> {
@@ -188,140 +165,33 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
     }
 }
 
-/// Copies the rest of `range` of the buffer from or to user memory, and returns how many bytes were copied
-/// in all, with the `copied` of the first attempt, which was of [`PIECE`] bytes at most.
-///
-/// `copy` moves what it can without sleeping, and stops where user memory is not present. `bring_in` then
-/// brings in all that is still to be copied, with the buffer let go. If nothing of it stays until the next
-/// attempt, `copy_few` moves at least one byte, through kernel memory: a page that is taken away as soon as
-/// it comes slows the call down, but does not make it fail.
-///
-/// # Errors
-///
-/// Only if nothing was copied:
-///
-/// - `EFAULT`: the user's memory cannot be accessed.
-/// - `ENODEV`: the device was unbound.
-fn transfer<X: Extension, I: ?Sized>(
-    shared: &SharedBuffer<X>,
-    range: Range<usize>,
-    copied: usize,
-    user: &mut I,
-    copy: impl Fn(&Buffer, Range<usize>, &mut I) -> usize,
-    bring_in: impl Fn(&mut I, usize),
-    copy_few: impl Fn(Range<usize>, &mut I) -> Result<usize>,
-) -> Result<usize> {
-    let mut position = range.start + copied;
-    let mut is_short = copied < PIECE;
-    let mut is_brought_in = false;
-
-    let outcome = loop {
-        might_sleep();
-        if is_short && !is_brought_in {
-            bring_in(user, PIECE.min(range.end - position));
-            is_brought_in = true;
-        } else if is_short {
-            match copy_few(position..range.end.min(position + Few::MAX), user) {
-                Ok(0) => break Err(EFAULT),
-                Ok(copied) => position += copied,
-                Err(error) => break Err(error),
-            }
-            is_brought_in = false;
-        }
-
-        let piece = position..range.end.min(position + PIECE);
-        let wanted = piece.len();
-        let copied = match shared.borrow() {
-            Ok(buffer) => copy(&buffer, piece, user),
-            Err(error) => break Err(error),
-        };
-        position += copied;
-
-        if position == range.end {
-            break Ok(());
-        }
-        is_short = copied < wanted;
-        // Whether memory was brought in, and nothing has been copied since.
-        is_brought_in &= copied == 0;
-    };
-
-    match outcome {
-        Err(error) if position == range.start => Err(error),
-        _ => Ok(position - range.start),
+impl<X: Extension> Memory for SharedBuffer<X> {
+    #[inline]
+    fn copy_out<D: Destination + ?Sized>(
+        &self,
+        range: Range<usize>,
+        destination: &mut D,
+    ) -> Result<usize> {
+        Ok(self.borrow()?.read(range, destination))
     }
-}
 
-// Both are rarely called, and once in the module, not once in each caller.
-
-#[inline(never)]
-fn read_rest<X: Extension>(
-    shared: &SharedBuffer<X>,
-    range: Range<usize>,
-    copied: usize,
-    destination: &mut dyn Destination,
-) -> Result<usize> {
-    transfer(
-        shared,
-        range,
-        copied,
-        destination,
-        |buffer, piece, destination| buffer.read(piece, destination),
-        |destination, length| destination.bring_in(length),
-        |piece, destination| read_few(shared, piece, destination),
-    )
-}
-
-#[inline(never)]
-fn write_rest<X: Extension>(
-    shared: &SharedBuffer<X>,
-    range: Range<usize>,
-    copied: usize,
-    source: &mut dyn Source,
-) -> Result<usize> {
-    transfer(
-        shared,
-        range,
-        copied,
-        source,
-        |buffer, piece, source| buffer.write(piece, source),
-        |source, length| source.bring_in(length),
-        |piece, source| write_few(shared, piece, source),
-    )
-}
-
-/// As [`Buffer::read`], of at most [`Few::MAX`] bytes; waits until user memory is there.
-fn read_few<X: Extension>(
-    shared: &SharedBuffer<X>,
-    range: Range<usize>,
-    destination: &mut dyn Destination,
-) -> Result<usize> {
-    let mut few = Few::new();
-    shared.borrow()?.read(range, &mut few);
-    Ok(few.move_to(destination))
-}
-
-/// As [`Buffer::write`], of at most [`Few::MAX`] bytes; waits until user memory is there.
-fn write_few<X: Extension>(
-    shared: &SharedBuffer<X>,
-    range: Range<usize>,
-    source: &mut dyn Source,
-) -> Result<usize> {
-    let mut few = Few::new();
-    let count = few.fill_from(source, range.len());
-    let range = range.start..range.start + count;
-    Ok(shared.borrow()?.write(range, &mut few))
+    #[inline]
+    fn copy_in<S: Source + ?Sized>(&self, range: Range<usize>, source: &mut S) -> Result<usize> {
+        Ok(self.borrow()?.write(range, source))
+    }
 }
 
 /// Answers [`uapi::FAULTLINE_IOC_INFO`].
 fn describe<X: Extension>(shared: &SharedBuffer<X>) -> Result<Info> {
     let buffer = shared.borrow()?;
 
-    let mut flags = 0;
-    flags |= match buffer.memory().memory_type() {
+    let mut flags = match buffer.memory().memory_type() {
         MemoryType::Cached => uapi::FLAG_COHERENT,
-        MemoryType::Pages => uapi::FLAG_CACHED,
         MemoryType::DmaCoherent => 0,
     };
+    if buffer.memory().pages().is_some() {
+        flags = uapi::FLAG_CACHED;
+    }
     if buffer.is_pristine() {
         flags |= uapi::FLAG_PRISTINE;
     }

@@ -15,6 +15,7 @@ pub(crate) mod memory;
 pub(crate) mod miscdevice;
 pub(crate) mod new_vma;
 mod open_flags;
+pub(crate) mod pieces;
 mod pmd_memory;
 mod position;
 pub(crate) mod prefault;

@@ -7,19 +7,14 @@
 
 #include <linux/cc_platform.h>
 #include <linux/device.h>
-#include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/fs_context.h>
 #include <linux/huge_mm.h>
-#include <linux/ioport.h>
-#include <linux/iommu-dma.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/mount.h>
-#include <linux/of.h>
-#include <linux/of_reserved_mem.h>
 #include <linux/page_table_check.h>
 #include <linux/pgalloc.h>
 #include <linux/pgtable.h>
@@ -45,21 +40,6 @@
 bool faultline_dev_is_dma_coherent(struct device *dev)
 {
 	return dev_is_dma_coherent(dev);
-}
-
-bool faultline_has_twin(struct device *dev, const char *property, const char *value)
-{
-	struct device_node *other;
-
-	for_each_node_with_property(other, property) {
-		if (other != dev->of_node && of_device_is_available(other) &&
-		    of_match_node(dev->driver->of_match_table, other) &&
-		    of_property_match_string(other, property, value) == 0) {
-			of_node_put(other);
-			return true;
-		}
-	}
-	return false;
 }
 
 bool faultline_memory_is_encrypted(void)
@@ -368,57 +348,6 @@ void faultline_inode_free(struct inode *inode)
 bool faultline_is_append(const struct kiocb *kiocb)
 {
 	return kiocb->ki_flags & IOCB_APPEND;
-}
-
-int faultline_region_count(const struct device *dev)
-{
-	return of_count_phandle_with_args(dev->of_node, "memory-region", NULL);
-}
-
-int faultline_region_describe(const struct device *dev, struct faultline_region *region)
-{
-	struct device_node *node = of_parse_phandle(dev->of_node, "memory-region", 0);
-	const struct reserved_mem *reserved;
-
-	if (!node)
-		return -ENODEV;
-
-	strscpy(region->name, kbasename(node->full_name));
-	reserved = of_reserved_mem_lookup(node);
-	region->base = reserved ? reserved->base : 0;
-	region->size = reserved ? reserved->size : 0;
-	region->is_enabled = of_device_is_available(node);
-	region->is_pool = of_device_is_compatible(node, "shared-dma-pool");
-	region->is_reusable = of_property_present(node, "reusable");
-	region->is_no_map = of_property_present(node, "no-map");
-	of_node_put(node);
-
-	/* Where something else is, the kernel does not reserve the region, but keeps it in its list. */
-	if (region->is_no_map &&
-	    region_intersects(region->base, region->size, IORESOURCE_SYSTEM_RAM,
-			      IORES_DESC_NONE) != REGION_DISJOINT)
-		region->size = 0;
-	return 0;
-}
-
-int faultline_region_assign(struct device *dev)
-{
-	return of_reserved_mem_device_init(dev);
-}
-
-void faultline_region_release(struct device *dev)
-{
-	of_reserved_mem_device_release(dev);
-}
-
-bool faultline_uses_iommu(struct device *dev)
-{
-	return use_dma_iommu(dev);
-}
-
-u64 faultline_phys_to_dma(struct device *dev, u64 address)
-{
-	return phys_to_dma(dev, address);
 }
 
 unsigned long faultline_cma_pages(void)

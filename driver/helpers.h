@@ -28,12 +28,6 @@ struct vm_fault;
 bool faultline_dev_is_dma_coherent(struct device *dev);
 
 /*
- * Whether an enabled node, other than that of @dev, and that the driver of @dev takes, has the string
- * @value as its @property.
- */
-bool faultline_has_twin(struct device *dev, const char *property, const char *value);
-
-/*
  * Whether the kernel encrypts memory, as in a confidential guest, where memory that devices see has a
  * second, unencrypted alias.
  */
@@ -111,37 +105,13 @@ void faultline_inode_free(struct inode *inode);
 /* IOCB_APPEND: the file was opened with O_APPEND, or the call asks for the like. */
 bool faultline_is_append(const struct kiocb *kiocb);
 
-/* What the property memory-region of a device's node names first. */
-struct faultline_region {
-	char name[64]; /* of its node */
-	u64 base;
-	u64 size; /* 0 if the kernel has not reserved it */
-	bool is_enabled;
-	bool is_pool; /* compatible with shared-dma-pool */
-	bool is_reusable;
-	bool is_no_map;
-};
-
-/* How many regions there are, or an error number. */
-int faultline_region_count(const struct device *dev);
-
-/* -ENODEV if there is none. */
-int faultline_region_describe(const struct device *dev, struct faultline_region *region);
-
-/* of_reserved_mem_device_init() and of_reserved_mem_device_release(), include/linux/of_reserved_mem.h. */
-int faultline_region_assign(struct device *dev);
-void faultline_region_release(struct device *dev);
-
-/* use_dma_iommu(), include/linux/iommu-dma.h. */
-bool faultline_uses_iommu(struct device *dev);
-
-/* phys_to_dma(), include/linux/dma-direct.h. */
-u64 faultline_phys_to_dma(struct device *dev, u64 address);
-
 /* How many pages the kernel has set aside for CMA, in all regions, and how many of them are free. */
 unsigned long faultline_cma_pages(void);
 unsigned long faultline_free_cma_pages(void);
 
 #include "cached.h"
+#include "device_tree.h"
+#include "dma_direct.h"
+#include "reserved_memory.h"
 
 #endif

@@ -49,6 +49,7 @@ use crate::{
             VmOperations, //
         }, //
     },
+    label,
     length::Length,
     memory_region,
     refused, //
@@ -173,30 +174,29 @@ pub(crate) struct SharedBuffer<X: Extension> {
     /// Lists the VMAs that map the buffer.
     space: Arc<AddressSpace>,
     length: Length,
-    label: Option<CString>,
     #[pin]
     lent: SleepableRevocable<Lent<X>>,
     /// Notified when the buffer has been revoked.
     #[pin]
     revoked: PollCondVar,
+    /// The name that the device tree gives the buffer, if it gives one.
+    pub(crate) label: Option<CString>,
+    /// The accesses of the CPUs to a cached buffer.
     #[pin]
-    brackets: Brackets,
+    pub(crate) brackets: Brackets,
 }
 
 impl<X: Extension> SharedBuffer<X> {
-    /// Allocates a buffer of `length`, named `label`, for `pdev`, and attaches to it what is to be attached.
+    /// Allocates a buffer of `length` for `pdev`, and attaches to it what is to be attached.
     ///
     /// # Errors
     ///
     /// The log has the reason.
     ///
     /// - `EOPNOTSUPP`: the kernel encrypts memory.
-    /// - As [`dma_mask::set`], [`memory_region::assign`], [`Extension::attach`], [`Buffer::allocate`] and [`AddressSpace::new`].
-    pub(crate) fn new(
-        pdev: &platform::Device<Core<'_>>,
-        length: Length,
-        label: Option<CString>,
-    ) -> Result<Arc<Self>> {
+    /// - As [`Extension::attach`], [`Buffer::allocate`], and what else is called here.
+    pub(crate) fn new(pdev: &platform::Device<Core<'_>>, length: Length) -> Result<Arc<Self>> {
+        let label = label::read(pdev)?;
         // There `dma_pgprot()` adds `pgprot_decrypted()`, which `mprotect()` would take away again:
         // user space would see another alias of the memory than the device does.
         if memory::is_encrypted() {
@@ -214,25 +214,20 @@ impl<X: Extension> SharedBuffer<X> {
         if extension.dma_device().is_some() {
             refused::for_another_device(this)?;
         }
-        let is_cached = cached::is_asked_for(this)?;
-        let region = memory_region::assign(pdev)?;
-        let explain = memory_region::explain(region.as_ref())?;
-
         let space = Arc::pin_init(AddressSpace::new(), GFP_KERNEL)?;
-        let buffer = if is_cached {
+        let buffer = if cached::is_asked_for(this)? {
             cached::allocate(this, dev, length, space.clone())?
         } else {
-            Buffer::allocate(dev, length, space.clone(), region)
-                .inspect_err(|&error| explain.failure(this, length, error))?
+            memory_region::allocate(pdev, dev, length, space.clone())?
         };
 
         Arc::pin_init(
             try_pin_init!(Self {
                 space,
                 length,
-                label,
                 lent <- SleepableRevocable::new(Lent { extension, buffer }),
                 revoked <- new_poll_condvar!("SharedBuffer::revoked"),
+                label,
                 brackets <- Brackets::new(),
             }),
             GFP_KERNEL,
@@ -253,11 +248,6 @@ impl<X: Extension> SharedBuffer<X> {
         &self.revoked
     }
 
-    /// Returns the accesses of the CPUs to a cached buffer.
-    pub(crate) fn brackets(&self) -> &Brackets {
-        &self.brackets
-    }
-
     /// Borrows the buffer; while the guard lives it is not revoked.
     ///
     /// # Errors
@@ -270,11 +260,6 @@ impl<X: Extension> SharedBuffer<X> {
     /// Returns the length, which does not change, not even by revocation.
     pub(crate) fn length(&self) -> Length {
         self.length
-    }
-
-    /// Returns the name that the device tree gives the buffer, if it gives one.
-    pub(crate) fn label(&self) -> Option<&CStr> {
-        self.label.as_deref()
     }
 
     /// Returns the address space that lists the VMAs that map the buffer.
@@ -302,6 +287,9 @@ impl<X: Extension> SharedBuffer<X> {
         vma.forbid_execution()?;
 
         buffer.mark_used();
+        if buffer.memory().pages().is_some() {
+            return Ok(vma.install_pages());
+        }
         Ok(vma.install(buffer.memory().memory_type()))
     }
 }

@@ -4,8 +4,10 @@
 //! there is not enough memory.
 
 use crate::{
+    buffer::Buffer,
     ext::{
-        memory,
+        address_space::AddressSpace,
+        coherent::MappableCoherent,
         reserved_memory::{
             self,
             AssignedRegion,
@@ -16,14 +18,55 @@ use crate::{
 };
 use kernel::{
     device::{
+        Bound,
         Core,
         Device, //
     },
-    page::PAGE_SHIFT,
     platform,
     prelude::*,
-    str::CString, //
+    str::CString,
+    sync::Arc, //
 };
+
+/// As [`Buffer::allocate`], from the region that the node of `pdev` names, if it names one.
+///
+/// # Errors
+///
+/// The log has the reason.
+///
+/// - As [`assign`].
+/// - As [`MappableCoherent::zeroed`] and [`MappableCoherent::zeroed_in`].
+pub(crate) fn allocate(
+    pdev: &platform::Device<Core<'_>>,
+    dev: &Device<Bound>,
+    length: Length,
+    space: Arc<AddressSpace>,
+) -> Result<Buffer> {
+    let node: &Device = pdev.as_ref();
+    let Some(region) = assign(pdev)? else {
+        return Buffer::allocate(node, dev, length, space);
+    };
+
+    let name = CString::try_from_fmt(fmt!("{}", region.region()))?;
+    let memory = MappableCoherent::zeroed_in(region, dev, length.pages(), space).inspect_err(
+        |&error| {
+            let name = &*name;
+            if error == ERANGE {
+                dev_err!(
+                    node,
+                    "memory-region: {name}: the device does not reach it, by dma-mask-bits or its bus's dma-ranges\n"
+                );
+            } else {
+                dev_err!(
+                    node,
+                    "memory-region: {name}: has no {} contiguous bytes free\n",
+                    length.bytes()
+                );
+            }
+        },
+    )?;
+    Ok(Buffer::new(memory))
+}
 
 /// Takes the region that the node of `pdev` names, if it names one, for the memory that is allocated
 /// next. The device's DMA mask must be set.
@@ -34,7 +77,7 @@ use kernel::{
 ///
 /// - `EINVAL`: the node does not name one pool of reserved memory that can be used.
 /// - As [`Region::assign`].
-pub(crate) fn assign(pdev: &platform::Device<Core<'_>>) -> Result<Option<AssignedRegion>> {
+fn assign(pdev: &platform::Device<Core<'_>>) -> Result<Option<AssignedRegion>> {
     let dev: &Device = pdev.as_ref();
     if !dev
         .fwnode()
@@ -87,56 +130,5 @@ fn complaint(region: &Region) -> Option<&'static str> {
         Some("does not begin and end where pages do")
     } else {
         None
-    }
-}
-
-/// Returns what explains a failed allocation from `region`, or from where the kernel likes.
-///
-/// # Errors
-///
-/// `ENOMEM`.
-pub(crate) fn explain(region: Option<&AssignedRegion>) -> Result<Explanation> {
-    let region = region
-        .map(|region| CString::try_from_fmt(fmt!("{}", region.region())))
-        .transpose()?;
-
-    Ok(Explanation { region })
-}
-
-/// Where memory was to come from.
-pub(crate) struct Explanation {
-    region: Option<CString>,
-}
-
-impl Explanation {
-    /// Says in the log why there is no memory.
-    pub(crate) fn failure(&self, dev: &Device, length: Length, error: Error) {
-        let bytes = length.bytes();
-
-        match &self.region {
-            Some(region) if error == ERANGE => {
-                dev_err!(
-                    dev,
-                    "memory-region: {}: the device does not reach it, by dma-mask-bits or its bus's dma-ranges\n",
-                    &**region
-                );
-            }
-            Some(region) => {
-                dev_err!(
-                    dev,
-                    "memory-region: {}: has no {bytes} contiguous bytes free\n",
-                    &**region
-                );
-            }
-            None => {
-                let (all, free) = memory::cma_pages();
-                dev_err!(
-                    dev,
-                    "size: cannot allocate {bytes} bytes of DMA memory: of CMA's {} bytes {} are free, not all contiguous; see cma= of the kernel's command line and the property memory-region\n",
-                    all << PAGE_SHIFT,
-                    free << PAGE_SHIFT
-                );
-            }
-        }
     }
 }

@@ -11,7 +11,6 @@ use crate::selftest::SelfTest as Attached;
 
 use crate::{
     chardev::CharDevice,
-    label,
     mapping::SharedBuffer,
     properties::Properties, //
 };
@@ -49,8 +48,7 @@ impl platform::Driver for CoherentBufferDriver {
     ) -> impl PinInit<Self, Error> + 'bound {
         pin_init::pin_init_scope(move || {
             let properties = Properties::read(pdev.as_ref())?;
-            let label = label::read(pdev)?;
-            let shared = SharedBuffer::new(pdev, properties.length, label)?;
+            let shared = SharedBuffer::new(pdev, properties.length)?;
 
             Ok(try_pin_init!(Self {
                 chardev <- CharDevice::new(pdev.as_ref(), shared.clone()),

@@ -8,20 +8,35 @@ use crate::{
         Extension,
         SharedBuffer, //
     },
-    uapi::Prefault, //
+    uapi::{
+        Prefault,
+        FAULTLINE_IOC_PREFAULT,
+        IOC_TYPE,
+        NR_PREFAULT, //
+    }, //
 };
 use core::ops::Range;
 use kernel::{
+    ioctl::_IOW,
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    uaccess::UserSlice, //
 };
 
-/// Answers [`FAULTLINE_IOC_PREFAULT`](crate::uapi::FAULTLINE_IOC_PREFAULT).
+crosses!(Prefault, in and out, {
+    address: 8,
+    length: 8,
+});
+
+// The number is the one which the kernel's own macro gives.
+const _: () = assert!(FAULTLINE_IOC_PREFAULT == _IOW::<Prefault>(IOC_TYPE, NR_PREFAULT));
+
+/// Carries out [`FAULTLINE_IOC_PREFAULT`].
 ///
 /// The faults borrow the buffer themselves: here it must not be, because a fault may have to wait for
 /// user space's memory.
-pub(crate) fn run<X: Extension>(shared: &SharedBuffer<X>, request: Prefault) -> Result {
-    let addresses = whole_pages(request).ok_or(EINVAL)?;
+pub(crate) fn ioctl<X: Extension>(shared: &SharedBuffer<X>, argument: UserSlice) -> Result {
+    let addresses = whole_pages(argument.reader().read()?).ok_or(EINVAL)?;
 
     shared.borrow()?;
     populate(shared.address_space(), addresses).map_err(|error| match shared.borrow() {

@@ -122,9 +122,9 @@ impl Extension for SelfTest {
             );
         }
         let coherency = match buffer.memory().memory_type() {
+            _ if buffer.memory().pages().is_some() => "cached",
             MemoryType::Cached => "coherent",
             MemoryType::DmaCoherent => "non-coherent",
-            MemoryType::Pages => "cached",
         };
         dev_info!(
             dev,

@@ -23,9 +23,20 @@ use kernel::{
         file::flags,
         LocalFile, //
     },
+    ioctl::_IOW,
     prelude::*,
     uaccess::UserSlice, //
 };
+
+crosses!(Sync, in and out, {
+    flags: 4,
+    reserved: 4,
+    offset: 8,
+    length: 8,
+});
+
+// The number is the one which the kernel's own macro gives.
+const _: () = assert!(uapi::FAULTLINE_IOC_SYNC == _IOW::<Sync>(uapi::IOC_TYPE, uapi::NR_SYNC));
 
 /// Carries out [`uapi::FAULTLINE_IOC_SYNC`].
 pub(crate) fn ioctl<X: Extension>(
@@ -63,9 +74,9 @@ pub(crate) fn ioctl<X: Extension>(
 
     let ends = request.flags & uapi::SYNC_END != 0;
     if ends {
-        shared.brackets().end(&bracket)?;
+        shared.brackets.end(&bracket)?;
     } else {
-        shared.brackets().start(bracket)?;
+        shared.brackets.start(bracket)?;
     }
 
     let buffer = shared.borrow()?;

@@ -24,6 +24,34 @@ pub const NR_INFO: u32 = 0x80;
 /// - `EFAULT`: the argument does not point at writable memory.
 pub const FAULTLINE_IOC_INFO: u32 = 0x8018_7c80;
 
+/// [`Info::flags`]: the device is coherent with the CPU's caches (the device tree's
+/// `dma-coherent`), so that the buffer is ordinary cacheable memory on every side. Without it the
+/// buffer is mapped uncached, for the kernel and for user space alike: the device is not coherent, or the
+/// buffer is in a `no-map` region of reserved memory, which the kernel maps so for every device.
+pub const FLAG_COHERENT: u32 = 1 << 0;
+
+/// [`Info::flags`]: since the device was bound nobody has mapped the buffer, written to it or had
+/// it written to, so that it must still be all zeroes.
+pub const FLAG_PRISTINE: u32 = 1 << 1;
+
+/// The answer to [`FAULTLINE_IOC_INFO`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Info {
+    /// [`FLAG_COHERENT`], [`FLAG_PRISTINE`] and [`FLAG_CACHED`].
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// The length of the buffer in bytes: a multiple of the page size.
+    pub size: u64,
+    /// The buffer's address as the *device* sees it, to be programmed into a bus master. It is
+    /// not a physical address: an IOMMU or `dma-ranges` may lie between. Where neither does it is
+    /// one in effect, and who may open the device learns it: that is what the device is for.
+    pub dma_address: u64,
+}
+
+const _: () = assert!(core::mem::size_of::<Info>() == 24);
+
 /// The sequence number of [`FAULTLINE_IOC_PREFAULT`].
 pub const NR_PREFAULT: u32 = 0x88;
 
@@ -44,6 +72,22 @@ pub const NR_PREFAULT: u32 = 0x88;
 /// - `ENOMEM`: there is no memory for page tables.
 /// - `EINTR`: a signal came. Call again.
 pub const FAULTLINE_IOC_PREFAULT: u32 = 0x4010_7c88;
+
+/// The argument of [`FAULTLINE_IOC_PREFAULT`]: whole pages.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Prefault {
+    /// The first address, in one or more mappings of the buffer that follow each other.
+    pub address: u64,
+    /// How many bytes.
+    pub length: u64,
+}
+
+const _: () = assert!(core::mem::size_of::<Prefault>() == 16);
+
+/// [`Info::flags`]: the buffer is cached for the CPUs, whatever the device sees: accesses of the CPUs
+/// have to be bracketed by [`FAULTLINE_IOC_SYNC`]. [`FLAG_COHERENT`] is not set.
+pub const FLAG_CACHED: u32 = 1 << 2;
 
 /// The sequence number of [`FAULTLINE_IOC_SYNC`].
 pub const NR_SYNC: u32 = 0x90;
@@ -68,46 +112,6 @@ pub const NR_SYNC: u32 = 0x90;
 /// - `EFAULT`: the argument does not point at readable memory.
 pub const FAULTLINE_IOC_SYNC: u32 = 0x4018_7c90;
 
-/// [`Info::flags`]: the device is coherent with the CPU's caches (the device tree's
-/// `dma-coherent`), so that the buffer is ordinary cacheable memory on every side. Without it the
-/// buffer is mapped uncached, for the kernel and for user space alike: the device is not coherent, or the
-/// buffer is in a `no-map` region of reserved memory, which the kernel maps so for every device.
-pub const FLAG_COHERENT: u32 = 1 << 0;
-
-/// [`Info::flags`]: since the device was bound nobody has mapped the buffer, written to it or had
-/// it written to, so that it must still be all zeroes.
-pub const FLAG_PRISTINE: u32 = 1 << 1;
-
-/// [`Info::flags`]: the buffer is cached for the CPUs, whatever the device sees: accesses of the CPUs
-/// have to be bracketed by [`FAULTLINE_IOC_SYNC`]. [`FLAG_COHERENT`] is not set.
-pub const FLAG_CACHED: u32 = 1 << 2;
-
-/// The answer to [`FAULTLINE_IOC_INFO`].
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Info {
-    /// [`FLAG_COHERENT`], [`FLAG_PRISTINE`] and [`FLAG_CACHED`].
-    pub flags: u32,
-    /// Zero.
-    pub reserved: u32,
-    /// The length of the buffer in bytes: a multiple of the page size.
-    pub size: u64,
-    /// The buffer's address as the *device* sees it, to be programmed into a bus master. It is
-    /// not a physical address: an IOMMU or `dma-ranges` may lie between. Where neither does it is
-    /// one in effect, and who may open the device learns it: that is what the device is for.
-    pub dma_address: u64,
-}
-
-/// The argument of [`FAULTLINE_IOC_PREFAULT`]: whole pages.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Prefault {
-    /// The first address, in one or more mappings of the buffer that follow each other.
-    pub address: u64,
-    /// How many bytes.
-    pub length: u64,
-}
-
 /// [`Sync::flags`]: the CPUs read.
 pub const SYNC_READ: u32 = 1 << 0;
 
@@ -131,8 +135,4 @@ pub struct Sync {
     pub length: u64,
 }
 
-const _: () = {
-    assert!(core::mem::size_of::<Info>() == 24);
-    assert!(core::mem::size_of::<Prefault>() == 16);
-    assert!(core::mem::size_of::<Sync>() == 24);
-};
+const _: () = assert!(core::mem::size_of::<Sync>() == 24);

@@ -17,14 +17,16 @@ import pytest
 from conftest import Make
 from guests import DEBUG_PATIENCE, PATIENCE, Boot
 from newdriver.lock import lock
-from newdriver.manifest import BadManifest, Manifest, Wire
+from newdriver.manifest import BadManifest, Manifest, Wire, without_missing
 from newdriver.names import MODULE_NAME_LEN, BadName, Name, checked, kernel_modules, rename
 from places import SETUP, TOP, Places
 
 # A short name, and one of twenty letters with every part.
 SHORT, LONG = Name("acme-ring"), Name("northwind-flowmeters")
 DOC = TOP / "docs/your-driver.md"
-EVERY_ROOM = " ".join(Manifest.load().optional)
+EVERY_ROOM = "all"
+# Rooms that the driver's own code is different with.
+FEATURES = ["cached", "prefault", "sysfs", "label", "memory-region", "dma-mask"]
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,61 @@ def test_a_wire_that_fits_nothing_is_named() -> None:
         Manifest.apply(every, {"file": "there\n"})
 
 
+@pytest.mark.unit
+def test_lines_that_name_a_missing_file_go() -> None:
+    root = "mod gone;\n#[cfg(test)]\nmod tests;\npub(crate) mod there;\n#[path = \"../x.rs\"]\nmod x;\n"
+    assert without_missing("driver/a_main.rs", root, {"driver/there.rs"}) == root[root.index("pub"):]
+    assert without_missing("driver/ext/a.rs", "mod b;\nmod c;\n", {"driver/ext/a/b.rs"}) == "mod b;\n"
+    includes = '#include <linux/of.h>\n#include "a.h"\n#include "b.h"\n'
+    assert without_missing("driver/x.h", includes, {"driver/b.h"}) == '#include <linux/of.h>\n#include "b.h"\n'
+    objects = "a-y := a_main.o b.o c.o\na-y += d.o\n"
+    there = {"driver/a_main.rs", "driver/b.c"}
+    assert without_missing("driver/Kbuild", objects, there) == "a-y := a_main.o b.o\n"
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("room", ["", *FEATURES])
+def test_a_driver_has_the_files_of_its_rooms_alone(room: str) -> None:
+    manifest = Manifest.load()
+    files = manifest.files(frozenset({"default", room} - {""})).keys()
+    own = manifest.rooms[room].files().keys() if room else set()
+    others = {file for other in FEATURES for file in manifest.rooms[other].files()} - own
+    assert own <= files and not others & files
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("room", FEATURES)
+def test_each_feature_by_itself(room: str, make: Make, cache: Path, tmp_path: Path) -> None:
+    """The driver builds without a warning: what the feature needs is there, and of the others nothing is."""
+    tree = tmp_path / SHORT.kebab
+    done = new_driver(make, cache, NAME=SHORT.kebab, DIR=tree, WITH=room)
+    assert done.returncode == 0, done.stdout
+    said = Driver(SHORT, tree, make.environment | {"XDG_CACHE_HOME": str(cache)}).make("module")
+    assert "RUSTC [M]" in said
+    assert not re.search(r"^(?:warning|error)\b", said, re.MULTILINE), said
+
+
+@pytest.mark.kernel
+def test_features_work(drivers: Callable[[Name], Driver], tmp_path: Path) -> None:
+    """What the node of a driver with every room asks for is in sysfs. The checks pass with it, too."""
+    driver = drivers(LONG)
+    overlay = tmp_path / "overlay"
+    subprocess.run([SETUP, "busybox", overlay], cwd=TOP, check=True)
+    driver.make("verify")
+    (overlay / "bin").mkdir(exist_ok=True)
+    shutil.copy(driver.verify, overlay / "bin")
+    node = tmp_path / "node.dtso"
+    node.write_text((driver.tree / "dts/qemu-virt.dtso").read_text().replace(
+        "size =", f'label = "flow";\n\tdma-mask-bits = <40>;\n\t{LONG.vendor},cached;\n\tsize ='))
+    folder = f"/sys/class/misc/{LONG.snake}0"
+    show = f"for each in size label coherent memory_type; do echo $each=$(cat {folder}/$each); done"
+    said = driver.make("run", f"OVERLAY={overlay}", f"DTS={node}", f"TIMEOUT={PATIENCE}",
+                       f"RUN=/bin/sh -c '{LONG.kebab}-verify && {show}'")
+    assert f"{LONG.kebab}-verify: PASS" in said
+    found = dict(re.findall(r"^(size|label|coherent|memory_type)=(.*?)\r?$", said, re.MULTILINE))
+    assert found == {"size": "16384", "label": "flow", "coherent": "1", "memory_type": "cached"}, said
+
+
 @pytest.mark.frontdoor
 def test_make_passes_the_arguments_on(make: Make, tmp_path: Path) -> None:
     there = tmp_path / "there"
@@ -194,7 +251,7 @@ def test_make_passes_the_arguments_on(make: Make, tmp_path: Path) -> None:
         (["NAME=acme-ring", f"DIR={tmp_path}/no/such"], f"there is no directory {tmp_path}/no"),
         (["NAME=acme-ring", "DIR=build/new"], "is inside this project"),
         (["NAME=acme-ring", f"DIR={tmp_path}/a b"], "a space or colon"),
-        (["NAME=acme-ring", f"DIR={tmp_path}/new", "WITH=cellar"], "WITH=cellar: unknown: cellar"),
+        (["NAME=acme-ring", f"DIR={tmp_path}/new", "WITH=cellar"], "WITH=cellar: no such room: cellar; rooms are: "),
         (["NAME=virtio-net", f"DIR={tmp_path}/new"], "Linux has a module virtio_net"),
     ]:
         done = make("new-driver", *arguments)

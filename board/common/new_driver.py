@@ -34,10 +34,10 @@ def say(text: str) -> None:
 
 
 def rooms_of(words: str, manifest: Manifest) -> frozenset[str]:
-    asked = words.split()
+    asked = manifest.optional if words.split() == ["all"] else words.split()
     if unknown := [word for word in asked if word not in manifest.optional]:
-        there = " ".join(manifest.optional) or "no such part yet"
-        raise Refused(f"WITH={words}: unknown: {' '.join(unknown)}; there is: {there}")
+        there = ", ".join(manifest.optional)
+        raise Refused(f"WITH={words}: no such room: {' '.join(unknown)}; rooms are: {there}; or all")
     return frozenset({"default", *asked})
 
 
@@ -118,7 +118,7 @@ def main() -> int:
     p = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     p.add_argument("--name", required=True)
     p.add_argument("--directory", type=Path)
-    p.add_argument("--rooms", default="", help="parts in addition")
+    p.add_argument("--rooms", default="", help="rooms in addition")
     p.add_argument("--rustfmt", type=Path, required=True)
     p.add_argument("--cache", type=Path, required=True)
     p.add_argument("--cache-link", type=Path, required=True)

@@ -12,9 +12,11 @@
 //!
 //! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 
+mod in_region;
+mod ordinary;
+
 use super::{
     address_space::AddressSpace,
-    cached::CachedPages,
     copy::{
         Destination,
         Source, //
@@ -22,10 +24,7 @@ use super::{
     ffi,
     memory::MemoryType,
     pmd_memory,
-    reserved_memory::{
-        AssignedRegion,
-        Region, //
-    },
+    reserved_memory::AssignedRegion,
     run::Run, //
 };
 use core::{
@@ -43,7 +42,6 @@ use kernel::{
         Device, //
     },
     dma::{
-        attrs,
         Coherent,
         Device as _,
         DmaAddress,
@@ -57,6 +55,7 @@ use kernel::{
     prelude::*,
     sync::Arc, //
 };
+use ordinary::Memory;
 
 /// Sets a device's DMA mask: what the device itself can reach. Where its bus reaches less, the bus's
 /// `dma-ranges` in the device tree says so, and the DMA layer obeys.
@@ -70,8 +69,8 @@ pub(crate) fn set_dma_mask(pdev: &platform::Device<Core<'_>>, mask: DmaMask) -> 
     unsafe { pdev.dma_set_mask_and_coherent(mask) }
 }
 
-/// Zeroed memory from `dma_alloc_coherent()`, or else [`CachedPages`]: a whole number of pages, which can
-/// be mapped into user space.
+/// Zeroed memory from `dma_alloc_coherent()`: a whole number of pages, which can be mapped into user
+/// space.
 pub(crate) struct MappableCoherent {
     memory: ManuallyDrop<Memory>,
     size: usize,
@@ -79,93 +78,76 @@ pub(crate) struct MappableCoherent {
     is_abandoned: bool,
     space: Arc<AddressSpace>,
     device_is_coherent: bool,
+    /// The type of the memory in the kernel's own mapping.
+    memory_type: MemoryType,
     /// What the memory was allocated from, if the node says: given back after the memory.
-    region: Option<AssignedRegion>,
+    pub(crate) region: Option<AssignedRegion>,
     /// The first PFN, if the others follow it one by one.
     contiguous_from: Option<usize>,
 }
 
-enum Memory {
-    Coherent(Coherent<[u8]>),
-    Cached(CachedPages),
-}
-
 impl MappableCoherent {
-    /// Makes ordinary pages mappable through the files of `space`.
-    pub(crate) fn cached(pages: CachedPages, space: Arc<AddressSpace>) -> Self {
-        Self {
-            size: pages.size(),
-            device_is_coherent: pages.device_is_coherent(),
-            memory: ManuallyDrop::new(Memory::Cached(pages)),
-            is_abandoned: false,
-            space,
-            region: None,
-            contiguous_from: None,
-        }
-    }
-
     /// Allocates `pages` pages for `dev`, whose DMA mask is set, mappable through the files of
-    /// `space`. They are of `region` if one is given.
+    /// `space`.
     ///
     /// A failed allocation is not reported to the log: the caller can say more.
     ///
     /// # Errors
     ///
-    /// - `ENOMEM`: no contiguous memory of that size, or the size overflows; or `region` has none, and
-    ///   the kernel gave other memory.
+    /// - `ENOMEM`: no contiguous memory of that size, or the size overflows.
     /// - `ERANGE`: the device does not reach the memory.
-    /// - `EINVAL`: `region` is assigned to another device.
     pub(crate) fn zeroed(
         dev: &Device<Bound>,
         pages: usize,
         space: Arc<AddressSpace>,
-        region: Option<AssignedRegion>,
     ) -> Result<Self> {
-        // A region of another device would give the PFNs of other memory.
-        if region.as_ref().is_some_and(|region| !region.is_of(dev)) {
-            return Err(EINVAL);
-        }
         let size = pages.checked_mul(PAGE_SIZE).ok_or(ENOMEM)?;
-        // A `no-map` pool has no `struct page`, and one place for each size.
-        let memory = match &region {
-            Some(region) if region.is_no_map() => {
-                Coherent::zeroed_slice_with_attrs(dev, size, GFP_KERNEL, attrs::DMA_ATTR_NO_WARN)?
-            }
-            _ => pmd_memory::zeroed(dev, size)?,
-        };
+        let memory = pmd_memory::zeroed(dev, size)?;
 
-        let mut this = Self {
+        Self::new(dev, memory, space).located(dev)
+    }
+
+    /// Takes memory of `dev`.
+    fn new(dev: &Device<Bound>, memory: Coherent<[u8]>, space: Arc<AddressSpace>) -> Self {
+        // SAFETY: `dev` is valid, and bound, so that its DMA configuration is set up.
+        let device_is_coherent =
+            unsafe { ffi::faultline_dev_is_dma_coherent(ffi::raw_device(dev)) };
+
+        Self {
+            size: memory.size(),
             memory: ManuallyDrop::new(Memory::Coherent(memory)),
-            size,
             is_abandoned: false,
             space,
-            // SAFETY: `dev` is valid, and bound, so that its DMA configuration is set up.
-            device_is_coherent: unsafe { ffi::faultline_dev_is_dma_coherent(ffi::raw_device(dev)) },
-            region,
+            device_is_coherent,
+            // The DMA layer's choice by the same rule: `dma_pgprot()` in kernel/dma/mapping.c, without
+            // what it does where memory is encrypted.
+            memory_type: if device_is_coherent {
+                MemoryType::Cached
+            } else {
+                MemoryType::DmaCoherent
+            },
+            region: None,
             contiguous_from: None,
-        };
-        if !this.is_reached_by(dev) {
+        }
+    }
+
+    /// Looks where the memory is.
+    ///
+    /// # Errors
+    ///
+    /// `ERANGE`: the device does not reach it.
+    fn located(mut self, dev: &Device<Bound>) -> Result<Self> {
+        if !self.is_reached_by(dev) {
             return Err(ERANGE);
         }
 
         // Behind an IOMMU the PFNs may be scattered. They mostly are not, and to know so saves
         // a walk of the kernel's page table at every fault.
-        let first = this.pfn(0);
-        if (0..pages).all(|page| this.pfn(page) == first + page) {
-            this.contiguous_from = Some(first);
+        let first = self.pfn(0);
+        if (0..self.page_count()).all(|page| self.pfn(page) == first + page) {
+            self.contiguous_from = Some(first);
         }
-
-        // The kernel takes memory from elsewhere if a reusable region has none left, or if an IOMMU
-        // makes contiguous memory unnecessary.
-        let is_in_region = this
-            .region
-            .as_ref()
-            .is_none_or(|region| (0..pages).all(|page| region.contains(this.pfn(page))));
-        if is_in_region {
-            Ok(this)
-        } else {
-            Err(ENOMEM)
-        }
+        Ok(self)
     }
 
     /// Returns whether the device reaches all of the memory, by its mask and its bus: a rule that the DMA
@@ -190,39 +172,24 @@ impl MappableCoherent {
         self.size
     }
 
-    /// Returns the pages of cached memory, or `None` if the memory is coherent.
-    pub(crate) fn pages(&self) -> Option<&CachedPages> {
-        match &*self.memory {
-            Memory::Coherent(_) => None,
-            Memory::Cached(pages) => Some(pages),
-        }
+    fn page_count(&self) -> usize {
+        self.size >> PAGE_SHIFT
     }
 
     /// Returns the address of the first byte in the kernel's own mapping. User space and the device
     /// may access what is there at any time.
     pub(crate) fn as_ptr(&self) -> *mut u8 {
-        match &*self.memory {
-            Memory::Coherent(memory) => memory.as_mut_ptr().cast(),
-            Memory::Cached(pages) => pages.as_ptr(),
-        }
+        self.memory.as_mut_ptr().cast()
     }
 
     /// Returns the address at which the device finds the memory.
     pub(crate) fn dma_address(&self) -> DmaAddress {
-        match &*self.memory {
-            Memory::Coherent(memory) => memory.dma_address(),
-            Memory::Cached(pages) => pages.dma_address(),
-        }
+        self.memory.dma_address()
     }
 
     /// Returns whether the device sees the CPU's caches.
     pub(crate) fn device_is_coherent(&self) -> bool {
         self.device_is_coherent
-    }
-
-    /// Returns the region that the memory is of, if its device's node names one.
-    pub(crate) fn region(&self) -> Option<&Region> {
-        self.region.as_ref().map(AssignedRegion::region)
     }
 
     /// Gives the memory up: it will be taken away from user space as usual, but never freed.
@@ -235,32 +202,17 @@ impl MappableCoherent {
     /// Returns the type of the memory in the kernel's own mapping, which every other mapping must have,
     /// too: two types for one page are a mismatched alias, and reads through one may miss writes through
     /// the other.
-    ///
-    /// It is the DMA layer's choice by the same rule: `dma_pgprot()` in kernel/dma/mapping.c, without
-    /// what it does where memory is encrypted; and that of the region, if the memory is of one.
     pub(crate) fn memory_type(&self) -> MemoryType {
-        if self.pages().is_some() {
-            return MemoryType::Pages;
-        }
-        let of_device = if self.device_is_coherent {
-            MemoryType::Cached
-        } else {
-            MemoryType::DmaCoherent
-        };
-
-        self.region
-            .as_ref()
-            .map_or(of_device, |region| region.memory_type(of_device))
+        self.memory_type
     }
 
     /// Returns the PFNs of `pages`, or `None` if one is past the end, there are none, or they do
-    /// not follow each other in physical memory; a single page always does. There are none of
-    /// [`CachedPages`], which are mapped by themselves.
+    /// not follow each other in physical memory; a single page always does.
     ///
     /// They are those that the kernel's own page table has for the memory, so that they are
     /// right whatever lies between the device and its memory: the DMA address is not looked at.
     pub(crate) fn run(&self, pages: Range<usize>) -> Option<Run<'_>> {
-        if pages.is_empty() || pages.end > self.size() >> PAGE_SHIFT {
+        if pages.is_empty() || pages.end > self.page_count() {
             return None;
         }
 
@@ -275,17 +227,11 @@ impl MappableCoherent {
     }
 
     /// Returns the PFN of `page`, which must be a page of the memory: that which the kernel's page table
-    /// has for it, or that which follows from the place of the memory in a `no-map` region.
+    /// has for it.
     pub(crate) fn pfn(&self, page: usize) -> usize {
-        if let Some(region) = &self.region {
-            // CAST: A page of the memory has an address that fits the device's; for others the answer
-            // means nothing.
-            let offset = (page << PAGE_SHIFT) as DmaAddress;
-            if let Some(pfn) = region.pfn(self.dma_address().wrapping_add(offset)) {
-                return pfn;
-            }
+        if let Some(pfn) = self.pfn_in_region(page) {
+            return pfn;
         }
-
         let address = self.as_ptr();
 
         // SAFETY: The address is inside the allocation, which the DMA layer gave a mapping in the

@@ -14,10 +14,6 @@ pub(crate) enum MemoryType {
     /// What the architecture uses for DMA memory of devices that do not see the CPU's caches
     /// (`pgprot_dmacoherent()`); on arm64, Normal Non-cacheable.
     DmaCoherent,
-    /// Ordinary memory, cached, in pages that the kernel counts ([`CachedPages`]).
-    ///
-    /// [`CachedPages`]: super::cached::CachedPages
-    Pages,
 }
 
 /// Returns how many pages of memory the kernel manages (`totalram_pages()`).

@@ -101,7 +101,7 @@ pub(crate) trait Instance: Attributes + Send + Sync + Sized + 'static {
     fn ioctl(this: ArcBorrow<'_, Self>, file: &LocalFile, cmd: u32, arg: usize) -> Result<isize>;
 
     /// An open file goes: nothing else is called for it any more.
-    fn release(&self, file: &LocalFile);
+    fn release(&self, _file: &LocalFile) {}
 
     /// Describes a new VMA of a file of this instance.
     fn mmap_prepare(this: ArcBorrow<'_, Self>, vma: NewVma<'_, Self>) -> Result<Installed>;

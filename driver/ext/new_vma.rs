@@ -12,12 +12,9 @@ use super::{
     ffi,
     memory::MemoryType,
     vm_fault::{
-        page::{
-            PageOperations,
-            PageOperationsVTable, //
-        },
+        VmOperations,
         VmOperationsVTable, //
-    },
+    }, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -36,7 +33,7 @@ use kernel::{
 /// its file is a foreign `Arc<T>`, which the file owns until it is released, and the VMA will be one of
 /// this very file.
 pub(crate) struct NewVma<'a, T> {
-    desc: *mut bindings::vm_area_desc,
+    pub(super) desc: *mut bindings::vm_area_desc,
     _data: PhantomData<&'a T>,
     /// The description is on the task's stack.
     _not_send: NotThreadSafe,
@@ -108,32 +105,42 @@ impl<T> NewVma<'_, T> {
     }
 }
 
-impl<T: PageOperations> NewVma<'_, T> {
+impl<T: VmOperations> NewVma<'_, T> {
     /// Makes the file's own `T` serve the VMA's faults, as memory of type `memory_type`.
     ///
     /// The VMA cannot be expanded by `mremap()`, is not merged with others and stays out of core dumps.
     ///
-    /// Pages that the kernel counts are mapped one by one. Else, if `T` has
-    /// [`VmOperations::huge_fault`](super::vm_fault::VmOperations::huge_fault), the VMA is marked as `madvise(MADV_HUGEPAGE)`
-    /// would, as its memory costs nothing more in PMDs; the administrator's `never` and the
-    /// user's `MADV_NOHUGEPAGE` are obeyed.
+    /// If `T` has [`VmOperations::huge_fault`], the VMA is marked as `madvise(MADV_HUGEPAGE)` would, as
+    /// its memory costs nothing more in PMDs; the administrator's `never` and the user's
+    /// `MADV_NOHUGEPAGE` are obeyed.
     pub(crate) fn install(self, memory_type: MemoryType) -> Installed {
         let is_uncached = memory_type == MemoryType::DmaCoherent;
 
         // SAFETY: By the type invariants the description is valid, and its file's private data is a
         // foreign `Arc<T>`: what the operations of `T` want in the VMA's. The VMA keeps the file, and
-        // with it the reference.
+        // with it the reference. The function sets the flags that these operations want.
+        unsafe {
+            ffi::faultline_desc_set_up(self.desc, is_uncached, T::HAS_HUGE_FAULT);
+            self.install_operations(&VmOperationsVTable::<T>::VTABLE)
+        }
+    }
+
+    /// Gives the VMA `operations`, and the file's own `T`.
+    ///
+    /// # Safety
+    ///
+    /// `operations` must be for VMAs whose private data is a foreign `Arc<T>` that their file owns, and
+    /// the VMA must have the flags that they want.
+    pub(super) unsafe fn install_operations(
+        self,
+        operations: &'static bindings::vm_operations_struct,
+    ) -> Installed {
+        // SAFETY: By the type invariants the description is valid, and ours to change, and the private
+        // data of its file is what the operations want. The VMA keeps the file, and with it the reference.
         unsafe {
             (*self.desc).private_data = (*(*self.desc).file).private_data;
-            if memory_type == MemoryType::Pages {
-                ffi::faultline_desc_set_up_pages(self.desc);
-                (*self.desc).vm_ops = &PageOperationsVTable::<T>::VTABLE;
-            } else {
-                ffi::faultline_desc_set_up(self.desc, is_uncached, T::HAS_HUGE_FAULT);
-                (*self.desc).vm_ops = &VmOperationsVTable::<T>::VTABLE;
-            }
+            (*self.desc).vm_ops = operations;
         }
-
         Installed(())
     }
 }

@@ -199,7 +199,7 @@ impl AssignedRegion {
         // SAFETY: The device is valid, as `dev` is a reference to it. Its DMA configuration, which the
         // function reads (`dma_range_map`), goes when its driver is unbound. Memory that is `no-map` is
         // contiguous, so that its PFNs are asked for only while it is being allocated
-        // (`MappableCoherent::zeroed()`), for a device that is bound.
+        // (`MappableCoherent::zeroed_in()`), for a device that is bound.
         let start = unsafe {
             ffi::faultline_phys_to_dma(ffi::raw_device(&*self.dev), self.region.raw.base)
         };

@@ -4,20 +4,11 @@
 
 use crate::uapi::{
     Info,
-    Prefault,
-    Sync,
     FAULTLINE_IOC_INFO,
-    FAULTLINE_IOC_PREFAULT,
-    FAULTLINE_IOC_SYNC,
     IOC_TYPE,
-    NR_INFO,
-    NR_PREFAULT,
-    NR_SYNC, //
+    NR_INFO, //
 };
-use kernel::ioctl::{
-    _IOR,
-    _IOW, //
-};
+use kernel::ioctl::_IOR;
 
 /// Asserts that a type has no padding, and lets it cross: each field is given with its width, begins
 /// where the one before it ends, and the last one ends with the type.
@@ -54,21 +45,5 @@ crosses!(Info, out, {
     dma_address: 8,
 });
 
-crosses!(Prefault, in and out, {
-    address: 8,
-    length: 8,
-});
-
-crosses!(Sync, in and out, {
-    flags: 4,
-    reserved: 4,
-    offset: 8,
-    length: 8,
-});
-
-// The numbers are those which the kernel's own macros give.
-const _: () = {
-    assert!(FAULTLINE_IOC_INFO == _IOR::<Info>(IOC_TYPE, NR_INFO));
-    assert!(FAULTLINE_IOC_PREFAULT == _IOW::<Prefault>(IOC_TYPE, NR_PREFAULT));
-    assert!(FAULTLINE_IOC_SYNC == _IOW::<Sync>(IOC_TYPE, NR_SYNC));
-};
+// The number is the one which the kernel's own macro gives.
+const _: () = assert!(FAULTLINE_IOC_INFO == _IOR::<Info>(IOC_TYPE, NR_INFO));

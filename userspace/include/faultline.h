@@ -20,6 +20,20 @@
 #define FAULTLINE_IOC_INFO 0x80187c80U
 
 /**
+ * [`Info::flags`]: the device is coherent with the CPU's caches (the device tree's
+ * `dma-coherent`), so that the buffer is ordinary cacheable memory on every side. Without it the
+ * buffer is mapped uncached, for the kernel and for user space alike: the device is not coherent, or the
+ * buffer is in a `no-map` region of reserved memory, which the kernel maps so for every device.
+ */
+#define FAULTLINE_FLAG_COHERENT (1 << 0)
+
+/**
+ * [`Info::flags`]: since the device was bound nobody has mapped the buffer, written to it or had
+ * it written to, so that it must still be all zeroes.
+ */
+#define FAULTLINE_FLAG_PRISTINE (1 << 1)
+
+/**
  * `_IOW('|', 0x88, Prefault)`: maps all pages of a range of addresses now, so that later accesses do
  * not fault. Stores do not, either, where the mapping is writable.
  *
@@ -38,6 +52,12 @@
  * - `EINTR`: a signal came. Call again.
  */
 #define FAULTLINE_IOC_PREFAULT 0x40107c88U
+
+/**
+ * [`Info::flags`]: the buffer is cached for the CPUs, whatever the device sees: accesses of the CPUs
+ * have to be bracketed by [`FAULTLINE_IOC_SYNC`]. [`FLAG_COHERENT`] is not set.
+ */
+#define FAULTLINE_FLAG_CACHED (1 << 2)
 
 /**
  * `_IOW('|', 0x90, Sync)`: begins or ends an access of the CPUs to a part of a cached buffer
@@ -60,26 +80,6 @@
  * - `EFAULT`: the argument does not point at readable memory.
  */
 #define FAULTLINE_IOC_SYNC 0x40187c90U
-
-/**
- * [`Info::flags`]: the device is coherent with the CPU's caches (the device tree's
- * `dma-coherent`), so that the buffer is ordinary cacheable memory on every side. Without it the
- * buffer is mapped uncached, for the kernel and for user space alike: the device is not coherent, or the
- * buffer is in a `no-map` region of reserved memory, which the kernel maps so for every device.
- */
-#define FAULTLINE_FLAG_COHERENT (1 << 0)
-
-/**
- * [`Info::flags`]: since the device was bound nobody has mapped the buffer, written to it or had
- * it written to, so that it must still be all zeroes.
- */
-#define FAULTLINE_FLAG_PRISTINE (1 << 1)
-
-/**
- * [`Info::flags`]: the buffer is cached for the CPUs, whatever the device sees: accesses of the CPUs
- * have to be bracketed by [`FAULTLINE_IOC_SYNC`]. [`FLAG_COHERENT`] is not set.
- */
-#define FAULTLINE_FLAG_CACHED (1 << 2)
 
 /**
  * [`Sync::flags`]: the CPUs read.

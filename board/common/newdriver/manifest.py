@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -39,8 +40,20 @@ class Wire:
 @dataclass(frozen=True)
 class Room:
     what: str
-    files: list[str]  # patterns
+    patterns: list[str]
     left_out: list[str]
+
+    def files(self) -> dict[str, Path]:
+        found: dict[str, Path] = {}
+        for pattern in self.patterns:
+            paths = [path for path in TOP.glob(pattern) if path.is_file()]
+            if not paths:
+                raise BadManifest(f"rooms.toml: no file {pattern}, which is part of '{self.what}'")
+            found |= {str(path.relative_to(TOP)): path for path in paths}
+        for name in self.left_out:
+            if not found.pop(name, None):
+                raise BadManifest(f"rooms.toml: '{self.what}' leaves out {name}, which it does not have")
+        return found
 
 
 @dataclass(frozen=True)
@@ -82,18 +95,10 @@ class Manifest:
 
     def files(self, rooms: frozenset[str]) -> dict[str, str]:
         """The texts of the new tree by their paths there, with this project's name in both."""
-        found: dict[str, Path] = {}
-        for room in rooms:
-            of_room: dict[str, Path] = {}
-            for pattern in self.rooms[room].files:
-                paths = [path for path in TOP.glob(pattern) if path.is_file()]
-                if not paths:
-                    raise BadManifest(f"rooms.toml: room {room}: no file {pattern}")
-                of_room |= {str(path.relative_to(TOP)): path for path in paths}
-            for name in self.rooms[room].left_out:
-                if not of_room.pop(name, None):
-                    raise BadManifest(f"rooms.toml: room {room}: leaves out {name}, which it does not have")
-            found |= of_room
+        of_others = {name for room in self.optional for name in self.rooms[room].files()}
+        found = {name: path for name, path in self.rooms["default"].files().items() if name not in of_others}
+        for room in rooms - {"default"}:
+            found |= self.rooms[room].files()
         for room in rooms:
             # Files that only a new driver has, in their places in its tree.
             own = TREE / room
@@ -104,7 +109,7 @@ class Manifest:
         for wire in self.wires:
             if wire.applies(rooms):
                 texts[wire.file] = self.apply(wire, texts)
-        return texts
+        return {name: without_missing(name, text, texts) for name, text in texts.items()}
 
     @staticmethod
     def apply(wire: Wire, texts: dict[str, str]) -> str:
@@ -125,6 +130,34 @@ class Manifest:
             if not found:
                 raise BadManifest(f"wires/: {wire.file} has no '{wire.through.strip()}' after '{first}'")
         return before + wire.put + after
+
+
+def without_missing(name: str, text: str, names: Container[str]) -> str:
+    """A text without the lines that name a file that is not there: `mod`, `#include "…"`, an object in Kbuild."""
+    path = PurePosixPath(name)
+    folder = path.parent
+
+    def module(match: re.Match[str]) -> str:
+        is_root = path.name in {"lib.rs", "main.rs"} or path.stem.endswith("_main")
+        file = (folder if is_root else folder / path.stem) / match["module"]
+        is_there = f"{file}.rs" in names or f"{file}/mod.rs" in names or "path = " in match[0]
+        return match[0] if is_there else ""
+
+    if path.suffix == ".rs":
+        pattern = r"^(?: *#\[[^\n]*\]\n)* *(?:pub(?:\([^)]*\))? )?mod (?P<module>\w+);\n"
+        # Blank lines around what has gone.
+        text = re.sub(r"\n{3,}", "\n\n", re.sub(pattern, module, text, flags=re.MULTILINE))
+    elif path.suffix in {".c", ".h"}:
+        text = re.sub(r'^#include "(.*)"\n', lambda match: match[0] if str(folder / match[1]) in names else "", text,
+                      flags=re.MULTILINE)
+    elif path.name == "Kbuild":
+        def objects(match: re.Match[str]) -> str:
+            there = [file for file in match[2].split()
+                     if any(str(folder / file.replace(".o", suffix)) in names for suffix in (".c", ".rs"))]
+            return f"{match[1]} {' '.join(there)}\n" if there else ""
+
+        text = re.sub(r"^(\w+-y \+?:?=)((?: [\w/]+\.o)+)\n", objects, text, flags=re.MULTILINE)
+    return text
 
 
 def ignored(name: str) -> bool:

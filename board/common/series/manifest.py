@@ -100,15 +100,7 @@ def new_vma(source: Source) -> None:
     source.use("kernel::types::ForeignOwnable")
     source.cut("pub(crate) enum MemoryType {")
     # Pages that the kernel counts are inserted by vmf_insert_page() there.
-    source.replace("""\
-        page::{
-            PageOperations,
-            PageOperationsVTable, //
-        },
-""", """\
-        VmOperations,
-""")
-    source.swap("impl<T: PageOperations> NewVma<'_, T> {", """\
+    source.swap("impl<T: VmOperations> NewVma<'_, T> {", """\
 impl<P: ForeignOwnable> NewVma<'_, P> {
     /// Makes what the file owns serve the VMA's faults, by the operations of `T`.
     ///
@@ -133,6 +125,7 @@ impl<P: ForeignOwnable> NewVma<'_, P> {
     source.code(r"<P: VmOperations<", "<T: VmOperations<")
     source.replace("`kernel::mm::virt::VmaNew`", "[`VmaNew`](super::VmaNew)")
     source.replace("NewVma", "VmaDesc")
+    source.replace("pub(super) desc:", "desc:")
     source.sub(r"\bpub\((?:crate|super)\)", "pub")
 
 

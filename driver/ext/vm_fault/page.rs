@@ -24,7 +24,11 @@ use super::{
 };
 use crate::ext::{
     cached::CachedPages,
-    ffi, //
+    ffi,
+    new_vma::{
+        Installed,
+        NewVma, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -92,8 +96,21 @@ impl Drop for Provided<'_> {
     }
 }
 
+impl<T: PageOperations> NewVma<'_, T> {
+    /// As [`install`](NewVma::install), for pages that the kernel counts, which are cached and mapped one
+    /// by one.
+    pub(crate) fn install_pages(self) -> Installed {
+        // SAFETY: By the type invariants the description is valid, and ours to change. The operations are
+        // those of `T`, for VMAs with the flags that the function sets.
+        unsafe {
+            ffi::faultline_desc_set_up_pages(self.desc);
+            self.install_operations(&PageOperationsVTable::<T>::VTABLE)
+        }
+    }
+}
+
 /// The C operations of VMAs of ordinary pages that `T` serves, as [`VmOperationsVTable`] otherwise.
-pub(in crate::ext) struct PageOperationsVTable<T: PageOperations>(PhantomData<T>);
+struct PageOperationsVTable<T: PageOperations>(PhantomData<T>);
 
 impl<T: PageOperations> PageOperationsVTable<T> {
     /// A page is not there.
@@ -110,7 +127,7 @@ impl<T: PageOperations> PageOperationsVTable<T> {
             _not_send: NotThreadSafe,
         };
 
-        // SAFETY: The VMA is one that `NewVma::install()` has set up with `T`, and locked for as long as
+        // SAFETY: The VMA is one that `NewVma::install_pages()` has set up with `T`, and locked for as long as
         // the fault is handled.
         let data = unsafe { VmOperationsVTable::<T>::data(VmaRef::from_raw(fault.raw().vma)) };
 
@@ -124,10 +141,9 @@ impl<T: PageOperations> PageOperationsVTable<T> {
         }
     }
 
-    pub(in crate::ext) const VTABLE: bindings::vm_operations_struct =
-        bindings::vm_operations_struct {
-            open: Some(VmOperationsVTable::<T>::open),
-            fault: Some(Self::fault),
-            ..pin_init::zeroed()
-        };
+    const VTABLE: bindings::vm_operations_struct = bindings::vm_operations_struct {
+        open: Some(VmOperationsVTable::<T>::open),
+        fault: Some(Self::fault),
+        ..pin_init::zeroed()
+    };
 }
