@@ -114,7 +114,7 @@ STRESSED: Mapping[str, Stressed] = {
     "litmus-anywhere": stressed("litmus_keeps_off"),
     "litmus-many": stressed("litmus_ends"),
     "litmus-deaf": stressed("litmus_ends"),
-    "fault-out-of-memory": stressed("advice_beside_faults", "fork_beside_faults", cycles=10),
+    "fault-out-of-memory": stressed("advice_beside_faults", cycles=20),
     "poll-not-woken": stressed("poll_hears_unbinding"),
     "poll-silent": stressed("poll_hears_unbinding", is_sample=True),
     "no-fsync": stressed("flushing_and_appending", is_sample=True),

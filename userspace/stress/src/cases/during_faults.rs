@@ -9,12 +9,13 @@ use faultline_core::errno::Errno;
 use faultline_core::failure::TaskError;
 use faultline_core::finding::Stop;
 use faultline_sys::arena::{Access, Arena, Sharing};
-use faultline_sys::device::File;
 use faultline_sys::disturb::{disturbed, Disturbance};
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::OFlags;
 
 use super::context::Context;
 use super::Case;
-use crate::world::{tagged, World as W};
+use crate::world::{open_file, tagged, World as W};
 use Disturbance::{DontNeed, Forks, Moves, Protects, Splits, Stores};
 
 pub(super) const CASES: &[Case] = &[
@@ -69,8 +70,9 @@ fn move_beside_faults(c: &mut Context<'_>) -> Result<(), Stop> {
     beside(c, &[Moves], false)
 }
 
-/// Reads the buffer into its own mapping, beside all of these, where the offset in the file lets PMDs be
-/// mapped, and where it does not.
+/// Reads into a mapping of the buffer, beside all of these, where the offset in the file lets PMDs be mapped,
+/// and where it does not. The buffer itself is read, whose `read()` copes with pages that go, and `/dev/zero`,
+/// whose `read()` passes on what a page fault answers.
 fn beside(c: &mut Context<'_>, all: &[Disturbance], succeeds: bool) -> Result<(), Stop> {
     let page = c.page();
     if c.world.cpus < 2 {
@@ -80,6 +82,7 @@ fn beside(c: &mut Context<'_>, all: &[Disturbance], succeeds: bool) -> Result<()
         return Err(Stop::Skip("it takes a page table, and a page"));
     }
     let file = c.open()?;
+    let zero = c.need("open(/dev/zero)", open_file(c"/dev/zero", OFlags::RDONLY))?;
     for offset in [0, page] {
         let mapped = c
             .world
@@ -88,7 +91,7 @@ fn beside(c: &mut Context<'_>, all: &[Disturbance], succeeds: bool) -> Result<()
         c.need("mmap()", mapped)?;
         let reads = READS * c.cycles;
         let answers = nest(&mut c.world.arena, page, all, &mut |arena| {
-            read_into_itself(arena, &file, page, reads)
+            read_into_mapping(arena, [file.as_fd(), zero.as_fd()], page, reads)
         });
         let answers = c.task(answers)?;
         let partial = if succeeds { 0 } else { answers.partial };
@@ -135,11 +138,16 @@ struct Answers {
     other: Option<Errno>,
 }
 
-fn read_into_itself(arena: &mut Arena, file: &File, page: u64, reads: u64) -> Answers {
+fn read_into_mapping(
+    arena: &mut Arena,
+    sources: [BorrowedFd<'_>; 2],
+    page: u64,
+    reads: u64,
+) -> Answers {
     let mut answers = Answers::default();
-    for number in 0..reads {
+    for (number, source) in (0..reads).zip(sources.iter().cycle()) {
         let at = W::A + number * 37 % (TABLE / page - 2) * page;
-        match arena.read_at(at, 2 * page, file, 0) {
+        match arena.read_at(at, 2 * page, source, 0) {
             Ok(length) if length == 2 * page => answers.whole += 1,
             Ok(_) | Err(Errno::FAULT) => answers.partial += 1,
             Err(errno) => {
