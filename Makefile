@@ -99,6 +99,8 @@ QEMU_ARGS :=
 TIMEOUT :=
 ## SEED=N            stress: the seed of the random operations (default: a new one)
 SEED :=
+## CASE='NAME…'      stress: run these cases only (docs/stress.md), up to eight
+CASE :=
 ## OPS=N             stress: number of random operations (default: 100000)
 OPS := 100000
 ## PROCS=N           stress: number of processes that share the operations (default: 4)
@@ -271,7 +273,7 @@ bench: $(PRODUCTION) $(MODE_MODULES) $(PROGRAM) $(INIT) $(BENCH) ## Measure what
 stress: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Stress the driver: misuse, races, then random operations
 	@$(WITH_QEMU); APPEND="loglevel=5 $$APPEND"; exec $(BOOT) --smp $${SMP:-4} --dtso $${DTS:-$(STRESS_DTSO)} \
 		--timeout $${TIMEOUT:-$(STRESS_TIMEOUT)} --overlay $(dir $(STRESS))/.. \
-		--run "/bin/$(notdir $(STRESS)) $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES"
+		--run "/bin/$(notdir $(STRESS)) $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES$(foreach case,$(CASE), --case $(case))"
 
 soak: $(MODULE) $(PROGRAM) $(INIT) ## Boot many kinds of machine, BOOTS= in all: the driver must pass on each
 	$(if $(WITH_DEBUG_KERNEL),@$(MAKE) module DEBUG=1 SELFTEST=1)

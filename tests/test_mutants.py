@@ -93,7 +93,7 @@ STRESSED: Mapping[str, Stressed] = {
     "no-bounds": stressed("out_of_range"),
     "growing": stressed("growth", "area_flags"),
     "dumped": stressed("area_flags"),
-    "pages-lent": stressed(complains=True),
+    "pages-lent": stressed("pages_are_not_lent", complains=True),
     "no-access": stressed("debugger"),
     "debugger-writes": stressed("read_only_by_debugger"),
     "before-start": stressed("split"),
@@ -222,7 +222,8 @@ def test_mutant_is_caught_by_stress(
     run = boot(
         f"--overlay={places.stress.parents[1]}", f"--dtso={TOP / 'dts' / mutant.dtso}.dtso", "--smp=4",
         "--append=loglevel=5",
-        f"--run=/bin/faultline-stress --seed 1 --part cases --cycles {mutant.cycles}",
+        f"--run=/bin/faultline-stress --seed 1 --cycles {mutant.cycles}"
+        + "".join(f" --case {case}" for case in sorted(mutant.cases)),
         module=build(make, places, name))
     assert run.status == 1, run
     if mutant.complains:

@@ -5,6 +5,7 @@
 //!
 //! To add one, add a [`Case`] to the list of its file, and its name to the table.
 
+use faultline_core::args::Arg;
 use faultline_core::checks::catalogue::SourceText;
 use faultline_core::finding::Stop;
 
@@ -61,22 +62,70 @@ const CASES: &[&[Case]] = &[
 /// Those of the machine: once, after everything else.
 const MACHINE: &[&[Case]] = &[memory::MACHINE];
 
-pub(crate) fn count() -> u64 {
-    CASES.iter().map(|cases| cases.len() as u64).sum()
+/// The cases that are run.
+#[derive(Clone, Copy)]
+pub(crate) struct Selection<'a> {
+    /// Their names, or none for all.
+    names: &'a [Arg],
 }
 
-pub(crate) fn machine_count() -> u64 {
-    MACHINE.iter().map(|cases| cases.len() as u64).sum()
-}
+impl<'a> Selection<'a> {
+    /// # Errors
+    ///
+    /// A name that no case has.
+    pub(crate) fn new(names: &'a [Arg]) -> Result<Self, Arg> {
+        let this = Self { names };
+        let is_one = |name: Arg| {
+            let mut all = CASES.iter().chain(MACHINE).copied().flatten();
+            all.any(|case| case.name.as_bytes() == name.to_bytes())
+        };
+        match names.iter().find(|&&name| !is_one(name)) {
+            Some(&name) => Err(name),
+            None => Ok(this),
+        }
+    }
 
-/// Runs the cases of a device.
-pub(crate) fn run(part: &mut Part<'_, '_>, world: &mut World, number: usize, cycles: u64) {
-    run_all(part, world, number, cycles, CASES);
-}
+    fn has(&self, case: &Case) -> bool {
+        let mut names = self.names.iter();
+        self.names.is_empty() || names.any(|name| name.to_bytes() == case.name.as_bytes())
+    }
 
-/// Runs those of the machine.
-pub(crate) fn machine(part: &mut Part<'_, '_>, world: &mut World) {
-    run_all(part, world, 0, 0, MACHINE);
+    fn of(
+        self,
+        cases: &'static [&'static [Case]],
+    ) -> impl Iterator<Item = &'static Case> + use<'a> {
+        cases
+            .iter()
+            .copied()
+            .flatten()
+            .filter(move |case| self.has(case))
+    }
+
+    /// Returns how many are run for each device.
+    pub(crate) fn count(self) -> u64 {
+        self.of(CASES).count() as u64
+    }
+
+    /// Returns how many are run for the machine.
+    pub(crate) fn machine_count(self) -> u64 {
+        self.of(MACHINE).count() as u64
+    }
+
+    /// Runs those of a device.
+    pub(crate) fn run(
+        self,
+        part: &mut Part<'_, '_>,
+        world: &mut World,
+        number: usize,
+        cycles: u64,
+    ) {
+        run_all(part, world, number, cycles, self.of(CASES));
+    }
+
+    /// Runs those of the machine.
+    pub(crate) fn run_machine(self, part: &mut Part<'_, '_>, world: &mut World) {
+        run_all(part, world, 0, 0, self.of(MACHINE));
+    }
 }
 
 fn run_all(
@@ -84,10 +133,10 @@ fn run_all(
     world: &mut World,
     number: usize,
     cycles: u64,
-    cases: &[&[Case]],
+    cases: impl Iterator<Item = &'static Case>,
 ) {
     let target = world.targets[number].clone();
-    for case in cases.iter().copied().flatten() {
+    for case in cases {
         let mut context = Context::new(world, &target, cycles);
         let result = context.clear().and_then(|()| (case.steps)(&mut context));
         if result == Err(Stop::Fail) {

@@ -22,6 +22,7 @@ mod round;
 mod world;
 
 use faultline_core::args::stress::{parse, Options, COMMAND};
+use faultline_core::args::{Expected, Wrong};
 use faultline_core::failure::CallError;
 use faultline_core::ktap::{Counts, Group, Outcome};
 use faultline_core::name::{DEVICE, STRESS};
@@ -30,6 +31,7 @@ use faultline_sys::console::Console;
 use faultline_sys::process::Args;
 use faultline_sys::{command_line, fault, program};
 
+use crate::cases::Selection;
 use crate::report::Report;
 use crate::world::World;
 
@@ -49,6 +51,17 @@ fn main(args: Args) -> i32 {
         command_line::answer(&mut console, &COMMAND, request, env!("CARGO_PKG_VERSION"));
         return if console.has_failed() { FAILED } else { PASSED };
     }
+    let cases = match Selection::new(&options.cases) {
+        Ok(cases) => cases,
+        Err(seen) => {
+            let wrong = Wrong::Value {
+                option: "--case",
+                seen,
+                expected: Expected("the name of a case, as docs/stress.md has them"),
+            };
+            return command_line::refuse(&COMMAND, &wrong);
+        }
+    };
     fault::install();
     let mut world = match World::find() {
         Ok(world) => world,
@@ -62,14 +75,17 @@ fn main(args: Args) -> i32 {
         let _ = writeln!(console, "{STRESS}: SKIP: no {DEVICE}* device");
         return NO_DEVICE;
     }
-    run(&options, &mut world, &mut console)
+    run(&options, cases, &mut world, &mut console)
 }
 
-fn run(options: &Options, world: &mut World, console: &mut Console) -> i32 {
+fn run(options: &Options, cases: Selection<'_>, world: &mut World, console: &mut Console) -> i32 {
     let seed = options.seed.unwrap_or_else(world::new_seed);
     let devices = world.targets.len() as u64;
     // The cases of each device, then the rest as one group each.
-    let plan = u64::from(options.parts.cases) * (devices + 1)
+    let with_device = options.parts.cases && cases.count() > 0;
+    let with_machine = options.parts.cases && cases.machine_count() > 0;
+    let plan = u64::from(with_device) * devices
+        + u64::from(with_machine)
         + u64::from(options.parts.inject) * devices
         + u64::from(options.parts.fuzz);
     let mut group = Group::new(console, plan);
@@ -82,10 +98,10 @@ fn run(options: &Options, world: &mut World, console: &mut Console) -> i32 {
     for number in 0..world.targets.len() {
         let path = world.targets[number].path.clone();
         let path = Printable(path.bytes());
-        if options.parts.cases {
+        if with_device {
             let name = format_args!("cases {path}");
-            report.part(&mut group, &name, cases::count(), |part| {
-                cases::run(part, world, number, options.cycles);
+            report.part(&mut group, &name, cases.count(), |part| {
+                cases.run(part, world, number, options.cycles);
             });
         }
         if options.parts.inject {
@@ -100,9 +116,9 @@ fn run(options: &Options, world: &mut World, console: &mut Console) -> i32 {
             fuzz::run(part, world, seed, options);
         });
     }
-    if options.parts.cases {
-        report.part(&mut group, &"machine", cases::machine_count(), |part| {
-            cases::machine(part, world);
+    if with_machine {
+        report.part(&mut group, &"machine", cases.machine_count(), |part| {
+            cases.run_machine(part, world);
         });
     }
 

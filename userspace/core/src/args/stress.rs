@@ -9,6 +9,9 @@ use crate::name;
 /// The most processes that there can be.
 pub const MAX_PROCESSES: u64 = 64;
 
+/// How many cases can be named.
+pub const MAX_CASES: usize = 8;
+
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -24,6 +27,8 @@ pub struct Options {
     pub cycles: u64,
     /// Which parts are run.
     pub parts: Parts,
+    /// The names of the cases that are run, or none for all.
+    pub cases: heapless::Vec<Arg, MAX_CASES>,
 }
 
 /// The parts of the program, by whether they are run.
@@ -38,6 +43,12 @@ pub struct Parts {
 }
 
 impl Parts {
+    const CASES: Self = Self {
+        cases: true,
+        inject: false,
+        fuzz: false,
+    };
+
     const ALL: Self = Self {
         cases: true,
         inject: true,
@@ -90,6 +101,14 @@ come and go.
                     Part::Fuzz => options.parts.fuzz = true,
                 }
                 Ok(())
+            }),
+        },
+        Flag {
+            name: "--case",
+            help: "run only this case (docs/stress.md); may be given up to\neight times; without --part, no other part is run",
+            meaning: Meaning::Value("NAME", |options, value| {
+                let added = options.cases.push(value);
+                added.map_err(|_| Expected("eight cases at most"))
             }),
         },
         Flag {
@@ -151,6 +170,7 @@ pub fn parse(args: impl Iterator<Item = Arg>) -> Result<Options, Wrong> {
         processes: 4,
         cycles: 25,
         parts: Parts::default(),
+        cases: heapless::Vec::new(),
     };
     let mut parser = COMMAND.parse(args);
     while let Some(parsed) = parser.next(&mut options) {
@@ -160,7 +180,16 @@ pub fn parse(args: impl Iterator<Item = Arg>) -> Result<Options, Wrong> {
         }
     }
     if options.parts == Parts::default() {
-        options.parts = Parts::ALL;
+        options.parts = if options.cases.is_empty() {
+            Parts::ALL
+        } else {
+            Parts::CASES
+        };
+    }
+    if !options.cases.is_empty() && !options.parts.cases {
+        return Err(Wrong::Combination(
+            "--case needs the part cases: leave --part out, or add --part cases.",
+        ));
     }
     Ok(options)
 }
@@ -184,6 +213,21 @@ mod tests {
             fuzz,
         } = options.parts;
         assert_eq!((cases, inject, fuzz), (true, true, false));
+    }
+
+    #[test]
+    fn cases_alone() {
+        let options = parse([c"--case", c"split", c"--case=ends"].into_iter()).unwrap();
+        assert_eq!(
+            (options.cases.as_slice(), options.parts),
+            ([c"split", c"ends"].as_slice(), Parts::CASES)
+        );
+        let options = parse([c"--case", c"split", c"--part=fuzz", c"--part=cases"].into_iter());
+        assert!(options.unwrap().parts.fuzz);
+        let wrong = parse([c"--case", c"split", c"--part=fuzz"].into_iter());
+        assert!(matches!(wrong, Err(Wrong::Combination(_))));
+        let nine = parse([c"--case=a"; MAX_CASES + 1].into_iter());
+        assert!(matches!(nine, Err(Wrong::Value { .. })));
     }
 
     #[test]
