@@ -15,7 +15,7 @@ use faultline_core::errno::Errno;
 use faultline_core::finding::{Finding, Stop, Value};
 use faultline_core::random::Random;
 use faultline_core::text::Printable;
-use faultline_sys::arena::{Access, Argument, Nowhere, Sharing, ADVICE};
+use faultline_sys::arena::{Access, Argument, Nowhere, Sharing, ADVICE, WIPE_ON_FORK};
 use faultline_sys::child::{fork, Child, Ending};
 use faultline_sys::device::File;
 use faultline_sys::process::exit;

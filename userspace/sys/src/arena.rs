@@ -94,6 +94,8 @@ pub(crate) const MOST_CARRIED: u64 = 1 << 14;
 pub const DONT_NEED: u32 = 4;
 /// `MADV_DONTFORK`.
 pub const DONT_FORK: u32 = 10;
+/// `MADV_WIPEONFORK`.
+pub const WIPE_ON_FORK: u32 = 18;
 
 /// A range of addresses in which the program may map what it likes where it likes.
 ///

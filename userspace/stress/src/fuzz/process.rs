@@ -190,6 +190,11 @@ impl<'w> Process<'w> {
             }
             Kind::Advise => {
                 let advice = self.random.of(&ADVICE);
+                if advice == WIPE_ON_FORK {
+                    // A mapping of the buffer refuses it. Of anonymous memory that was moved the kernel
+                    // (7.3) then warns in the child: docs/upstream/wipe-on-fork.md.
+                    return;
+                }
                 self.world.arena.advise(at, length, advice)
             }
             _ => {
