@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -329,7 +330,7 @@ def test_modules_load_together(
 
 
 @pytest.mark.kernel
-def test_the_walk_of_the_documentation(drivers: Callable[[Name], Driver], tmp_path: Path) -> None:
+def test_the_walk_of_the_documentation(drivers: Callable[[Name], Driver]) -> None:
     """Each diff is applied and booted, as it stands there; then what the text says of a broken driver."""
     text = DOC.read_text()
     made = re.search(r"^make new-driver NAME=(\S+)", text, re.MULTILINE)
@@ -337,28 +338,28 @@ def test_the_walk_of_the_documentation(drivers: Callable[[Name], Driver], tmp_pa
     sections = re.findall(r"^### (.+)\n((?:(?!##).*\n)*)", text, re.MULTILINE)
     diffs = [(title, diff) for title, body in sections for diff in re.findall(r"```diff\n(.*?)```", body, re.DOTALL)]
     assert [title for title, _ in diffs] == ["A register", "A property", "An ioctl", "A check"]
-    driver = drivers(SHORT)
-    tree = tmp_path / SHORT.kebab
-    # With its outputs, so that only what changes is built again.
-    # Without what is built: cargo knows files outside of a package by their whole path, and so would look at
-    # those of the first tree.
-    shutil.copytree(driver.tree, tree, symlinks=True, ignore=shutil.ignore_patterns("build"))
-    walk = Driver(SHORT, tree, driver.environment)
-    for title, diff in diffs:
-        apply(diff, tree)
-        said = walk.make("run", f"TIMEOUT={PATIENCE}")
-        assert "acme-ring-verify: PASS" in said, f"{title}: {said}"
-    assert "ok 9 count" in said
-    assert re.search(r"=+ \d+ passed, \d+ deselected in ", walk.make("check"))
+    walk = drivers(SHORT)
+    hardware = walk.tree / "driver/hardware.rs"
+    with ExitStack() as undo:  # In the tree of the other tests, where most is built already.
+        for title, diff in diffs:
+            apply(diff, walk.tree)
+            undo.callback(apply, diff, walk.tree, "--reverse")
+            said = walk.make("run", f"TIMEOUT={PATIENCE}")
+            assert "acme-ring-verify: PASS" in said, f"{title}: {said}"
+        assert "ok 9 count" in said
+        assert re.search(r"=+ \d+ passed, \d+ deselected in ", walk.make("check"))
 
-    registers = tree / "driver/hardware.rs"
-    registers.write_text(re.sub(r"^.*write_reg\(LOAD.*\n", "", registers.read_text(), flags=re.MULTILINE))
-    done = subprocess.run(["make", "run", f"TIMEOUT={PATIENCE}"], cwd=tree, env=walk.environment, text=True, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        right = hardware.read_text()
+        undo.callback(hardware.write_text, right)
+        hardware.write_text(re.sub(r"^.*write_reg\(LOAD.*\n", "", right, flags=re.MULTILINE))
+        done = subprocess.run(
+            ["make", "run", f"TIMEOUT={PATIENCE}"], cwd=walk.tree, env=walk.environment, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode and re.search(r"^ *not ok 9 count$", done.stdout, re.MULTILINE), done.stdout
 
 
-def apply(diff: str, tree: Path) -> None:
-    done = subprocess.run(["patch", "--strip=1", "--fuzz=0", "--batch", "--forward"], cwd=tree, input=diff, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def apply(diff: str, tree: Path, direction: str = "--forward") -> None:
+    done = subprocess.run(
+        ["patch", "--strip=1", "--fuzz=0", "--batch", "--no-backup-if-mismatch", direction], cwd=tree, input=diff,
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
