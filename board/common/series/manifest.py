@@ -98,7 +98,6 @@ def revocable(source: Source) -> None:
 
 def new_vma(source: Source) -> None:
     source.use("kernel::types::ForeignOwnable")
-    source.cut("pub(crate) enum MemoryType {")
     # Pages that the kernel counts are inserted by vmf_insert_page() there.
     source.swap("impl<T: VmOperations> NewVma<'_, T> {", """\
 impl<P: ForeignOwnable> NewVma<'_, P> {
@@ -247,4 +246,5 @@ SERIES = {
     ),
     "copy-huge-pmd": Series((Patch("copy-huge-pmd.patch"),)),
     "release-region": Series((Patch("release-region.patch"),)),
+    "wipe-on-fork": Series((Patch("wipe-on-fork.patch"),)),
 }
