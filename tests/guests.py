@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from places import PYTHON, RUNNER, Places
+from places import PYTHON, RUNNER, SETUP, TOP, Places
 from project import MODULE
 
 # The time limit of a guest, in seconds, and of whatever else a test waits for: nothing takes that
@@ -104,3 +104,15 @@ class Boot:
             if b"qemu-system" in argv[0] and initrd in argv:
                 found.append(int(process.name))
         return found
+
+
+def shell(directory: Path, script: str) -> list[str]:
+    """The options to run a script in the guest instead of the verification."""
+    root = directory / "root"
+    made = subprocess.run(
+        [SETUP, "busybox", root], cwd=TOP, text=True, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )
+    assert made.returncode == 0, made.stdout
+    (root / "bin/script").write_text(script)
+    return [f"--overlay={root}", "--run=/bin/sh /bin/script"]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Make
-from guests import Boot, Run
-from places import SETUP, TOP, Places
+from guests import Boot, Run, shell
+from places import TOP, Places
 
 pytestmark = pytest.mark.boot
 
@@ -43,18 +43,6 @@ def tree(directory: Path, *nodes: str) -> str:
     overlay = directory / "names.dtso"
     overlay.write_text(f"/dts-v1/;\n/plugin/;\n&{{/}} {{ {REGIONS} {body} }};\n")
     return f"--dtso={overlay}"
-
-
-def shell(directory: Path, script: str) -> list[str]:
-    """The options to run a script in the guest instead of the verification."""
-    root = directory / "root"
-    made = subprocess.run(
-        [SETUP, "busybox", root], cwd=TOP, text=True, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )
-    assert made.returncode == 0, made.stdout
-    (root / "bin/script").write_text(script)
-    return [f"--overlay={root}", "--run=/bin/sh /bin/script"]
 
 
 def values(run: Run) -> dict[str, dict[str, str]]:

@@ -26,10 +26,10 @@ TOO_SMALL = {
     ("cases /dev/faultline0", "split"),
     ("cases /dev/faultline0", "nothing_leaks"),
     ("cases /dev/faultline1", "nothing_leaks"),
-    ("cases /dev/faultline0", "blocks_against_pages"),
-    ("cases /dev/faultline1", "blocks_against_pages"),
+    ("cases /dev/faultline0", "pmds_against_ptes"),
+    ("cases /dev/faultline1", "pmds_against_ptes"),
     ("cases /dev/faultline4", "nothing_leaks"),
-    ("cases /dev/faultline4", "blocks_against_pages"),
+    ("cases /dev/faultline4", "pmds_against_ptes"),
 }
 # The last device alone is a bus master.
 NO_MASTER = {(f"cases {device}", "unbind_against_masters") for device in DEVICES[:-1]}

@@ -8,12 +8,15 @@ use crate::arch;
 use crate::error::errno;
 
 pub(crate) use linux_raw_sys::general::{
-    __NR_ioctl as IOCTL, __NR_madvise as MADVISE, __NR_pread64 as PREAD,
+    __NR_fcntl as FCNTL, __NR_ioctl as IOCTL, __NR_madvise as MADVISE, __NR_pread64 as PREAD,
     __NR_preadv as READ_VECTORS, __NR_process_vm_readv as PROCESS_VM_READ,
     __NR_process_vm_writev as PROCESS_VM_WRITE, __NR_pwrite64 as PWRITE,
     __NR_pwritev as WRITE_VECTORS, __NR_read as READ, __NR_sched_setscheduler as SET_SCHEDULER,
     __NR_syslog as SYSLOG, __NR_vmsplice as VMSPLICE, __NR_write as WRITE,
 };
+
+/// Of `fcntl()`: the command that reads a descriptor's flags, which fails if it is not open.
+pub(crate) const GET_FLAGS: usize = linux_raw_sys::general::F_GETFD as usize;
 
 /// Of `syslog()`: the action that sets which messages the console shows, and the first level that it
 /// then does not (include/linux/syslog.h, include/linux/kern_levels.h).

@@ -7,7 +7,7 @@ use core::fmt::Write;
 use core::panic::PanicInfo;
 
 use crate::console::Console;
-use crate::init;
+use crate::{init, start};
 
 /// Makes a function the program: `fn(Args) -> i32`, of the arguments, giving the exit status.
 ///
@@ -21,6 +21,7 @@ macro_rules! program {
         // type that it has here.
         #[unsafe(no_mangle)]
         unsafe fn origin_main(count: usize, args: *mut *mut u8, _: *mut *mut u8) -> i32 {
+            $crate::process::prepare();
             // SAFETY: origin passes what the kernel put on the stack, which stays there.
             let args = unsafe { $crate::process::Args::new(count, args) };
             $main(args)
@@ -31,6 +32,16 @@ macro_rules! program {
             $crate::process::panic(env!("CARGO_PKG_NAME"), info)
         }
     };
+}
+
+/// Comes before all else. A program that cannot be given its standard files ends with status 1:
+/// it could not say anything.
+#[doc(hidden)]
+pub fn prepare() {
+    // The first process opens the console by itself, and has no `/dev/null` before.
+    if !is_init() && start::open_standard_files().is_err() {
+        exit(1)
+    }
 }
 
 /// The arguments that follow the program's name.

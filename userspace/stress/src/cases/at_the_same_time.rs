@@ -39,13 +39,13 @@ pub(super) const CASES: &[Case] = &[
         steps: fork_storm,
     },
     Case {
-        name: "blocks_against_pages",
+        name: "pmds_against_ptes",
         proves: text(
             "A fault that maps PTEs is stopped while another fault maps a PMD there; both \
             stores are there. All faults in one PMD agree unless the rule for huge pages \
             changes, so that the case changes it.",
         ),
-        steps: blocks_against_pages,
+        steps: pmds_against_ptes,
     },
 ];
 
@@ -172,7 +172,7 @@ fn fork_storm(c: &mut Context<'_>) -> Result<(), Stop> {
     c.load("word after the storm", W::A, tagged(400))
 }
 
-fn blocks_against_pages(c: &mut Context<'_>) -> Result<(), Stop> {
+fn pmds_against_ptes(c: &mut Context<'_>) -> Result<(), Stop> {
     if c.size() < BLOCK || c.world.cpus < 2 {
         return Err(Stop::Skip("it takes a block, and two CPUs"));
     }
