@@ -20,6 +20,7 @@ mod position;
 pub(crate) mod prefault;
 pub(crate) mod reserved_memory;
 pub(crate) mod revocable;
+pub(crate) mod shutdown;
 mod srcu;
 pub(crate) mod sysfs;
 #[macro_use]
