@@ -110,6 +110,13 @@ def test_channel_goes_before_its_engine(board: Places, make: Make, tmp_path: Pat
     assert "called while 1 clients hold a reference" in run.console, run
 
 
+@zynqmp
+def test_no_device_waits_for_the_firmware(board: Places, tmp_path: Path) -> None:
+    """The kernel warns of those that do, at a time that depends on how busy the host is: here, at once."""
+    run = Boot(board, tmp_path)("--append=deferred_probe_timeout=1")
+    assert (run.status, run.message) == (0, ""), run
+
+
 @pi
 @pytest.mark.parametrize(
     ("device", "status", "said"),
