@@ -22,6 +22,7 @@ pub(crate) mod prefault;
 pub(crate) mod reserved_memory;
 pub(crate) mod revocable;
 mod run;
+pub(crate) mod shutdown;
 mod srcu;
 pub(crate) mod sysfs;
 #[macro_use]

@@ -34,10 +34,10 @@ pub mod selftest;
 mod sync;
 pub mod uapi;
 
-kernel::module_platform_driver! {
+kernel::module_driver!(<T>, ext::shutdown::Adapter<T>, {
     type: platform::CoherentBufferDriver,
     name: "faultline",
     authors: ["The Faultline authors"],
     description: "DMA-coherent buffers for user space, mapped through the page-fault path",
     license: "GPL v2",
-}
+});

@@ -117,6 +117,12 @@ pub(crate) trait Extension: Send + Sync + Sized + 'static {
         0
     }
 
+    /// Returns whether what is attached has to go before the machine is switched off or restarted: other
+    /// devices may be needed for it, and are shut down later.
+    fn goes_at_shutdown(&self) -> bool {
+        false
+    }
+
     /// Waits until no device accesses the memory any more for what was asked of it here.
     ///
     /// # Errors
@@ -240,6 +246,19 @@ impl<X: Extension> SharedBuffer<X> {
     pub(crate) fn revoke(&self) {
         if self.lent.revoke() {
             self.revoked.notify_all();
+        }
+    }
+
+    /// Takes the buffer away if what is attached to it has to go before the machine is switched off or
+    /// restarted. Otherwise leaves it: a device that user space has told of it may still write to it, so
+    /// that the memory must not become anybody else's. May sleep.
+    pub(crate) fn shut_down(&self) {
+        let goes = self
+            .borrow()
+            .is_ok_and(|lent| lent.extension().goes_at_shutdown());
+        // The guard is gone: revoking would wait for it.
+        if goes {
+            self.revoke();
         }
     }
 

@@ -11,6 +11,7 @@ use crate::selftest::SelfTest as Attached;
 
 use crate::{
     chardev::CharDevice,
+    ext::shutdown,
     mapping::SharedBuffer,
     properties::Properties, //
 };
@@ -61,5 +62,11 @@ impl platform::Driver for CoherentBufferDriver {
     /// be freed before the device loses its DMA configuration, even if files are still open.
     fn unbind(_pdev: &platform::Device<Core<'_>>, this: Pin<&Self>) {
         this.shared.revoke();
+    }
+}
+
+impl shutdown::Driver for CoherentBufferDriver {
+    fn shutdown(_pdev: &platform::Device<Core<'_>>, this: Pin<&Self>) {
+        this.shared.shut_down();
     }
 }

@@ -154,6 +154,12 @@ impl Extension for SelfTest {
         calls::ioctl(this, file, cmd, arg)
     }
 
+    /// A bus master is idle, and a channel back with its engine, before drivers are shut down that it
+    /// depends on: for some engines that is the same as being unbound.
+    fn goes_at_shutdown(&self) -> bool {
+        self.master.is_some()
+    }
+
     fn settle(&self) -> Result {
         self.master.as_deref().map_or(Ok(()), Master::settle)
     }

@@ -34,12 +34,15 @@ VIRT = {
     "9020000.dma-buffer": Buffer("non-coherent", "fw_cfg", frozenset()),
 }
 MAILBOX = Buffer("non-coherent", "mailbox", frozenset({"master_copy"}))
+# An engine has no data of its own.
 CHANNEL = Buffer("non-coherent", "dmaengine", frozenset({"master_fill", "master_polled"}))
+SNOOPING = Buffer("coherent", "dmaengine", CHANNEL.skipped)
 BOARDS = {
     "qemu-virt-arm64": VIRT,
     "qemu-virt-arm": VIRT,
     "raspberrypi3-64": {"3f00b880.dma-buffer": MAILBOX, "soc:dma-buffer-1": CHANNEL},
     "raspberrypi4-64": {"fe00b880.dma-buffer": MAILBOX, "soc:dma-buffer-1": CHANNEL},
+    "zynqmp": {"dma-buffer-0": CHANNEL, "dma-buffer-1": SNOOPING},
 }
 
 
@@ -91,6 +94,27 @@ ENGINES = {
     "raspberrypi4-64": "fe007000.dma-controller",
 }
 pi = pytest.mark.parametrize("board", ENGINES, indirect=True)
+zynqmp = pytest.mark.parametrize("board", ["zynqmp"], indirect=True)
+
+
+@zynqmp
+def test_channel_goes_before_its_engine(board: Places, make: Make, tmp_path: Path) -> None:
+    """The engine's driver ends at shutdown as at unbind, and the kernel warns if somebody still has a
+    channel. test_verdict sees that nobody has; the mutant's buffers keep theirs."""
+    built = make("-s", "module", "MUTANT=channel-kept", f"BOARD={board.board}")
+    assert built.returncode == 0, built.stdout
+    run = Boot(board, tmp_path)(module=board.kernel_build / "driver-channel-kept/faultline.ko")
+    report = ktap.parse(run.console, board.kernel_source)
+    assert (report.errors, report.not_ok) == (0, set()), run
+    assert run.status != 0 and run.message.startswith("run: the kernel reported"), run
+    assert "called while 1 clients hold a reference" in run.console, run
+
+
+@zynqmp
+def test_no_device_waits_for_the_firmware(board: Places, tmp_path: Path) -> None:
+    """The kernel warns of those that do, at a time that depends on how busy the host is: here, at once."""
+    run = Boot(board, tmp_path)("--append=deferred_probe_timeout=1")
+    assert (run.status, run.message) == (0, ""), run
 
 
 @pi

@@ -69,6 +69,9 @@ def test_examples(schema: Path, tmp_path: Path) -> None:
     assert validate(tree) == ""
 
 
+# Boards with a device tree of the kernel's.
+WITH_A_TREE = sorted(path.parent.name for path in TOP.glob("board/*/board.env")
+                     if "DTB" in environment(path))
 OVERLAYS = sorted((TOP / "dts").glob("*.dtso"))
 
 
@@ -85,7 +88,7 @@ def test_tree_that_is_booted(default_tree: Path) -> None:
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize("name", ["raspberrypi3-64", "raspberrypi4-64"])
+@pytest.mark.parametrize("name", WITH_A_TREE)
 def test_tree_of_another_board(name: str, places: Places, tmp_path: Path) -> None:
     """The kernel's tree of the board with the overlays applied."""
     if name not in places.boards:

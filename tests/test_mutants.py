@@ -133,6 +133,8 @@ PRETENDING = {"memory-encrypted", "pfnmap", "channel-of-its-own"}
 
 # Those that only another device tree shows: tests/test_memory.py boots it.
 OF_MEMORY = {"pool-cached", "region-ignored", "mask-ignored"}
+# Those that only another board shows: tests/test_boards.py.
+OF_BOARDS = {"channel-kept"}
 # The same of tests/test_names.py.
 OF_NAMES = {"labels-shared"}
 
@@ -152,8 +154,8 @@ def patches() -> list[str]:
 
 
 def test_every_mutant_is_here() -> None:
-    assert patches() == sorted(VERIFIED.keys() | STRESSED.keys() | PRETENDING | OF_MEMORY | OF_NAMES
-                               | OF_CACHED | MODES | RIGHT)
+    assert patches() == sorted(VERIFIED.keys() | STRESSED.keys() | PRETENDING | OF_MEMORY | OF_BOARDS
+                               | OF_NAMES | OF_CACHED | MODES | RIGHT)
 
 
 @pytest.mark.parametrize("name", patches())

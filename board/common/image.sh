@@ -184,10 +184,15 @@ image_in_qemu() {
 	cd "$BUILD/image" 2>/dev/null || die "there is no image: make image BOARD=$BOARD"
 	rm -rf qemu
 	mkdir qemu
-	if [[ $LAYOUT == raspberrypi ]]; then
+	if [[ -e sdcard.img ]]; then
 		disk=sdcard.img
 		# The first partition is at 1 MiB (genimage.cfg).
-		../host/bin/mcopy -s -i "$disk@@1M" "::$IMAGE" "::${DTB##*/}" ::overlays qemu/
+		../host/bin/mcopy -s -i "$disk@@1M" "::$IMAGE" "::${DTB##*/}" qemu/
+		files=(--kernel "qemu/$IMAGE" --dtb "qemu/${DTB##*/}")
+	fi
+	# A Raspberry Pi's firmware applies the overlays.
+	if [[ $LAYOUT == raspberrypi ]]; then
+		../host/bin/mcopy -s -i "$disk@@1M" ::overlays qemu/
 		fdtoverlay -i "qemu/${DTB##*/}" -o qemu/card.dtb qemu/overlays/*.dtbo
 		files=(--kernel "qemu/$IMAGE" --dtb qemu/card.dtb)
 	fi

@@ -113,7 +113,7 @@ Unpack linux-$KERNEL_RELEASE.tar.xz in a directory and run: make KERNEL_SRC=/tha
 }
 
 make_kernel() { # FRAGMENT…
-	local fragment dtbs cpus minutes=22 building=building
+	local fragment dtbs dtb labels=() cpus minutes=22 building=building
 	# `make test` builds two kernels at the same time.
 	local PROGRESS_OF=$ARCH${DEBUG:+-debug}
 	cpus=$(nproc)
@@ -126,9 +126,14 @@ make_kernel() { # FRAGMENT…
 		board/common/check-config "$fragment" "$KERNEL_OUT/.config" || exit
 	done
 	mapfile -t dtbs < <(kernel_dtbs "$@")
+	# Overlays refer to labels, which not every folder of the kernel's device trees has dtc keep.
+	for dtb in "${dtbs[@]}"; do
+		dtb=${dtb##*/}
+		labels+=("DTC_FLAGS_${dtb%.dtb}=-@")
+	done
 	# From here on kbuild itself knows what it has done.
 	ENTRY_RESUMES=yes
-	run_logged kernel kbuild "$IMAGE" modules "${dtbs[@]}"
+	run_logged kernel kbuild "$IMAGE" modules "${dtbs[@]}" "${labels[@]}"
 	dtbs=("${dtbs[@]/#/arch/$ARCH/boot/dts/}")
 	ENTRY_PATHS=(.config Module.symvers vmlinux "arch/$ARCH/boot/$IMAGE" include scripts rust
 		"arch/$ARCH/include" "${dtbs[@]}")

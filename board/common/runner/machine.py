@@ -15,6 +15,7 @@ from runner.board import Board
 DISKS = {
     "virt": ("-device", "virtio-blk-device,drive=disk", "-drive", "if=none,id=disk"),
     "raspberrypi": ("-drive", "if=sd"),
+    "zynqmp": ("-drive", "if=sd,index=1"),
 }
 
 # Where --gdb has QEMU wait for a debugger.
