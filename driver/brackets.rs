@@ -5,10 +5,6 @@
 //! An access is a *bracket*, from its start to its end: the same file says both, with the same range and
 //! the same kind of access. A file that is closed has no brackets any more.
 
-use crate::mapping::{
-    Extension,
-    SharedBuffer, //
-};
 use core::{
     ops::Range,
     ptr, //
@@ -40,11 +36,6 @@ pub(crate) struct Bracket {
     pub(crate) range: Range<usize>,
     /// [`SYNC_READ`](crate::uapi::SYNC_READ) and [`SYNC_WRITE`](crate::uapi::SYNC_WRITE).
     pub(crate) access: u32,
-}
-
-/// Ends the accesses that a file has started, which is released.
-pub(crate) fn release<X: Extension>(shared: &SharedBuffer<X>, file: &LocalFile) {
-    shared.brackets.release(FileId::of(file));
 }
 
 /// The accesses of the CPUs to a buffer that have started and not ended.
@@ -107,7 +98,7 @@ impl Brackets {
     }
 
     /// Forgets the brackets of a file that is released.
-    fn release(&self, file: FileId) {
+    pub(crate) fn release(&self, file: FileId) {
         self.open.lock().retain(|bracket| bracket.file != file);
     }
 }

@@ -3,7 +3,6 @@
 //! The character device `/dev/faultlineN`: file operations become typed calls.
 
 use crate::{
-    brackets,
     ext::{
         address_space::AddressSpace,
         copy::{
@@ -145,7 +144,7 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
     }
 
     fn release(&self, file: &LocalFile) {
-        brackets::release(self, file);
+        sync::release(self, file);
     }
 
     fn mmap_prepare(this: ArcBorrow<'_, Self>, vma: NewVma<'_, Self>) -> Result<Installed> {

@@ -88,3 +88,8 @@ pub(crate) fn ioctl<X: Extension>(
     }
     Ok(())
 }
+
+/// Ends the accesses that a file has started, which is released.
+pub(crate) fn release<X: Extension>(shared: &SharedBuffer<X>, file: &LocalFile) {
+    shared.brackets.release(FileId::of(file));
+}

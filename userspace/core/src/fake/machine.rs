@@ -15,8 +15,7 @@ use crate::system::{KnownMemory, System};
 
 use super::file::{File, FOREIGN};
 use super::lie::Lie;
-use super::state::{shown_pfn, State, Vma, FOREIGN_PAGES, MEMORY, OWN, PAGE, SURE, TASK};
-use super::sync::Cached;
+use super::state::{shown_pfn, Cached, State, Vma, FOREIGN_PAGES, MEMORY, OWN, PAGE, SURE, TASK};
 use super::vma::step_task;
 
 /// The fake machine.

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::rc::Rc;
 
 use faultline_uapi::{
@@ -15,7 +16,6 @@ use crate::errno::Errno;
 use crate::job::{Job, Tally};
 
 use super::lie::Lie;
-use super::sync::Cached;
 
 /// The number that the fake bus master has, and how much it copies at once.
 pub(super) const NONCE: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -29,6 +29,34 @@ pub(super) const MEMORY: u64 = 0x4000_0000;
 
 /// Pages behind the buffer that belong to somebody else.
 pub(super) const FOREIGN_PAGES: usize = 2;
+
+/// What the device has, and the accesses that have started.
+pub(super) struct Cached {
+    pub(super) memory: Vec<u8>,
+    pub(super) open: Vec<(Range<u64>, u32)>,
+}
+
+impl Cached {
+    /// Those of a device with a lie, if its buffer is cached.
+    pub(super) fn new(lie: Option<Lie>, memory: &[u8]) -> Option<Self> {
+        let is_cached = matches!(
+            lie,
+            Some(
+                Lie::Cached
+                    | Lie::SyncIsSilent
+                    | Lie::SyncOfStart
+                    | Lie::SyncTheOtherWay
+                    | Lie::SyncTakesAnyRange
+                    | Lie::SyncEndsWithoutStart
+                    | Lie::SyncFails(_)
+            )
+        );
+        is_cached.then(|| Self {
+            memory: memory.to_vec(),
+            open: Vec::new(),
+        })
+    }
+}
 
 pub(super) struct State {
     pub(super) lie: Option<Lie>,

@@ -2,42 +2,12 @@
 
 //! The fake device with a cached buffer: the device has a memory of its own, and SYNC copies.
 
-use std::ops::Range;
-
 use faultline_uapi::{Sync, SYNC_END, SYNC_READ, SYNC_WRITE};
 
 use crate::errno::Errno;
 
 use super::lie::Lie;
 use super::state::State;
-
-/// What the device has, and the accesses that have started.
-pub(super) struct Cached {
-    pub(super) memory: Vec<u8>,
-    open: Vec<(Range<u64>, u32)>,
-}
-
-impl Cached {
-    /// Those of a device with a lie, if its buffer is cached.
-    pub(super) fn new(lie: Option<Lie>, memory: &[u8]) -> Option<Self> {
-        let is_cached = matches!(
-            lie,
-            Some(
-                Lie::Cached
-                    | Lie::SyncIsSilent
-                    | Lie::SyncOfStart
-                    | Lie::SyncTheOtherWay
-                    | Lie::SyncTakesAnyRange
-                    | Lie::SyncEndsWithoutStart
-                    | Lie::SyncFails(_)
-            )
-        );
-        is_cached.then(|| Self {
-            memory: memory.to_vec(),
-            open: Vec::new(),
-        })
-    }
-}
 
 impl State {
     pub(super) fn sync(&mut self, sync: &Sync) -> Result<(), Errno> {
