@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What reserved memory needs and no Rust binding reaches. One line of work each, but for the description of a
+ * What reserved memory needs and no Rust binding reaches. One line of work each, except for the description of a
  * region; every decision is made in Rust. reserved_memory.h says what the functions do.
  */
 

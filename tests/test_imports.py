@@ -102,7 +102,7 @@ def test_no_circle_of_imports(crate: str) -> None:
 
 
 @pytest.mark.parametrize("imported", [
-    "use crate::b::B;", "use super::b;", "use super::{\n    c,\n    b::{\n        B,\n    }, //\n};",
+    "use crate::b::B;", "use super::b;", "use super::{\n    z,\n    b::{\n        B,\n    }, //\n};",
     "fn f() { crate::b::f() }", "pub(crate) use crate::{b::{self, B as C}, d};",
 ])
 def test_a_circle_is_seen(tmp_path: Path, imported: str) -> None:
