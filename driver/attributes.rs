@@ -65,8 +65,8 @@ impl<X: Extension> Attributes for SharedBuffer<X> {
             }
             Shown::MemoryType => out.write_str("cached")?,
             Shown::Region => {
-                if let Some(region) = &memory.region {
-                    out.write_fmt(fmt!("{}", region.region().name()))?
+                if let Some(region) = memory.region() {
+                    out.write_fmt(fmt!("{}", region.name()))?
                 }
             }
             Shown::Label => {

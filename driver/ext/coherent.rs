@@ -81,7 +81,7 @@ pub(crate) struct MappableCoherent {
     /// The type of the memory in the kernel's own mapping.
     memory_type: MemoryType,
     /// What the memory was allocated from, if the node says: given back after the memory.
-    pub(crate) region: Option<AssignedRegion>,
+    region: Option<AssignedRegion>,
     /// The first PFN, if the others follow it one by one.
     contiguous_from: Option<usize>,
 }

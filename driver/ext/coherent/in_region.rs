@@ -6,7 +6,10 @@ use super::MappableCoherent;
 use crate::ext::{
     address_space::AddressSpace,
     pmd_memory,
-    reserved_memory::AssignedRegion, //
+    reserved_memory::{
+        AssignedRegion,
+        Region, //
+    }, //
 };
 use kernel::{
     device::{
@@ -68,6 +71,11 @@ impl MappableCoherent {
         } else {
             Err(ENOMEM)
         }
+    }
+
+    /// Returns the region that the memory is of, if its device's node names one.
+    pub(crate) fn region(&self) -> Option<&Region> {
+        self.region.as_ref().map(AssignedRegion::region)
     }
 
     /// Returns the PFN of `page` that follows from its place in a `no-map` region; `None` if the memory is
