@@ -28,7 +28,7 @@ VARIABLES = {"BOARD", "OVERLAY", "RUN", "SMP", "MEM", "CPU", "QEMU_ARGS", "APPEN
              "PEER_DEV", "PEER_PARAMS",
              "DEBUG", "SEED", "OPS", "PROCS", "CYCLES", "BOARDS", "BOOTS", "LG_ENV", "DEV", "IMAGE_FILE",
              "YES", "FORCE_LOOP", "BUILDROOT", "BUILDROOT_CONFIG", "BUILDROOT_RUST",
-             "ROOM", "NAME", "DIR", "WITH"}
+             "ROOM", "NAME", "DIR", "WITH", "CASE"}
 # The environment of many machines has these for something else.
 NOT_FROM_THE_ENVIRONMENT = {"NAME", "DIR", "WITH"}
 
