@@ -16,7 +16,7 @@ DESCRIPTION = {
     "driver": r"[0-9a-f]{7,40}", "by": r"\S.*", "date": r"\d{4}-\d{2}-\d{2}",
 }
 DEVICE = {"device", "bytes", "dma_address", "user", "kernel", "master", "pass", "fail", "skip", "result"}
-ALL = {"devices", "pass", "fail", "skip", "result"}
+ALL = {"devices", "quick", "pass", "fail", "skip", "result"}
 
 
 class Unreadable(Exception):
@@ -100,6 +100,8 @@ def parse(text: str) -> Report:
     number, value = lines[-1]
     expect(number, value, ALL)
     counts(number, value, whole)
+    if value["quick"] is not False:
+        raise Unreadable(f"line {number}: --quick looks at a part of each buffer only")
     if value["devices"] != len(of_device) or devices > len(of_device):
         raise Unreadable(f"line {number}: says {value['devices']} devices, there are {len(of_device)}")
     return Report(board, by, date, str(value["result"]), frozenset(masters - {"-"}))

@@ -284,7 +284,7 @@ def test_wrong_page_is_caught_on_a_machine_without_time(
 
 # What takes the self-test, of a driver that has none.
 SELFTEST_ALONE = {
-    "pagemap_kernel", "translate_known", "attribute_user", "attribute_kernel", "walk_frames",
+    "pagemap_kernel", "translate_known", "attribute_user", "attribute_kernel", "walk_pfns",
     "litmus_kernel", "master_fill", "master_copy", "master_refuses", "master_polled",
 }
 
@@ -381,8 +381,17 @@ def test_json(boot: Boot, places: Places) -> None:
         row = " | ".join(str(value) for key, value in each.items() if key != "result")
         assert console_line(run, rf"^# {re.escape(row)}$"), run
     counts = {key: sum(each[key] for each in devices) for key in ("pass", "fail", "skip")}
-    assert total == {"devices": len(devices), **counts, "result": "PASS"}
+    assert total == {"devices": len(devices), "quick": False, **counts, "result": "PASS"}
     assert sum(counts.values()) == len(checks) == len(devices) * CHECKS
+
+
+def test_json_of_a_quick_look(boot: Boot) -> None:
+    """The last object alone says that only a part of each buffer was looked at."""
+    run = boot("--append=quiet", "--run=/bin/faultline-verify --json --quick")
+    assert run.status == 0, run
+    total = [json.loads(line) for line in run.console.splitlines() if line.startswith("{")][-1]
+    assert (total["quick"], total["result"]) == (True, "PASS")
+    assert console_line(run, r"^faultline-verify: PASS: .* \(quick: "), run
 
 
 # Of a device that is taken for another driver's: what only ours can be asked for.

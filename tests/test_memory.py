@@ -91,7 +91,7 @@ def test_memory_is_of_the_region(boot: Boot, places: Places, tmp_path: Path, cas
     assert [what[1:] for what in run.devices().values()] == [(2 * MIB, seen)], run
     report = ktap.parse(run.console, places.kernel_source)
     passed = {path[-1] for path in report.ok}
-    assert {"pagemap_kernel", "attribute_user", "attribute_kernel", "walk_frames"} <= passed, run
+    assert {"pagemap_kernel", "attribute_user", "attribute_kernel", "walk_pfns"} <= passed, run
     found = pages(run)
     assert found and all(base <= page < base + size for page in found), run
 

@@ -53,7 +53,7 @@ VERIFIED: Mapping[str, Mutant] = {
     "cacheable": Mutant(non_coherent={"attribute_user"}),
     "device-memory": Mutant(non_coherent={"attribute_user"}),
     # Where the device's addresses are not physical ones.
-    "dma-address": both("store_read", "write_load", "walk_frames", "litmus_kernel", "bits", "revoked",
+    "dma-address": both("store_read", "write_load", "walk_pfns", "litmus_kernel", "bits", "revoked",
                         dtso="qemu-virt-dma-ranges"),
     "private-copy": Mutant(COPY, COPY | MASTER),
     "bounce": both("store_read", "write_load", "bits"),
@@ -93,8 +93,8 @@ STRESSED: Mapping[str, Stressed] = {
     "private-mapping": stressed("private_mapping"),
     "executable": stressed("executable"),
     "no-bounds": stressed("out_of_range"),
-    "growing": stressed("growth", "area_flags"),
-    "dumped": stressed("area_flags"),
+    "growing": stressed("growth", "vma_flags"),
+    "dumped": stressed("vma_flags"),
     "pages-lent": stressed(complains=True),
     "no-access": stressed("debugger"),
     "debugger-writes": stressed("read_only_by_debugger"),
@@ -127,7 +127,7 @@ STRESSED: Mapping[str, Stressed] = {
     "prefault-nothing": stressed("prefault"),
     "prefault-any-mapping": stressed("prefault_refuses"),
     "attributes-for-all": stressed("attributes"),
-    "eager": stressed("relocation", "area_flags", "debugger"),
+    "eager": stressed("relocation", "vma_flags", "debugger"),
 }
 
 # Those that are wrong only on another machine, which they take this one for.
@@ -262,7 +262,7 @@ def test_cpu_without_special_entries(places: Places, make: Make, tmp_path: Path)
     """VM_PFNMAP in place of VM_MIXEDMAP: all that is lost is what pagemap shows."""
     boot = Boot(places, tmp_path)
     run = boot(module=build(make, places, "pfnmap"))
-    lost = {"pagemap_same", "pagemap_kernel", "walk_frames"}
+    lost = {"pagemap_same", "pagemap_kernel", "walk_pfns"}
     assert failed_checks(run, places.kernel_source) == {"coherent": lost, "non-coherent": lost}, run
 
 

@@ -23,8 +23,8 @@ FORMS = {
     "MODULE_FILE": f"/{GUEST_MODULE}",
     "RUN_FILE": f"/{GUEST_RUN}",
     "NONCE": f"{NONCE_PARAMETER}=",
+    "COMPATIBLE": COMPATIBLE,
     "DEVICE": f"/dev/{MODULE}",
-    "DRIVER": f"/sys/bus/platform/drivers/{MODULE}/",
     "UNBIND": f"/sys/bus/platform/drivers/{MODULE}/unbind",
     "BIND": f"/sys/bus/platform/drivers/{MODULE}/bind",
     "CLASS_DEVICE": f"/sys/class/misc/{MODULE}",
@@ -36,7 +36,7 @@ AGREED = {
     "devices of the driver": (RUST, r'fmt!\("(\w+)\{\}"', MODULE),
     "project of user space": ([NAME], r'macro_rules! project \{\n.*\n +"(\w+)"', PROJECT),
     "module of user space": ([NAME], r'macro_rules! module \{\n.*\n +"(\w+)"', MODULE),
-    "compatible of user space": ([NAME], r'COMPATIBLE: &str = "([^"]+)"', COMPATIBLE),
+    "Kconfig of user space": ([NAME], r'"CONFIG_(\w+)_SELFTEST"', KCONFIG),
     "compatible of the driver": (
         [DRIVER / "platform.rs"], r'DeviceId::new\(c"([^"]+)"\)', COMPATIBLE),
     "compatible of the overlays": (OVERLAYS, r'compatible = (?:"[^"]+", )?"([\w-]+,coherent-buffer)"',
@@ -95,5 +95,5 @@ def test_programs_have_the_name_in_one_file() -> None:
             if path != NAME and not {"tests", "fake", "tests.rs", "fake.rs"} & set(path.parts)]
     assert len(ours) > 60
     found = [f"{path.relative_to(TOP)}: {text}" for path in ours for text in strings(path.read_text())
-             if PROJECT in text or MODULE in text]
+             if PROJECT in text or MODULE in text or f"CONFIG_{KCONFIG}" in text]
     assert found == []

@@ -22,7 +22,7 @@ CHECK = {"device": "/dev/faultline0", "check": "zeroed", "result": "PASS", "seen
 SKIP = {"device": "/dev/faultline0", "check": "master_fill", "result": "SKIP", "seen": "no bus master"}
 DEVICE = {"device": "/dev/faultline0", "bytes": 4096, "dma_address": "0x0", "user": "-", "kernel": "-",
           "master": "dmaengine", "pass": 1, "fail": 0, "skip": 1, "result": "PASS"}
-VERDICT = {"devices": 1, "pass": 1, "fail": 0, "skip": 1, "result": "PASS"}
+VERDICT = {"devices": 1, "quick": False, "pass": 1, "fail": 0, "skip": 1, "result": "PASS"}
 WHOLE = (BOARD, CHECK, SKIP, DEVICE, VERDICT)
 
 
@@ -53,6 +53,7 @@ def test_whole_report() -> None:
      [BOARD, CHECK, SKIP | {"result": "FAIL"}, DEVICE | {"skip": 0, "fail": 1}, VERDICT]),
     ("line 5: no devices", WHOLE[:4]),
     ("line 6: says 2 devices, there are 1", [*WHOLE[:4], VERDICT | {"devices": 2}]),
+    ("line 6: --quick looks at a part", [*WHOLE[:4], VERDICT | {"quick": True}]),
     ("line 6: says {'pass': 9}, but", [*WHOLE[:4], VERDICT | {"pass": 9}]),
 ])
 def test_report_that_is_none(said: str, objects: list[dict[str, object]]) -> None:

@@ -38,7 +38,7 @@ def test_no_word_of_the_list_is_used(sources: list[Path]) -> None:
     ("the area", [(1, "area")]),
     ("The areas of a VMA", [(1, "areas")]),
     ("Area and area", [(1, "Area"), (1, "area")]),
-    ("struct vm_area_struct, `area_flags`, area-wise, AREA", []),
+    ("struct vm_area_struct, `area_size`, area-wise, AREA", []),
     ("one\ntwo\na frame", [(3, "frame")]),
     ("a stack frame, FAULTLINE_IOC_FRAME, struct Frame2", []),
     ("a 2 MiB block and a block device", [(1, "2 MiB block")]),

@@ -3,7 +3,8 @@
 //! What is checked of each device.
 //!
 //! - [`catalogue`]: the checks, one entry each. To add a check, add an entry there.
-//! - [`step`]: what a check can be made of, and which function makes each step.
+//! - [`step`]: what a check can be made of.
+//! - `run`: makes a check, and decides which of its steps a device lacks.
 //! - [`context`]: what the checks of one device share.
 //! - `places` and `contents`: patterns in the buffer, by every way to it.
 //! - `mapping`: what `mmap()` gives and refuses, and `munmap()` takes away.
@@ -28,6 +29,7 @@ mod mapping;
 mod master;
 mod pfns;
 mod places;
+mod run;
 pub mod step;
 mod sync;
 mod together;

@@ -22,6 +22,7 @@ use core::fmt;
 use crate::device::{Fault, Signal};
 use crate::errno::Errno;
 use crate::failure::{CallError, TaskError};
+use crate::memory::{Access, MemoryType, Shareability};
 use crate::text::Line;
 
 /// Why a check ended early.
@@ -31,13 +32,8 @@ pub enum Stop {
     Fail,
     /// The check cannot be made here, for this reason.
     Skip(&'static str),
-    /// The check cannot be made here, because a call that it needs was refused.
-    Refused {
-        /// The call.
-        call: &'static str,
-        /// The error that it gave.
-        errno: Errno,
-    },
+    /// The check cannot be made here, because this call, which it needs, was refused.
+    Refused(CallError),
     /// The check was made, but the machine gave the program too little time for a verdict.
     Undecided(&'static str),
 }
@@ -47,7 +43,7 @@ impl fmt::Display for Stop {
         match self {
             Self::Fail => f.write_str("failed"),
             Self::Skip(reason) => f.write_str(reason),
-            Self::Refused { call, errno } => write!(f, "{call}: {errno}"),
+            Self::Refused(CallError { call, errno }) => write!(f, "{call}: {errno}"),
             Self::Undecided(reason) => write!(f, "could not tell: {reason}"),
         }
     }
@@ -63,6 +59,8 @@ pub enum Value {
     /// A number that does not: the contents of memory, an address, flags. It is shown in
     /// hexadecimal.
     Word(u64),
+    /// Nothing came, for too long.
+    Nothing,
     /// Whether something is so.
     Is(bool),
     /// A call failed.
@@ -71,6 +69,10 @@ pub enum Value {
     Signal(Signal),
     /// The memory type of a mapping.
     Memory(MemoryType),
+    /// How a mapping can be accessed.
+    Access(Access),
+    /// Between which CPUs and devices the memory of a mapping is shared.
+    Shareability(Shareability),
     /// A process ended with a status.
     Exit(i32),
     /// A process was killed by a signal of this number.
@@ -85,6 +87,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Success => f.write_str("success"),
+            Self::Nothing => f.write_str("nothing"),
             Self::Count(count) => write!(f, "{count}"),
             Self::Word(word) => write!(f, "{word:#x}"),
             Self::Is(true) => f.write_str("yes"),
@@ -92,6 +95,8 @@ impl fmt::Display for Value {
             Self::Errno(errno) => write!(f, "{errno}"),
             Self::Signal(signal) => write!(f, "{signal}"),
             Self::Memory(memory) => write!(f, "{memory}"),
+            Self::Access(access) => write!(f, "{access}"),
+            Self::Shareability(shareability) => write!(f, "{shareability}"),
             Self::Exit(status) => write!(f, "exit status {status}"),
             Self::Killed(signal) => write!(f, "killed by signal {signal}"),
             Self::Running => f.write_str("still running"),
@@ -145,62 +150,6 @@ impl<T: Into<Value>> From<Result<T, Errno>> for Value {
 impl<T: Into<Value>> From<Result<T, Fault>> for Value {
     fn from(result: Result<T, Fault>) -> Self {
         result.map_or_else(|fault| Self::Signal(fault.signal), T::into)
-    }
-}
-
-/// The memory type of a mapping, as the architecture names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MemoryType {
-    /// Cached: that of a coherent device's buffer, and of all ordinary memory.
-    WriteBack,
-    /// Not cached: that of the buffer of a device that is not coherent.
-    NonCacheable,
-    /// For registers.
-    Device(DeviceMemory),
-    /// None that Linux uses: a byte of `MAIR_EL1`.
-    Other(u8),
-}
-
-/// The kinds of memory for registers, from the strictest on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceMemory {
-    /// Accesses are not gathered, not reordered, and acknowledged by the device.
-    NGnRnE,
-    /// Writes may be acknowledged earlier.
-    NGnRE,
-    /// Accesses may be reordered, too.
-    NGRE,
-    /// Accesses may be gathered, too.
-    Gre,
-}
-
-impl MemoryType {
-    /// The type that a byte of `MAIR_EL1` stands for.
-    pub const fn of_attribute(attribute: u8) -> Self {
-        match attribute {
-            // 0xf0 has tags beside (MTE): as what the kernel itself maps memory, if it can.
-            0xff | 0xf0 => Self::WriteBack,
-            0x44 => Self::NonCacheable,
-            0x00 => Self::Device(DeviceMemory::NGnRnE),
-            0x04 => Self::Device(DeviceMemory::NGnRE),
-            0x08 => Self::Device(DeviceMemory::NGRE),
-            0x0c => Self::Device(DeviceMemory::Gre),
-            other => Self::Other(other),
-        }
-    }
-}
-
-impl fmt::Display for MemoryType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::WriteBack => "Normal write-back",
-            Self::NonCacheable => "Normal non-cacheable",
-            Self::Device(DeviceMemory::NGnRnE) => "Device-nGnRnE",
-            Self::Device(DeviceMemory::NGnRE) => "Device-nGnRE",
-            Self::Device(DeviceMemory::NGRE) => "Device-nGRE",
-            Self::Device(DeviceMemory::Gre) => "Device-GRE",
-            Self::Other(attribute) => return write!(f, "memory attribute {attribute:#x}"),
-        })
     }
 }
 
@@ -271,6 +220,10 @@ pub struct Count {
 pub enum Matter {
     /// The property itself.
     Property,
+    /// Which accesses the page table permits.
+    Permission,
+    /// The shareability of the memory.
+    Shareability,
     /// A call that the check needs to look at it.
     Call,
     /// An access to a mapping, inside the buffer.
@@ -283,7 +236,7 @@ pub struct Finding {
     subject: Subject,
     seen: Value,
     want: Value,
-    matter: Matter,
+    pub(crate) matter: Matter,
     /// Where a word that was seen belongs, if it is in the wrong place.
     pub belongs_at: Option<u64>,
     /// In how many places it was looked for.
@@ -385,9 +338,32 @@ impl Finding {
         })
     }
 
+    /// Takes note of a call that names itself, without which the check cannot go on, and gives its
+    /// result.
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Fail`] if the call failed.
+    pub fn called<T>(&mut self, result: Result<T, CallError>) -> Result<T, Stop> {
+        self.task(result.map_err(TaskError::Start))
+    }
+
     /// What kind of thing this is about.
     pub const fn matter(&self) -> Matter {
         self.matter
+    }
+
+    /// Compares as [`Finding::same`] does; a difference is of this kind.
+    pub(crate) fn same_in(
+        &mut self,
+        matter: Matter,
+        subject: Subject,
+        seen: Value,
+        want: Value,
+    ) -> Result<(), Stop> {
+        let result = self.compare(subject, seen, want);
+        self.matter = matter;
+        result
     }
 }
 

@@ -17,7 +17,6 @@
 use faultline_uapi::{litmus_word, LITMUS_WORDS};
 
 use crate::device::{Fault, Mapping, Signal};
-use crate::errno::Errno;
 use crate::finding::{about, Subject, Value};
 use crate::pattern::WORD;
 
@@ -76,7 +75,7 @@ pub enum Seen {
     /// A byte.
     Byte(u8),
     /// Nothing, for too long.
-    TimedOut,
+    Nothing,
 }
 
 impl From<Seen> for Value {
@@ -86,7 +85,7 @@ impl From<Seen> for Value {
             Seen::Signal(signal) => Self::Signal(signal),
             Seen::Count(count) => Self::Count(count),
             Seen::Byte(byte) => Self::Word(byte.into()),
-            Seen::TimedOut => Self::Errno(Errno::TIMEDOUT),
+            Seen::Nothing => Self::Nothing,
         }
     }
 }
@@ -133,7 +132,7 @@ impl Seen {
             Self::Signal(Signal::Segv) => [3, 0],
             Self::Count(count) => [4, count],
             Self::Byte(byte) => [5, byte.into()],
-            Self::TimedOut => [6, 0],
+            Self::Nothing => [6, 0],
         }
     }
 
@@ -144,7 +143,7 @@ impl Seen {
             [3, _] => Self::Signal(Signal::Segv),
             [4, count] => Self::Count(count),
             [5, byte] => Self::Byte(byte as u8),
-            [6, _] => Self::TimedOut,
+            [6, _] => Self::Nothing,
             _ => return None,
         })
     }
@@ -407,7 +406,7 @@ impl Job {
             // The round that it waits for is the one that it has announced, if it leads.
             Self::Pass { other, round, .. } => Tally {
                 at: Some(other.flag),
-                seen: Seen::TimedOut,
+                seen: Seen::Nothing,
                 want: Seen::Count(*round),
             },
         }

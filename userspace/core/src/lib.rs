@@ -10,6 +10,7 @@
 //! - [`session`]: one run over several devices: the report, the totals, the verdict.
 //! - [`checks`]: what is checked, and why it proves what it says.
 //! - [`finding`]: what was seen, and what was wanted.
+//! - [`memory`]: how a mapping accesses memory, in the architecture's words.
 //! - [`failure`]: which call failed, by which error.
 //! - [`job`]: what a second task does meanwhile, on another CPU.
 //! - [`ktap`]: the report's format, KTAP version 1.
@@ -41,6 +42,7 @@ pub mod finding;
 pub mod job;
 pub mod kmsg;
 pub mod ktap;
+pub mod memory;
 pub mod name;
 pub mod nodes;
 pub mod pattern;

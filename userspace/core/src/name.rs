@@ -30,14 +30,21 @@ macro_rules! path {
     };
 }
 
-pub(crate) use module;
+/// The option of the kernel's configuration for the driver's self-test.
+macro_rules! selftest_option {
+    () => {
+        "CONFIG_FAULTLINE_SELFTEST"
+    };
+}
+
+pub(crate) use {module, selftest_option};
 
 /// `PROJECT`.
 pub const PROJECT: &str = project!();
 /// `MODULE`.
 pub const MODULE: &str = module!();
 /// `COMPATIBLE`: the device-tree node that the driver binds to.
-pub const COMPATIBLE: &str = "faultline,coherent-buffer";
+pub const COMPATIBLE: &str = concat!(project!(), ",coherent-buffer");
 
 /// The programs.
 pub const VERIFY: &str = concat!(project!(), "-verify");
@@ -54,8 +61,6 @@ pub const DEVICE: &str = concat!("/dev/", module!());
 pub const ANY_DEVICE: &CStr = path!("/dev/", module!(), "N");
 /// What sysfs says of a device, up to its number.
 pub const CLASS_DEVICE: &str = concat!("/sys/class/misc/", module!());
-/// The directory of the platform driver.
-pub const DRIVER: &str = concat!("/sys/bus/platform/drivers/", module!(), "/");
 /// The file of the driver that takes the name of a device to unbind.
 pub const UNBIND: &CStr = path!("/sys/bus/platform/drivers/", module!(), "/unbind");
 /// The file of the driver that takes the name of a device to bind.

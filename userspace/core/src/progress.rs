@@ -1,62 +1,117 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! How far a run is, for a user who waits at a terminal. Nothing of it is part of the report.
+//! How far the checks of a device are, for a user who waits at a terminal. Nothing of it is part of the
+//! report.
 
-use core::fmt::{Display, Write};
+use core::fmt::Write;
 
-/// In milliseconds, how long a run takes before it is said how far it is.
+use crate::text::Printable;
+
+/// In milliseconds, how long it takes until the progress is shown, and shown again.
 const PATIENCE: u64 = if cfg!(test) { 10 } else { 1000 };
+
+/// After how many bytes the clock is read.
+const LOOK: u64 = 1 << 18;
 
 /// Goes to the start of a terminal's line, and clears it.
 const CLEAR: &str = "\r\x1b[K";
 
-/// How far a run is.
+/// How far the checks of a device are. Work is counted in bytes that are gone through.
 pub struct Progress<'a> {
-    /// Takes text at once, not by lines: none, if nobody waits at one.
+    /// Takes text at once, not by lines.
     terminal: Option<&'a mut dyn Write>,
-    /// When the run began, in milliseconds.
+    device: Printable<'a>,
+    check: Check,
+    checks: u64,
+    /// In milliseconds, when the checks began, and when the progress was last shown.
     since: u64,
-    /// How many times a buffer has been gone through as a whole, and how many times it will have
-    /// been: all of the first are alike, so that they tell how long the others take.
+    shown: u64,
+    /// How much work is done, how much will be when the check ends, and how much there is.
     done: u64,
+    check_end: u64,
     all: u64,
     is_shown: bool,
 }
 
+/// The check that is being made.
+#[derive(Clone, Copy)]
+pub struct Check {
+    /// Its place, from 1 on.
+    pub number: u64,
+    /// Its name.
+    pub name: &'static str,
+    /// Its work.
+    pub work: u64,
+}
+
 impl<'a> Progress<'a> {
-    /// Of a run that goes so many times through a buffer.
-    pub fn new(terminal: Option<&'a mut dyn Write>, now: u64, all: u64) -> Self {
+    /// Nothing has begun.
+    pub fn new(terminal: Option<&'a mut dyn Write>) -> Self {
         Self {
             terminal,
-            since: now,
+            device: Printable(b""),
+            check: Check {
+                number: 0,
+                name: "",
+                work: 0,
+            },
+            checks: 0,
+            since: 0,
+            shown: 0,
             done: 0,
-            all,
+            check_end: 0,
+            all: 0,
             is_shown: false,
         }
     }
 
-    /// So many passes are done.
-    pub fn add(&mut self, passes: u64) {
-        self.done += passes;
+    /// A number of checks of a device begins, which have so much work together.
+    pub fn begin(&mut self, device: Printable<'a>, checks: u64, work: u64, now: u64) {
+        self.device = device;
+        self.checks = checks;
+        self.all = work;
+        self.since = now;
+        self.shown = now;
     }
 
-    /// Shows what is done next, and about how long all the rest takes.
-    pub fn show(&mut self, now: u64, next: &dyn Display) {
-        let elapsed = now - self.since;
+    /// A check begins.
+    pub fn begin_check(&mut self, check: Check) {
+        self.check = check;
+        self.check_end += check.work;
+    }
+
+    /// Counts work of the check. Returns whether it is time to call [`Progress::show`].
+    pub fn advance(&mut self, work: u64) -> bool {
+        let before = self.done;
+        self.done = (before + work).min(self.check_end);
+        self.terminal.is_some() && before / LOOK != self.done / LOOK
+    }
+
+    /// Shows how far the checks are, unless that was shown a moment ago.
+    pub fn show(&mut self, now: u64) {
         let Some(terminal) = &mut self.terminal else {
             return;
         };
-        if elapsed < PATIENCE || self.done == 0 {
+        if self.done == 0 || now - self.shown < PATIENCE {
             return;
         }
-        let left = elapsed * self.all.saturating_sub(self.done) / self.done / 1000;
+        let percent = self.done * 100 / self.all;
+        let left = (now - self.since) * (self.all - self.done) / self.done / 1000;
+        let Check { number, name, .. } = self.check;
         // A user who does not see it misses nothing of the report.
-        let _ = write!(terminal, "{CLEAR}{next}; about {left} s left");
+        let _ = write!(
+            terminal,
+            "{CLEAR}{}: check {number} of {}, {name}: {percent} %, about {left} s left for this device",
+            self.device, self.checks
+        );
+        self.shown = now;
         self.is_shown = true;
     }
 
-    /// Makes room for the report, which may be on the same terminal.
-    pub fn clear(&mut self) {
+    /// A check has ended: what it has left out counts as done. Clears the line for the report, which may
+    /// be on the same terminal.
+    pub fn end_check(&mut self) {
+        self.done = self.check_end;
         if let (Some(terminal), true) = (&mut self.terminal, self.is_shown) {
             // As above.
             let _ = terminal.write_str(CLEAR);
@@ -70,15 +125,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_passes_tell_how_long_the_others_take() {
+    fn what_is_done_tells_how_long_the_rest_takes() {
+        let check = |number, work| Check {
+            number,
+            name: "bits",
+            work,
+        };
         let mut screen = String::new();
-        let mut progress = Progress::new(Some(&mut screen), 5000, 10);
-        progress.show(7000, &"nothing is known yet");
-        progress.add(2);
-        progress.show(5009, &"too early");
-        progress.show(9000, &"check 2 of 24");
-        progress.clear();
-        progress.clear();
-        assert_eq!(screen, "\r\x1b[Kcheck 2 of 24; about 16 s left\r\x1b[K");
+        let mut progress = Progress::new(Some(&mut screen));
+        progress.begin(Printable(b"/dev/a"), 3, 10 * LOOK, 5000);
+        progress.show(7000);
+        progress.begin_check(check(1, 2 * LOOK));
+        assert!(!progress.advance(LOOK - 1));
+        assert!(progress.advance(LOOK / 2));
+        progress.end_check();
+        progress.begin_check(check(2, 3 * LOOK));
+        progress.show(5009);
+        assert!(progress.advance(2 * LOOK));
+        progress.show(9000);
+        progress.show(9009);
+        // More than was expected.
+        progress.advance(4 * LOOK);
+        progress.show(9010);
+        progress.end_check();
+        progress.end_check();
+        assert_eq!(
+            screen.replace(CLEAR, "\n"),
+            "\n/dev/a: check 2 of 3, bits: 40 %, about 6 s left for this device\
+             \n/dev/a: check 2 of 3, bits: 50 %, about 4 s left for this device\n"
+        );
+    }
+
+    #[test]
+    fn without_a_terminal_nobody_asks_for_the_time() {
+        let mut progress = Progress::new(None);
+        progress.begin(Printable(b"/dev/a"), 1, 10 * LOOK, 0);
+        progress.begin_check(Check {
+            number: 1,
+            name: "bits",
+            work: 10 * LOOK,
+        });
+        assert!(!progress.advance(3 * LOOK));
+        progress.show(5000);
     }
 }

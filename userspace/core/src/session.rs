@@ -3,15 +3,14 @@
 //! One run over several devices: the report, the totals, the verdict.
 
 use core::ffi::CStr;
-use core::fmt::{self, Display, Write};
+use core::fmt::{Display, Write};
 
 use crate::args::verify::Options;
-use crate::checks::catalogue::{Check, CHECKS};
+use crate::checks::catalogue::CHECKS;
 use crate::checks::context::Context;
 use crate::finding::{Finding, Stop};
 use crate::ktap::{Counts, Group, Outcome};
 use crate::name::{DEVICE, VERIFY};
-use crate::progress::Progress;
 use crate::system::System;
 use crate::text::{Counted, Line, Note, Printable};
 
@@ -29,7 +28,7 @@ pub struct Session<'a, S> {
     options: &'a Options<'a>,
     report: Group<'a>,
     json: Machines<'a>,
-    progress: Progress<'a>,
+    terminal: Option<&'a mut dyn Write>,
     devices: u64,
     counts: Counts,
     /// The checks that failed, by name as far as they fit on the verdict's line.
@@ -51,14 +50,12 @@ impl<'a, S: System> Session<'a, S> {
         devices: u64,
         options: &'a Options<'a>,
     ) -> Self {
-        let passes: u64 = CHECKS.iter().map(Check::passes).sum();
-        let now = system.milliseconds();
         Self {
             system,
             options,
             report: Group::new(out, devices),
             json: Machines(json),
-            progress: Progress::new(terminal, now, devices * passes),
+            terminal,
             devices: 0,
             counts: Counts::default(),
             failures: Line::new(),
@@ -73,7 +70,10 @@ impl<'a, S: System> Session<'a, S> {
         let mut finding = Finding::NONE;
         let mut counts = Counts::default();
         self.devices += 1;
-        match Context::open(self.system, path, self.options, &mut finding) {
+        // Not `as_deref_mut()`, whose result keeps the terminal's own, longer lifetime.
+        let terminal = self.terminal.as_mut();
+        let terminal = terminal.map(|terminal| &mut **terminal as &mut dyn Write);
+        match Context::open(self.system, path, self.options, &mut finding, terminal) {
             Ok(mut context) => {
                 let info = *context.info();
                 let size = Counted {
@@ -90,16 +90,9 @@ impl<'a, S: System> Session<'a, S> {
                         .comment(format_args!("{device}: {size}, foreign")),
                 }
                 let mut group = self.report.group(&device, CHECKS.len() as u64);
+                context.begin_checks(device);
                 for (check, number) in CHECKS.iter().zip(1..) {
-                    let next = Next {
-                        device: &device,
-                        number,
-                        name: check.name,
-                    };
-                    self.progress.show(context.milliseconds(), &next);
-                    let result = context.run(check.steps);
-                    self.progress.add(check.passes());
-                    self.progress.clear();
+                    let result = context.run(number, check);
                     match result {
                         Err(Stop::Fail) => blame(&mut self.failures, &device, check.name),
                         Err(Stop::Undecided(_)) => blame(&mut self.undecided, &device, check.name),
@@ -166,7 +159,8 @@ impl<'a, S: System> Session<'a, S> {
              failed, {skipped} skipped{}{undecided}{}\n",
             self.failures, self.undecided
         ));
-        self.json.tell_counts(self.counts, self.devices);
+        self.json
+            .tell_verdict(self.counts, self.devices, self.options.quick);
         verdict
     }
 }
@@ -177,33 +171,14 @@ fn blame(failures: &mut Line, device: &dyn Display, check: &str) {
     let _ = write!(failures, ", {device}: {check}");
 }
 
-/// The check that is made next, for a terminal.
-struct Next<'a> {
-    device: &'a dyn Display,
-    number: u64,
-    name: &'static str,
-}
-
-impl Display for Next<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            device,
-            number,
-            name,
-        } = self;
-        let all = CHECKS.len();
-        write!(f, "{device}: check {number} of {all}, {name}")
-    }
-}
-
 /// Reports that there is no device to verify.
-pub fn no_device(out: &mut dyn Write, json: Option<&mut dyn Write>) -> Outcome {
+pub fn no_device(out: &mut dyn Write, json: Option<&mut dyn Write>, is_quick: bool) -> Outcome {
     // Its owner knows if something was lost.
     let _ = write!(
         out,
         "KTAP version 1\n1..0 # SKIP no {DEVICE}* device\n{VERIFY}: SKIP: no {DEVICE}* device\n"
     );
-    Machines(json).tell_counts(Counts::default(), 0);
+    Machines(json).tell_verdict(Counts::default(), 0, is_quick);
     Outcome::Skip
 }
 

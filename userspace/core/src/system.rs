@@ -49,10 +49,10 @@ pub trait System: Worker {
     fn finish(&mut self) -> Result<Tally, TaskError>;
 
     /// Takes the device away from its driver.
-    fn unbind(&mut self, path: &CStr) -> Result<(), Errno>;
+    fn unbind(&mut self, path: &CStr) -> Result<(), CallError>;
 
     /// Gives it back.
-    fn bind(&mut self) -> Result<(), Errno>;
+    fn bind(&mut self) -> Result<(), CallError>;
 
     /// A mapping that has nothing to do with any device and answers every access by SIGBUS: of a
     /// file, beyond its end. It proves that a SIGBUS would be caught.

@@ -6,7 +6,6 @@
 //! To add one, add a [`Case`] to the list of its file, and its name to the table.
 
 use faultline_core::args::Arg;
-use faultline_core::checks::catalogue::SourceText;
 use faultline_core::finding::Stop;
 
 use crate::report::Part;
@@ -35,9 +34,8 @@ use context::Context;
 struct Case {
     /// Its name in the report, in docs/stress.md, and in the lists of what each mutant fails.
     name: &'static str,
-    /// What it proves.
-    #[expect(dead_code, reason = "it is for the reader of the source")]
-    proves: SourceText,
+    /// What it proves: whole sentences, which a failure quotes.
+    proves: &'static str,
     /// How it is made.
     steps: fn(&mut Context<'_>) -> Result<(), Stop>,
 }
@@ -144,6 +142,6 @@ fn run_all(
             // it need the device. EBUSY if it is bound. Whatever else is wrong, they will report it.
             let _ = target.bind();
         }
-        part.result(&case.name, result, context.found());
+        part.case(case.name, case.proves, result, context.found());
     }
 }

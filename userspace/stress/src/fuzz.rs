@@ -7,60 +7,39 @@
 //! and LITMUS store, so that anything else that is found in a buffer, but zero, is somebody else's
 //! memory. COPY moves whole words, as `read()` and `write()` do.
 
-use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use core::sync::atomic::AtomicU64;
 
 use faultline_core::args::stress::{Options, MAX_PROCESSES as MOST};
-use faultline_core::device::{Device, Fault, Signal};
-use faultline_core::errno::Errno;
+use faultline_core::device::Device;
 use faultline_core::finding::{Finding, Stop, Value};
 use faultline_core::random::Random;
 use faultline_core::text::Printable;
-use faultline_sys::arena::{Access, Argument, Nowhere, Sharing, ADVICE, WIPE_ON_FORK};
+use faultline_sys::arena::{Access, Sharing};
 use faultline_sys::child::{fork, Child, Ending};
-use faultline_sys::device::File;
-use faultline_sys::process::exit;
 use faultline_sys::shared::shared_numbers;
-use faultline_uapi::{
-    FAULTLINE_IOC_COPY, FAULTLINE_IOC_FILL, FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO,
-    FAULTLINE_IOC_LITMUS, FAULTLINE_IOC_MASTER, FAULTLINE_IOC_TRANSLATE, FLAG_PRISTINE,
-    TRANSLATE_KERNEL, TRANSLATE_WRITE,
-};
-use rustix::fs::{seek, SeekFrom};
+use faultline_uapi::FLAG_PRISTINE;
 
 use crate::report::Part;
-use crate::round;
 use crate::world::{now_ms, read_file, sleep_ms, tagged, Path, World};
 
 mod kind;
 mod process;
+mod record;
 
 use kind::Kind;
 use process::Process;
+use record::{Field, Record, FOUND_STRAY};
 
 /// The most processes that there can be.
 const MAX_PROCESSES: usize = MOST as usize;
-
-/// What each process tells the others.
-const FIELDS: usize = 8;
-const DONE: usize = 0;
-const DOING: usize = 1;
-const ERRORS: usize = 2;
-const BUS: usize = 3;
-const SEGV: usize = 4;
-const STRAY: usize = 5;
-const MASTERED: usize = 6;
-const TESTED: usize = 7;
 
 /// For how long a process may not get on with anything. The debug kernel is slow, its unbind waits
 /// for others, and the emulator may have to wait for its own turn.
 const STUCK_MS: u64 = 300_000;
 
-/// The exit status of a process that found what is nobody's in a buffer.
-const FOUND_STRAY: i32 = 3;
-
 pub(crate) fn run(part: &mut Part<'_, '_>, world: &mut World, seed: u64, options: &Options) {
     let processes = options.processes as usize;
-    let outcome = shared_numbers(processes * FIELDS);
+    let outcome = shared_numbers(processes * Record::FIELDS);
     let Ok(shared) = outcome else {
         for _ in 0..=processes {
             let mut finding = Finding::NONE;
@@ -72,8 +51,8 @@ pub(crate) fn run(part: &mut Part<'_, '_>, world: &mut World, seed: u64, options
     let mut endings = [Value::NotStarted; MAX_PROCESSES];
 
     let mut children = heapless::Vec::<Option<Child>, MAX_PROCESSES>::new();
-    for number in 0..processes {
-        let own = &shared[number * FIELDS..][..FIELDS];
+    for (number, ending) in endings.iter_mut().enumerate().take(processes) {
+        let own = Record::of(shared, number);
         let share = options.operations / options.processes
             + u64::from((number as u64) < options.operations % options.processes);
         let random = Random::branch(seed, number as u64);
@@ -89,7 +68,7 @@ pub(crate) fn run(part: &mut Part<'_, '_>, world: &mut World, seed: u64, options
         let child = match child {
             Ok(child) => Some(child),
             Err(errno) => {
-                endings[number] = errno.into();
+                *ending = errno.into();
                 None
             }
         };
@@ -98,17 +77,17 @@ pub(crate) fn run(part: &mut Part<'_, '_>, world: &mut World, seed: u64, options
     watch(part, shared, &mut children, &mut endings);
 
     for (number, &ending) in endings[..processes].iter().enumerate() {
-        let own = &shared[number * FIELDS..][..FIELDS];
+        let own = Record::of(shared, number);
         let mut finding = Finding::NONE;
         let result = match ending {
             Value::Exit(FOUND_STRAY) => {
-                let stray = Value::Word(own[STRAY].load(Relaxed));
+                let stray = Value::Word(own.get(Field::Stray));
                 finding.same("a word that nobody stored", stray, Value::Word(0))
             }
             Value::Errno(errno) => finding.need("fork()", Err(errno)),
             ending => finding.same("end of the process", ending, Ending::Exit(0)),
         };
-        let count = |field: usize| own[field].load(Relaxed);
+        let count = |field| own.get(field);
         let name = format_args!("process_{number}");
         part.result(
             &name,
@@ -116,12 +95,12 @@ pub(crate) fn run(part: &mut Part<'_, '_>, world: &mut World, seed: u64, options
             &format_args!(
                 "{} operations, {} refused, {} SIGBUS, {} SIGSEGV, {} by a bus master, {} tests; \
                  {finding}",
-                count(DONE),
-                count(ERRORS),
-                count(BUS),
-                count(SEGV),
-                count(MASTERED),
-                count(TESTED),
+                count(Field::Done),
+                count(Field::Errors),
+                count(Field::Bus),
+                count(Field::Segv),
+                count(Field::Mastered),
+                count(Field::Tested),
             ),
         );
     }
@@ -149,8 +128,8 @@ fn watch(
                 continue;
             }
             left += 1;
-            let own = &shared[number * FIELDS..][..FIELDS];
-            let done = own[DONE].load(Relaxed);
+            let own = Record::of(shared, number);
+            let done = own.get(Field::Done);
             if done != last[number].0 {
                 last[number] = (done, now_ms());
             } else if now_ms() - last[number].1 > STUCK_MS {
@@ -171,20 +150,18 @@ fn watch(
         }
         if now_ms() - said > 60_000 {
             said = now_ms();
-            let done: u64 = shared
-                .chunks(FIELDS)
-                .map(|own| own[DONE].load(Relaxed))
-                .sum();
+            let records = (0..children.len()).map(|number| Record::of(shared, number));
+            let done: u64 = records.map(|own| own.get(Field::Done)).sum();
             part.comment(format_args!("{done} operations so far"));
         }
         sleep_ms(20);
     }
 }
 
-fn name_stuck(part: &mut Part<'_, '_>, number: usize, pid: u32, own: &[AtomicU64]) {
-    let doing = Kind::ALL.get(own[DOING].load(Relaxed) as usize);
+fn name_stuck(part: &mut Part<'_, '_>, number: usize, pid: u32, own: Record<'_>) {
+    let doing = Kind::ALL.get(own.get(Field::Doing) as usize);
     let name = doing.map_or("?", |(_, name, _)| name);
-    let done = own[DONE].load(Relaxed);
+    let done = own.get(Field::Done);
     part.comment(format_args!(
         "process {number} is stuck in operation {done}, {name}, in the kernel at:"
     ));

@@ -2,9 +2,9 @@
 
 //! The report: groups of tests, and how many had which outcome.
 
-use core::fmt::Display;
+use core::fmt::{Arguments, Display};
 
-use faultline_core::finding::Stop;
+use faultline_core::finding::{Finding, Matter, Stop};
 use faultline_core::ktap::{Counts, Group, Outcome};
 
 /// What came out so far.
@@ -46,8 +46,24 @@ impl Report {
 
 impl Part<'_, '_> {
     /// Writes a line for people about the next result.
-    pub(crate) fn comment(&mut self, line: core::fmt::Arguments<'_>) {
+    pub(crate) fn comment(&mut self, line: Arguments<'_>) {
         self.group.comment(line);
+    }
+
+    /// Writes the result of a case and, if it failed, what that means.
+    pub(crate) fn case(
+        &mut self,
+        name: &'static str,
+        proves: &'static str,
+        result: Result<(), Stop>,
+        finding: &Finding,
+    ) {
+        let means = match finding.matter() {
+            Matter::Call => "A call that this case needs failed, so that it could not prove this",
+            _ => "This does not hold",
+        };
+        let meaning = format_args!("{name}: {means}: {proves} See docs/stress.md#the-cases.");
+        self.conclude(&name, result, finding, Some(meaning));
     }
 
     /// Writes the result of a test.
@@ -57,14 +73,28 @@ impl Part<'_, '_> {
         result: Result<(), Stop>,
         finding: &dyn Display,
     ) {
+        self.conclude(name, result, finding, None);
+    }
+
+    fn conclude(
+        &mut self,
+        name: &dyn Display,
+        result: Result<(), Stop>,
+        finding: &dyn Display,
+        meaning: Option<Arguments<'_>>,
+    ) {
         let outcome = Outcome::of(result);
         self.counts.add(outcome);
-        match result {
+        let reason: &dyn Display = match &result {
             Ok(()) | Err(Stop::Fail) => {
                 self.comment(format_args!("{name}: {finding}"));
-                self.group.conclude(outcome, name, &"");
+                &""
             }
-            Err(stop) => self.group.conclude(outcome, name, &stop),
+            Err(stop) => stop,
+        };
+        if let (Err(Stop::Fail), Some(meaning)) = (result, meaning) {
+            self.comment(meaning);
         }
+        self.group.conclude(outcome, name, reason);
     }
 }

@@ -11,10 +11,10 @@ use faultline_uapi::{litmus_word, Litmus, LITMUS_ECHO, LITMUS_WORDS};
 /// The only round there is.
 const ROUND: u64 = 1;
 
-/// The length of either block of words, of a flag, and of all together, in bytes.
-const BLOCK: u64 = 8 * LITMUS_WORDS as u64;
+/// The length of the words of one direction, of a flag, and of all together, in bytes.
+const WORDS: u64 = 8 * LITMUS_WORDS as u64;
 const FLAG: u64 = 8;
-pub(crate) const LENGTH: u64 = 2 * (BLOCK + FLAG);
+pub(crate) const LENGTH: u64 = 2 * (WORDS + FLAG);
 
 /// What the kernel is asked for the round that takes [`LENGTH`] bytes from `offset` on.
 pub(crate) fn at(offset: u64, cpu: u32) -> Litmus {
@@ -25,16 +25,16 @@ pub(crate) fn at(offset: u64, cpu: u32) -> Litmus {
         test: LITMUS_ECHO,
         rounds: ROUND,
         data: place(0),
-        flag: place(BLOCK),
-        answer_data: place(BLOCK + FLAG),
-        answer_flag: place(2 * BLOCK + FLAG),
+        flag: place(WORDS),
+        answer_data: place(WORDS + FLAG),
+        answer_flag: place(2 * WORDS + FLAG),
         ..Litmus::default()
     }
 }
 
 /// Writes user space's half.
 pub(crate) fn lay(file: &mut File, question: &Litmus) -> Result<(), Errno> {
-    let mut words = [0; BLOCK as usize];
+    let mut words = [0; WORDS as usize];
     for (index, bytes) in words.chunks_exact_mut(8).enumerate() {
         bytes.copy_from_slice(&litmus_word(ROUND, index).to_ne_bytes());
     }

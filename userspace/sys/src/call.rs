@@ -15,6 +15,12 @@ pub(crate) use linux_raw_sys::general::{
     __NR_syslog as SYSLOG, __NR_vmsplice as VMSPLICE, __NR_write as WRITE,
 };
 
+/// `clock_gettime()` with 64 bits of seconds.
+#[cfg(target_pointer_width = "64")]
+pub(crate) const CLOCK_GETTIME: u32 = linux_raw_sys::general::__NR_clock_gettime;
+#[cfg(target_pointer_width = "32")]
+pub(crate) const CLOCK_GETTIME: u32 = linux_raw_sys::general::__NR_clock_gettime64;
+
 /// Of `fcntl()`: the command that reads a descriptor's flags, which fails if it is not open.
 pub(crate) const GET_FLAGS: usize = linux_raw_sys::general::F_GETFD as usize;
 

@@ -14,7 +14,7 @@ use faultline_core::device::Device;
 use faultline_core::errno::Errno;
 use faultline_core::failure::{CallError, TaskError};
 use faultline_core::job::{Job, Tally, Worker, TALLY_NUMBERS};
-use faultline_core::name::DRIVER;
+use faultline_core::name::{BIND, UNBIND};
 use faultline_core::system::{KnownMemory, System};
 use faultline_core::text::{Line, Printable};
 use rustix::fd::{AsFd, OwnedFd};
@@ -26,7 +26,7 @@ use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 use crate::child::{fork, Child, Ending};
 use crate::cpu::stay_on_cpu;
 use crate::device::File;
-use crate::error::errno;
+use crate::error::{errno, of_call};
 use crate::file::open;
 use crate::mapping::FileMapping;
 use crate::nodes::path;
@@ -223,13 +223,14 @@ impl System for Machine {
         }
     }
 
-    fn unbind(&mut self, device: &CStr) -> Result<(), Errno> {
+    fn unbind(&mut self, device: &CStr) -> Result<(), CallError> {
         let mut link = Line::new();
         let name = |path| <[u8]>::rsplit(path, |byte| *byte == b'/').next();
         let device_name = name(device.to_bytes()).unwrap_or_default();
         let _ = write!(link, "{CLASS}{}/device\0", Printable(device_name));
         let mut target = [0; 256];
-        let length = readlinkat_raw(CWD, path(&link), &mut target[..]).map_err(errno)?;
+        let length = readlinkat_raw(CWD, path(&link), &mut target[..])
+            .map_err(of_call("readlink() of the device's parent in sysfs"))?;
         self.unbound = Line::new();
         let _ = write!(
             self.unbound,
@@ -241,11 +242,13 @@ impl System for Machine {
         // SAFETY: this action of `syslog()` sets a number of the kernel's, and neither reads nor writes
         // memory of the program.
         let _ = unsafe { call::call(call::SYSLOG, &[call::CONSOLE_LEVEL, 0, call::NOTICE]) };
-        self.say_to_driver("unbind")
+        self.say_to_driver(UNBIND)
+            .map_err(CallError::of("write to the driver's `unbind`"))
     }
 
-    fn bind(&mut self) -> Result<(), Errno> {
-        self.say_to_driver("bind")
+    fn bind(&mut self) -> Result<(), CallError> {
+        self.say_to_driver(BIND)
+            .map_err(CallError::of("write to the driver's `bind`"))
     }
 
     fn map_beyond_a_file(&mut self) -> Result<FileMapping, Errno> {
@@ -301,11 +304,8 @@ impl Machine {
     }
 
     /// Writes the name of the device to a file of the driver's directory.
-    fn say_to_driver(&mut self, file: &str) -> Result<(), Errno> {
-        let mut line = Line::new();
-        // A path that does not fit is no path: see `path`.
-        let _ = write!(line, "{DRIVER}{file}\0");
-        let file = open(path(&line), OFlags::WRONLY)?;
+    fn say_to_driver(&mut self, file: &CStr) -> Result<(), Errno> {
+        let file = open(file, OFlags::WRONLY)?;
         io::write(file, self.unbound.bytes())
             .map(drop)
             .map_err(errno)

@@ -109,7 +109,7 @@ fn verify(machine: &mut Machine, console: &mut Console, options: Options<'_>, ar
         (console, None)
     };
     if count == 0 {
-        return no_device(out, json).status();
+        return no_device(out, json, options.quick).status();
     }
     fault::install();
     // Where the report is on a terminal, it is what shows how far the run is. That terminal may be a

@@ -8,7 +8,7 @@ use crate::args::{
     choice, Arg, Command, Expected, Flag, Meaning, Operand, Parsed, Parser, Request, Wrong,
 };
 use crate::decimal;
-use crate::finding::{DeviceMemory, MemoryType};
+use crate::memory::{DeviceMemory, MemoryType};
 use crate::name;
 
 /// What is to be verified, and how.

@@ -10,33 +10,25 @@ use faultline_uapi::{
     Translation, TRANSLATED, TRANSLATE_KERNEL, TRANSLATE_WRITE, TRANSLATION_WRITABLE,
 };
 
-use super::context::Context;
+use super::context::{Context, Witness};
 use super::places::Way;
 use crate::device::{Call, Device, Mapping, Signal};
 use crate::errno::Errno;
-use crate::finding::{about, MemoryType, Stop, Subject, Value};
+use crate::failure::CallError;
+use crate::finding::{about, Matter, Stop, Subject, Value};
+use crate::memory::{Access, MemoryType, Shareability};
 use crate::name;
 use crate::system::System;
 
-/// What the CPU says of an address.
-#[derive(Clone, Copy)]
-enum Access {
-    /// Nothing is mapped there or, if a store was asked about, it cannot be written to.
-    Nothing,
-    /// It can be read, and not written to.
-    Readable,
-    /// It can be written to.
-    Writable,
-}
-
-impl Access {
-    /// The flags by which TRANSLATE says so.
-    const fn flags(self) -> u32 {
-        match self {
-            Self::Nothing => 0,
-            Self::Readable => TRANSLATED,
-            Self::Writable => TRANSLATED | TRANSLATION_WRITABLE,
-        }
+/// What TRANSLATE's flags say.
+fn access(flags: u32) -> Value {
+    const WRITABLE: u32 = TRANSLATED | TRANSLATION_WRITABLE;
+    match flags {
+        0 => Value::Access(Access::Nothing),
+        TRANSLATED => Value::Access(Access::ReadOnly),
+        WRITABLE => Value::Access(Access::Writable),
+        // The interface has no such flags.
+        other => Value::Word(other.into()),
     }
 }
 
@@ -44,18 +36,31 @@ impl Access {
 const LOAD: u32 = 0;
 const STORE: u32 = TRANSLATE_WRITE;
 
-/// `PAR_EL1.SH`: between all CPUs.
-const INNER_SHAREABLE: u8 = 3;
-
 impl<S: System> Context<'_, S> {
-    /// Asks the device or, of a foreign one, ours: that one does not know the call, or another by
-    /// its number.
-    fn ask_cpu(&mut self) -> Result<(), Errno> {
+    /// Asks the device or, of a foreign one, the witness: a foreign device does not know the call, or
+    /// has another one of the same number.
+    ///
+    /// # Errors
+    ///
+    /// There is no witness, or it cannot be opened. The answer to the call itself is the inner result.
+    fn ask_cpu(&mut self) -> Result<Result<(), Errno>, Stop> {
         let question = Call::Translate(&mut self.answer);
         match &mut self.witness {
-            Ok(witness) => witness.call(question),
-            Err(errno) if self.options.foreign => Err(*errno),
-            Err(_) => self.device.call(question),
+            Witness::NotNeeded => Ok(self.device.call(question)),
+            Witness::Device(witness) => Ok(witness.call(question)),
+            Witness::None => Err(Stop::Skip(concat!(
+                "a foreign device: there is no ",
+                name::module!(),
+                " device to ask the CPU by"
+            ))),
+            Witness::Refused(errno) => Err(Stop::Refused(CallError {
+                call: concat!(
+                    "open() of the ",
+                    name::module!(),
+                    " device to ask the CPU by"
+                ),
+                errno: *errno,
+            })),
         }
     }
 
@@ -67,16 +72,11 @@ impl<S: System> Context<'_, S> {
             request,
             ..Translation::default()
         };
-        let answer = self.ask_cpu();
+        let answer = self.ask_cpu()?;
         match answer {
             Err(Errno::OPNOTSUPP) => Err(Stop::Skip(
                 "the CPU has no instruction that translates addresses",
             )),
-            Err(Errno::NOENT) => Err(Stop::Skip(concat!(
-                "a foreign device: there is no ",
-                name::module!(),
-                " device to ask the CPU by"
-            ))),
             // The witness was built without the self-test.
             Err(Errno::NOTTY) if self.options.foreign => Err(Stop::Skip(concat!(
                 "a foreign device: the driver of the ",
@@ -87,12 +87,12 @@ impl<S: System> Context<'_, S> {
         }
     }
 
-    /// What was answered must be this: mapped or not, writable or not, and of a type.
+    /// The answer must be this: which accesses the CPU permits and, if it permits any, the memory type.
     fn judge_type(
         &mut self,
         whose: &'static str,
         at: Option<u64>,
-        access: Access,
+        permitted: Access,
         memory_type: MemoryType,
     ) -> Result<(), Stop> {
         let Translation {
@@ -105,21 +105,24 @@ impl<S: System> Context<'_, S> {
             let subject = about(what).of(whose);
             at.map_or(subject, |at| subject.at(at))
         };
-        let flags = Value::Word(flags.into());
-        let want = Value::Word(access.flags().into());
-        self.finding
-            .same(subject("TRANSLATE: flags of"), flags, want)?;
-        if matches!(access, Access::Nothing) {
+        self.finding.same_in(
+            Matter::Permission,
+            subject("access to"),
+            access(flags),
+            Value::Access(permitted),
+        )?;
+        if permitted == Access::Nothing {
             return Ok(());
         }
         let seen = MemoryType::of_attribute(attribute);
         // It means something of what is cached alone: of the rest the CPU says what the page table
         // does, or that it is outer shareable, as it likes.
         if seen == MemoryType::WriteBack {
-            self.finding.same(
-                subject("shareability (2 outer, 3 inner) of"),
-                u64::from(shareability),
-                u64::from(INNER_SHAREABLE),
+            self.finding.same_in(
+                Matter::Shareability,
+                subject("shareability of"),
+                Value::Shareability(Shareability(shareability)),
+                Value::Shareability(Shareability::INNER),
             )?;
         }
         // Which of the types for registers it is, is nobody's to demand.
@@ -132,21 +135,23 @@ impl<S: System> Context<'_, S> {
 
     /// TRANSLATE is right of memory of the program's own, and refuses what it does not know.
     pub(super) fn known_memory(&mut self) -> Result<(), Stop> {
-        use Access::{Nothing, Readable, Writable};
+        use Access::{Nothing, ReadOnly, Writable};
 
         let known = self.system.known_memory();
         for (whose, address, load, store) in [
             ("a variable", known.variable, Writable, Writable),
-            ("a constant", known.constant, Readable, Nothing),
+            ("a constant", known.constant, ReadOnly, Nothing),
             ("no memory", known.nothing, Nothing, Nothing),
         ] {
             for (request, access) in [(LOAD, load), (STORE, store)] {
                 self.translate(about("TRANSLATE of").of(whose), address, request)?;
-                self.judge_type(whose, None, access, MemoryType::WriteBack)?;
+                let judged = self.judge_type(whose, None, access, MemoryType::WriteBack);
+                // Whatever differs here, TRANSLATE is wrong.
+                judged.inspect_err(|_| self.finding.matter = Matter::Property)?;
             }
         }
         self.answer.request = 1 << 31;
-        let answer = self.ask_cpu();
+        let answer = self.ask_cpu()?;
         let what = "TRANSLATE with an unknown bit";
         self.finding.same(what, answer, Errno::INVAL)
     }
@@ -206,13 +211,13 @@ impl<S: System> Context<'_, S> {
             .access(about("load by a read-only mapping").at(last), touch)?;
         // Without the self-test the store below has to do.
         if !self.lacks_selftest() {
-            for (request, access) in [(LOAD, Access::Readable), (STORE, Access::Nothing)] {
+            for (request, permitted) in [(LOAD, Access::ReadOnly), (STORE, Access::Nothing)] {
                 let subject = about("TRANSLATE of a read-only mapping").at(last);
                 self.translate(subject, mapping.address() + last, request)?;
                 self.finding.same(
-                    about("TRANSLATE: flags of a read-only mapping").at(last),
-                    Value::Word(self.answer.flags.into()),
-                    Value::Word(access.flags().into()),
+                    about("access to a read-only mapping").at(last),
+                    access(self.answer.flags),
+                    Value::Access(permitted),
                 )?;
             }
         }

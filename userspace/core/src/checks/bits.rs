@@ -22,6 +22,12 @@ const PASSES: u64 = u64::BITS as u64;
 /// In milliseconds, what they may take before there are no more; there is always one.
 const TIME: u64 = if cfg!(test) { 1 } else { 120 };
 
+/// How many times as long as a chunk of the same size the words of a march take, about.
+const MARCH_WORK: u64 = 8;
+
+/// How often a run that may take long goes through the whole buffer, counted as [`Step::passes`](super::step::Step::passes) does.
+pub(super) const LONG_PASSES: u64 = PASSES * (2 + MARCH_WORK * MARCHES.len() as u64);
+
 /// How much of the buffer is marched through, unless it may take long: in an emulator, which spends
 /// some hundred instructions on each access, a mebibyte can take seconds.
 const MOST: u64 = 256 * 1024;
@@ -119,6 +125,9 @@ impl<S: System> Context<'_, S> {
             let mut seen = [0; WORD];
             self.load(Way::Second, at, &mut seen)?;
             self.store(Way::First, at, &(!want).to_ne_bytes())?;
+            if self.options.long {
+                self.advance(MARCH_WORK * WORD as u64);
+            }
             self.finding.same(
                 about("load by").of(Way::Second.name()).at(at),
                 Value::Word(word(&seen)),

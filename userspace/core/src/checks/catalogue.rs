@@ -50,13 +50,6 @@ pub const fn text(_: &'static str) -> SourceText {
     SourceText(())
 }
 
-impl Check {
-    /// How many times it goes through the whole buffer.
-    pub fn passes(&self) -> u64 {
-        self.steps.iter().map(|step| step.passes()).sum()
-    }
-}
-
 const ZERO: Pattern = Pattern::ZERO;
 const ALIAS_THERE: Pattern = Pattern::new(1);
 const ALIAS_BACK: Pattern = Pattern::new(2);
@@ -142,7 +135,7 @@ pub const CHECKS: &[Check] = &[
             and end anywhere.",
         ),
         failure: "read() returns other data than the mapping holds, or less of it. Check the \
-            offsets and lengths in the driver's read() first; if pagemap_kernel or walk_frames \
+            offsets and lengths in the driver's read() first; if pagemap_kernel or walk_pfns \
             fails too, the mapping is wrong.",
         steps: &[
             Maps,
@@ -161,7 +154,7 @@ pub const CHECKS: &[Check] = &[
         ),
         failure: "A mapping does not show what write() took, or write() took less than it was \
             given. Check the offsets and lengths in the driver's write() first; if pagemap_kernel \
-            or walk_frames fails too, the mapping is wrong.",
+            or walk_pfns fails too, the mapping is wrong.",
         // No byte of the piece is what stood there.
         steps: &[
             Maps,
@@ -217,7 +210,7 @@ pub const CHECKS: &[Check] = &[
             own.",
         ),
         failure: "TRANSLATE does not report what the CPU says: the results of attribute_user, \
-            attribute_kernel, read_only and walk_frames mean nothing. Check the self-test's use \
+            attribute_kernel, read_only and walk_pfns mean nothing. Check the self-test's use \
             of `AT` and `PAR_EL1` first.",
         steps: &[KnownMemory],
     },
@@ -249,7 +242,7 @@ pub const CHECKS: &[Check] = &[
         steps: &[ReadOnly],
     },
     Check {
-        name: "walk_frames",
+        name: "walk_pfns",
         proves: text(
             "The CPU uses the PFN that pagemap says, in every page of both mappings, and in the \
             kernel's mapping the one that FRAME says.",

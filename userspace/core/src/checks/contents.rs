@@ -6,6 +6,7 @@ use super::context::Context;
 use super::places::{Place, Way, CHUNK};
 use crate::device::Device;
 use crate::errno::Errno;
+use crate::failure::CallError;
 use crate::finding::{about, Count, Stop, Subject, Value};
 use crate::pattern::{Pattern, WORD};
 use crate::system::System;
@@ -71,6 +72,7 @@ impl<S: System> Context<'_, S> {
             } else {
                 self.store(way, at, bytes)?;
             }
+            self.advance(bytes.len() as u64);
         }
         Ok(())
     }
@@ -91,6 +93,7 @@ impl<S: System> Context<'_, S> {
             } else {
                 self.load(way, at, seen)?;
             }
+            self.advance(seen.len() as u64);
             let inside = (size - at).min(want.len() as u64) as usize;
             let words = seen[..inside].chunks(WORD).zip(want[..inside].chunks(WORD));
             for ((seen, want), at) in words.zip((at..).step_by(WORD)) {
@@ -132,7 +135,7 @@ impl<S: System> Context<'_, S> {
         match answer {
             // That is how the kernel says that a driver has no such call.
             Err(errno @ Errno::INVAL) if foreign && result.is_err() => {
-                Err(Stop::Refused { call, errno })
+                Err(Stop::Refused(CallError { call, errno }))
             }
             _ => result,
         }

@@ -3,6 +3,7 @@
 //! What the checks of one device share.
 
 use core::ffi::CStr;
+use core::fmt::Write;
 
 use faultline_uapi::{Info, Master, Translation, FLAG_CACHED, FLAG_COHERENT};
 
@@ -11,8 +12,10 @@ use super::places::Way;
 use crate::args::verify::Options;
 use crate::device::{Call, Device, Fault, Mapping};
 use crate::errno::Errno;
-use crate::finding::{about, Finding, MemoryType, Stop, Value};
+use crate::finding::{about, Finding, Stop, Value};
+use crate::memory::MemoryType;
 use crate::name;
+use crate::progress::Progress;
 use crate::system::System;
 
 /// What the checks of one device share.
@@ -21,8 +24,7 @@ pub struct Context<'s, S: System> {
     pub(super) path: &'s CStr,
     pub(super) options: &'s Options<'s>,
     pub(super) device: S::Device,
-    /// Of a foreign device: one of this driver, or why there is none.
-    pub(super) witness: Result<S::Device, Errno>,
+    pub(super) witness: Witness<S::Device>,
     pub(super) mappings: [Option<S::Mapping>; 3],
     pub(super) info: Info,
     pub(super) page: u64,
@@ -40,6 +42,19 @@ pub struct Context<'s, S: System> {
     /// The memory types, as last seen.
     pub(super) types: Types,
     pub(super) finding: &'s mut Finding,
+    pub(super) progress: Progress<'s>,
+}
+
+/// Which device asks the CPU about the mappings.
+pub(super) enum Witness<D> {
+    /// The device itself: it is one of this driver.
+    NotNeeded,
+    /// The device is a foreign one: this one, of this driver.
+    Device(D),
+    /// The device is a foreign one, and there is none of this driver.
+    None,
+    /// There is one of this driver, which cannot be opened.
+    Refused(Errno),
 }
 
 /// The memory types of a buffer's mappings, as far as they are known.
@@ -62,14 +77,19 @@ impl<'s, S: System> Context<'s, S> {
         path: &'s CStr,
         options: &'s Options<'s>,
         finding: &'s mut Finding,
+        terminal: Option<&'s mut dyn Write>,
     ) -> Result<Self, Stop> {
         let page = system.page_size();
         let device = system.open(path);
         let device = finding.need("open", device)?;
         let witness = if options.foreign {
-            system.open(options.witness)
+            match system.open(options.witness) {
+                Ok(witness) => Witness::Device(witness),
+                Err(Errno::NOENT) => Witness::None,
+                Err(errno) => Witness::Refused(errno),
+            }
         } else {
-            Err(Errno::NOENT)
+            Witness::NotNeeded
         };
         let mut context = Self {
             system,
@@ -94,6 +114,7 @@ impl<'s, S: System> Context<'s, S> {
                 kernel: options.kernel,
             },
             finding,
+            progress: Progress::new(terminal),
         };
         if !options.foreign {
             context.describe()?;
@@ -161,9 +182,12 @@ impl<'s, S: System> Context<'s, S> {
         self.finding
     }
 
-    /// Milliseconds of a clock that only grows.
-    pub fn milliseconds(&mut self) -> u64 {
-        self.system.milliseconds()
+    /// Counts what a check has gone through, and shows now and then how far the checks are.
+    pub(super) fn advance(&mut self, bytes: u64) {
+        if self.progress.advance(bytes) {
+            let now = self.system.milliseconds();
+            self.progress.show(now);
+        }
     }
 
     /// A mapping that an earlier step made.

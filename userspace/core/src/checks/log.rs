@@ -7,6 +7,7 @@ use core::fmt::Write;
 use super::context::Context;
 use super::places::{Place, Way};
 use crate::errno::Errno;
+use crate::failure::CallError;
 use crate::finding::Stop;
 use crate::kmsg::complaint;
 use crate::pattern::Pattern;
@@ -47,10 +48,10 @@ impl<S: System> Context<'_, S> {
                 Err(Errno::AGAIN) => break,
                 Err(Errno::PIPE) => has_lost = true,
                 Err(errno) => {
-                    return Err(Stop::Refused {
+                    return Err(Stop::Refused(CallError {
                         call: "/dev/kmsg",
                         errno,
-                    })
+                    }))
                 }
             }
         }

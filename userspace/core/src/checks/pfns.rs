@@ -8,6 +8,7 @@ use super::places::{pages, Way};
 use super::step::Account;
 use crate::device::{Device, Mapping};
 use crate::errno::Errno;
+use crate::failure::CallError;
 use crate::finding::{about, Stop};
 use crate::system::System;
 
@@ -19,6 +20,7 @@ impl<S: System> Context<'_, S> {
             let seen = self.physical_address(account, at)?;
             let want = self.physical_address(other, at)?;
             differences.see(at, seen, want);
+            self.advance(self.page);
         }
         self.judge(about("physical address"), &differences)
     }
@@ -27,10 +29,10 @@ impl<S: System> Context<'_, S> {
     fn physical_address(&mut self, account: Account, at: u64) -> Result<u64, Stop> {
         match account {
             Account::Driver => match self.device.physical_address(at) {
-                Err(errno @ Errno::PERM) => Err(Stop::Refused {
+                Err(errno @ Errno::PERM) => Err(Stop::Refused(CallError {
                     call: "FRAME (needs CAP_SYS_ADMIN)",
                     errno,
-                }),
+                })),
                 answer => self.finding.need(about("FRAME").at(at), answer),
             },
             Account::Walk(Way::Kernel) => self.walk(Way::Kernel, at, at),
@@ -57,13 +59,12 @@ impl<S: System> Context<'_, S> {
         const PRESENT: u64 = 1 << 63;
         const PFN: u64 = (1 << 55) - 1;
 
-        let entry = self
-            .system
-            .pagemap(address)
-            .map_err(|errno| Stop::Refused {
+        let entry = self.system.pagemap(address).map_err(|errno| {
+            Stop::Refused(CallError {
                 call: "/proc/self/pagemap",
                 errno,
-            })?;
+            })
+        })?;
         // Not so in a VMA with VM_PFNMAP, which pagemap passes over.
         let present = entry & PRESENT != 0;
         if !present && self.is_foreign() {

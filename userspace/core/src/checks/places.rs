@@ -159,6 +159,15 @@ impl Iterator for Chunks {
     }
 }
 
+/// How many bytes of a buffer are looked at.
+pub(crate) fn extent(size: u64, page: u64, is_quick: bool) -> u64 {
+    if is_quick {
+        size.min(QUICK + page)
+    } else {
+        size
+    }
+}
+
 /// The pages of a buffer, by their offsets.
 pub(super) fn pages(size: u64, page: u64, is_quick: bool) -> impl Iterator<Item = u64> {
     let chunks = Place::All.chunks(size, page, is_quick);

@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a check can be made of, and which function makes each step.
+//! What a check can be made of.
 
-use faultline_uapi::SYNC_END;
-
-use super::context::Context;
-use super::data::NO_PATCHES;
+use super::bits::LONG_PASSES;
 use super::places::{Place, Way};
-use crate::device::Device;
-use crate::finding::Stop;
 use crate::name;
 use crate::pattern::Pattern;
-use crate::system::System;
 
 /// A step of a check.
 #[derive(Clone, Copy)]
@@ -93,7 +87,7 @@ pub enum Partner {
 }
 
 /// What becomes of a step on a device that lacks what the step needs.
-enum Lack {
+pub(super) enum Lack {
     /// The step is left out, and the rest of the check still runs.
     StepAlone,
     /// The whole check is skipped.
@@ -101,10 +95,11 @@ enum Lack {
 }
 
 impl Step {
-    /// How many times it goes through the whole buffer, where time matters.
-    pub const fn passes(self) -> u64 {
+    /// How many times it goes through the whole buffer, where time matters; with `--long`, or without.
+    pub const fn passes(self, is_long: bool) -> u64 {
         match self {
             Self::Put(_, Place::All, _) | Self::Get(_, Place::All, _) | Self::Pfns(..) => 1,
+            Self::Bits if is_long => LONG_PASSES,
             Self::Bits => 2,
             Self::NoComplaint => 1,
             _ => 0,
@@ -112,7 +107,7 @@ impl Step {
     }
 
     /// What a step lacks on a device of another driver, which has none of our driver's calls.
-    fn lacks_driver(self) -> Option<Lack> {
+    pub(super) fn lacks_driver(self) -> Option<Lack> {
         match self {
             Self::NoPfnPastEnd | Self::Pfns(Account::Walk(_), Account::Driver) => {
                 Some(Lack::StepAlone)
@@ -132,7 +127,7 @@ impl Step {
     }
 
     /// What a step lacks on a driver that was built without its self-test.
-    fn lacks_selftest(self) -> Option<Lack> {
+    pub(super) fn lacks_selftest(self) -> Option<Lack> {
         match self {
             Self::NoPfnPastEnd => Some(Lack::StepAlone),
             Self::KnownMemory
@@ -140,80 +135,12 @@ impl Step {
             | Self::Pfns(_, Account::Driver)
             | Self::Pfns(Account::Walk(_), _)
             | Self::Able(_)
-            | Self::Messages(Partner::Kernel) => Some(Lack::Check(
-                "the driver was built without its self-test (CONFIG_FAULTLINE_SELFTEST)",
-            )),
+            | Self::Messages(Partner::Kernel) => Some(Lack::Check(concat!(
+                "the driver was built without its self-test (",
+                name::selftest_option!(),
+                ")"
+            ))),
             _ => None,
-        }
-    }
-}
-
-impl<S: System> Context<'_, S> {
-    /// Makes a check, by its steps.
-    ///
-    /// # Errors
-    ///
-    /// [`Stop`] says why it did not pass; if it failed, [`Context::finding`] says what was seen.
-    pub fn run(&mut self, steps: &[Step]) -> Result<(), Stop> {
-        let result = steps.iter().try_for_each(|step| self.step(*step));
-        let result = result.and_then(|()| self.read_patches(SYNC_END));
-        self.mappings = [None, None, None];
-        self.patches = NO_PATCHES;
-        result
-    }
-
-    fn step(&mut self, step: Step) -> Result<(), Stop> {
-        let lack = if self.is_foreign() {
-            step.lacks_driver()
-        } else if self.lacks_selftest() {
-            step.lacks_selftest()
-        } else {
-            None
-        };
-        match lack {
-            None => {}
-            Some(Lack::StepAlone) => return Ok(()),
-            Some(Lack::Check(reason)) => return Err(Stop::Skip(reason)),
-        }
-        match step {
-            Step::Pristine => match self.pristine(self.info.flags, true) {
-                Ok(()) => Ok(()),
-                Err(_) => Err(Stop::Skip("the buffer was used before")),
-            },
-            Step::Touched => {
-                let info = self.device.info();
-                let info = self.finding.need("INFO", info)?;
-                self.pristine(info.flags, false)
-            }
-            Step::Maps => {
-                self.map(Way::First)?;
-                self.map(Way::Second)
-            }
-            Step::Map(way) => self.map(way),
-            Step::Apart => self.apart(),
-            Step::Put(way, place, pattern) => self.put(way, place, pattern),
-            Step::Get(way, place, pattern) => self.get(way, place, pattern),
-            // Those of our driver are compared by way of pagemap, which answers for them.
-            Step::Pfns(Account::Walk(_), Account::Walk(_)) if !self.is_foreign() => Ok(()),
-            Step::Pfns(account, other) => self.pfns(account, other),
-            Step::KnownMemory => self.known_memory(),
-            Step::Attributes(way) => self.attributes(way),
-            Step::ReadOnly => self.read_only(),
-            Step::Able(abilities) => self.able(abilities),
-            Step::Writes => self.write_all(0),
-            Step::Filled => self.filled(),
-            Step::Copied => self.copied(),
-            Step::Refused => self.refused(),
-            Step::Polled => self.polled(),
-            Step::SyncRefused => self.sync_refused(),
-            Step::Messages(partner) => self.litmus(partner),
-            Step::Bits => self.bits(),
-            Step::Revoked => self.revoked(),
-            Step::Unmap(way) => self.unmap(way),
-            Step::Sigbus => self.sigbus(),
-            Step::NoPfnPastEnd => self.no_pfn_past_end(),
-            Step::NoMapPastEnd => self.no_map_past_end(),
-            Step::NoComplaint => self.no_complaint(),
         }
     }
 }

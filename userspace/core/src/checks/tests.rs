@@ -9,7 +9,8 @@ use super::context::Context;
 use crate::args::verify::Options;
 use crate::errno::Errno;
 use crate::fake::{Lie, Machine, FOREIGN, PAGE};
-use crate::finding::{DeviceMemory, Finding, MemoryType, Stop};
+use crate::finding::{Finding, Stop};
+use crate::memory::{DeviceMemory, MemoryType};
 use crate::pattern::Pattern;
 
 mod cached;
@@ -43,11 +44,11 @@ impl Run {
     fn of(path: &CStr, options: &Options<'_>, pages: u64, lie: Option<Lie>) -> Self {
         let mut machine = Machine::new(pages, lie);
         let mut finding = Finding::NONE;
-        let mut context = Context::open(&mut machine, path, options, &mut finding).unwrap();
+        let mut context = Context::open(&mut machine, path, options, &mut finding, None).unwrap();
         let results = CHECKS
             .iter()
             .map(|check| {
-                let result = context.run(check.steps);
+                let result = context.run(1, check);
                 let said = match result {
                     Ok(()) | Err(Stop::Fail) => context.finding().to_string(),
                     Err(stop) => stop.to_string(),
@@ -72,7 +73,7 @@ impl Run {
     }
 
     fn skipped(&self) -> Vec<&'static str> {
-        self.that(|result| matches!(result, Err(Stop::Skip(_) | Stop::Refused { .. })))
+        self.that(|result| matches!(result, Err(Stop::Skip(_) | Stop::Refused(_))))
     }
 
     fn undecided(&self) -> Vec<&'static str> {
@@ -196,5 +197,5 @@ fn a_device_that_describes_itself_impossibly_is_not_checked() {
 fn opens(lie: Lie) -> Result<(), Stop> {
     let mut machine = Machine::new(4, Some(lie));
     let mut finding = Finding::NONE;
-    Context::open(&mut machine, c"/dev/faultline0", &OURS, &mut finding).map(drop)
+    Context::open(&mut machine, c"/dev/faultline0", &OURS, &mut finding, None).map(drop)
 }

@@ -9,7 +9,7 @@ use super::places::Way;
 use super::step::Partner;
 use crate::device::{Call, Device, Mapping, Signal};
 use crate::errno::Errno;
-use crate::failure::TaskError;
+use crate::failure::CallError;
 use crate::finding::{about, Count, Stop, Subject, Value};
 use crate::job::{Channel, Job, Seen, Tally, ENOUGH_LOOKS, READY, SETTLING};
 use crate::pattern::WORD;
@@ -60,7 +60,7 @@ impl<S: System> Context<'_, S> {
         let started = self
             .system
             .start(self.path, self.info.size, other, &mut job);
-        self.finding.task(started.map_err(TaskError::Start))?;
+        self.finding.called(started)?;
         self.system.stay_on(Some(mine));
         Ok(())
     }
@@ -171,14 +171,14 @@ impl<S: System> Context<'_, S> {
             }
         };
         let other = self.end(Ok(()))?;
-        let timed_out = Value::from(Errno::TIMEDOUT);
-        if let (Seen::TimedOut, Seen::Count(round)) = (other.seen, other.want) {
-            if mine.seen == timed_out {
+        if let (Seen::Nothing, Seen::Count(round)) = (other.seen, other.want) {
+            // The kernel's half answers by an error.
+            if matches!(mine.seen, Value::Nothing | Value::Errno(Errno::TIMEDOUT)) {
                 return self.late(partner, there.flag, back.flag, round);
             }
         }
         self.finding.same(mine.what, mine.seen, Value::Count(0))?;
-        let what = if other.seen == Seen::TimedOut {
+        let what = if other.seen == Seen::Nothing {
             "round that another task waits for"
         } else {
             "rounds wrong for another task"
@@ -248,12 +248,14 @@ impl<S: System> Context<'_, S> {
         self.begin(job)?;
         let unbound = self.wait_until_ready().and_then(|()| {
             match self.system.unbind(self.path) {
-                // Not by who may not, nor where there is no sysfs.
-                Err(errno @ (Errno::ACCES | Errno::PERM | Errno::NOENT)) => Err(Stop::Refused {
-                    call: "unbind",
-                    errno,
-                }),
-                answer => self.finding.need("unbind", answer),
+                // The caller needs the permission, and a machine with sysfs.
+                Err(
+                    refused @ CallError {
+                        errno: Errno::ACCES | Errno::PERM | Errno::NOENT,
+                        ..
+                    },
+                ) => Err(Stop::Refused(refused)),
+                answer => self.finding.called(answer),
             }
         });
         let touch = self.mapping(Way::First).load(0, &mut [0]);
@@ -262,7 +264,7 @@ impl<S: System> Context<'_, S> {
         self.mappings = [None, None, None];
         let bound = self.system.bind();
         let tally = tally?;
-        self.finding.need("bind", bound)?;
+        self.finding.called(bound)?;
         let device = self.system.open(self.path);
         self.device = self.finding.need("open", device)?;
 

@@ -156,6 +156,8 @@ pub(crate) enum Lie {
     RefusesByFault,
     /// This driver has no device beside it.
     NoWitness,
+    /// It cannot be opened.
+    WitnessFails(Errno),
 
     /// A store of a byte to the buffer's last byte is lost.
     LastByteCannotBeStored,

@@ -91,6 +91,9 @@ impl System for Machine {
             if binding % 2 == 0 || self.state.borrow().lies(Lie::NoWitness) {
                 return Err(Errno::NOENT);
             }
+            if let Some(Lie::WitnessFails(errno)) = self.state.borrow().lie {
+                return Err(errno);
+            }
             Ok(File {
                 state: self.state.clone(),
                 binding,
@@ -174,19 +177,27 @@ impl System for Machine {
         }
     }
 
-    fn unbind(&mut self, _: &CStr) -> Result<(), Errno> {
+    fn unbind(&mut self, _: &CStr) -> Result<(), CallError> {
         let mut state = self.state.borrow_mut();
         if let Some(Lie::UnbindFails(errno)) = state.lie {
-            return Err(errno);
+            return Err(CallError {
+                call: "write to the driver's `unbind`",
+                errno,
+            });
         }
         state.binding += 1;
         Ok(())
     }
 
-    fn bind(&mut self) -> Result<(), Errno> {
+    fn bind(&mut self) -> Result<(), CallError> {
         let mut state = self.state.borrow_mut();
         match state.lie {
-            Some(Lie::BindFails(errno)) => return Err(errno),
+            Some(Lie::BindFails(errno)) => {
+                return Err(CallError {
+                    call: "write to the driver's `bind`",
+                    errno,
+                })
+            }
             Some(Lie::BindLeavesData) => {}
             _ => state.memory.fill(0),
         }

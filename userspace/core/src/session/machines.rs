@@ -19,10 +19,12 @@ impl Machines<'_> {
         }
     }
 
-    /// Writes the verdict.
-    pub(super) fn tell_counts(&mut self, counts: Counts, devices: u64) {
+    /// Writes the verdict, and whether only a part of each buffer was looked at.
+    pub(super) fn tell_verdict(&mut self, counts: Counts, devices: u64, is_quick: bool) {
         let counts = CountsForMachines(counts);
-        self.tell(format_args!("{{\"devices\":{devices},{counts}}}"));
+        self.tell(format_args!(
+            "{{\"devices\":{devices},\"quick\":{is_quick},{counts}}}"
+        ));
     }
 }
 

@@ -5,8 +5,8 @@
 use core::fmt::{self, Display};
 
 use crate::checks::context::Context;
-use crate::finding::MemoryType;
 use crate::ktap::Counts;
+use crate::memory::MemoryType;
 use crate::session::machines::CountsForMachines;
 use crate::system::System;
 use crate::text::{Json, Printable};

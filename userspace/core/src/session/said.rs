@@ -26,11 +26,20 @@ pub(super) const OPEN: Check = Check {
 
 /// What the failure of a check means whose property could not be looked at.
 pub(super) const CALL_FAILED: &str =
-    "A call that this check needs failed, so that the check could not look \
-    at its property. Check the driver's handling of that call first.";
+    "A call that this check needs failed, so that the check could not look at its property. Check \
+    first how the driver answers that call; if the call is not one of the driver's, what the machine \
+    lacks.";
 pub(super) const ACCESS_FAILED: &str =
     "The kernel answered an access inside the buffer by a signal: a \
     program would be killed there. Check first which offsets the driver's fault handler refuses.";
+
+/// What it means if a mapping has the right memory type, and differs in something else.
+pub(super) const WRONG_PERMISSION: &str =
+    "The page table does not permit the accesses that the mapping was made for, or permits more. \
+    Check first which page protection the fault handler inserts: it is the VMA's `vm_page_prot`.";
+pub(super) const WRONG_SHAREABILITY: &str =
+    "The memory is cached, but the page table does not share it between all CPUs: one CPU may not see \
+    what another one stores. Check the driver's `vm_page_prot` first.";
 
 /// What is said of a check, to people and to machines alike.
 pub(super) struct Said<'a> {
@@ -57,6 +66,8 @@ impl<'a> Said<'a> {
             Matter::Property => check.failure,
             Matter::Call => CALL_FAILED,
             Matter::Access => ACCESS_FAILED,
+            Matter::Permission => WRONG_PERMISSION,
+            Matter::Shareability => WRONG_SHAREABILITY,
         };
         Self {
             result,

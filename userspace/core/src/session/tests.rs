@@ -2,7 +2,7 @@
 
 //! The report as a whole.
 
-use super::said::{ACCESS_FAILED, CALL_FAILED};
+use super::said::{ACCESS_FAILED, CALL_FAILED, WRONG_PERMISSION, WRONG_SHAREABILITY};
 use super::*;
 use crate::errno::Errno;
 use crate::fake::{Lie, Machine};
@@ -116,7 +116,7 @@ fn a_failure_is_named_and_makes_its_device_fail() {
         format!(
             "faultline-verify: FAIL: 1 device, {} checks: {} passed, 3 failed, 0 skipped, \
              /dev/faultline0: pagemap_kernel, /dev/faultline0: past_end, \
-             /dev/faultline0: walk_frames",
+             /dev/faultline0: walk_pfns",
             COUNT,
             COUNT - 3
         )
@@ -189,7 +189,7 @@ fn without_a_check_that_was_made_it_is_no_pass() {
 #[test]
 fn no_device_is_no_pass() {
     let mut out = String::new();
-    assert_eq!(no_device(&mut out, None), Outcome::Skip);
+    assert_eq!(no_device(&mut out, None, false), Outcome::Skip);
     assert_eq!(
         out,
         "KTAP version 1\n1..0 # SKIP no /dev/faultline* device\n\
@@ -260,6 +260,32 @@ fn a_call_that_fails_is_not_explained_as_something_else() {
 }
 
 #[test]
+fn the_right_memory_type_is_not_said_to_be_wrong() {
+    for (lie, seen, meaning) in [
+        (
+            Lie::UserIsReadOnly,
+            "access to the first mapping at offset 0x0: no access, want writable",
+            WRONG_PERMISSION,
+        ),
+        (
+            Lie::Shareability(2),
+            "shareability of the first mapping at offset 0x0: outer shareable, want inner shareable",
+            WRONG_SHAREABILITY,
+        ),
+    ] {
+        let (_, out) = report(Some(lie), &[c"/dev/faultline0"]);
+        let want = format!("  # attribute_user: {seen}\n  # attribute_user: {meaning} See ");
+        assert!(out.contains(&want), "{out}");
+    }
+    // Here the property itself is that TRANSLATE tells the truth.
+    let (_, out) = report(Some(Lie::ConstantIsWritable), &[c"/dev/faultline0"]);
+    assert!(
+        out.contains("  # translate_known: TRANSLATE does not report"),
+        "{out}"
+    );
+}
+
+#[test]
 fn every_check_says_in_whole_sentences_what_its_failure_means() {
     for check in CHECKS {
         let text = check.failure;
@@ -286,12 +312,8 @@ fn progress_goes_to_the_terminal_alone() {
     );
     session.verify(c"/dev/faultline0");
     session.finish();
-    assert!(
-        terminal.contains(&format!(
-            "/dev/faultline0: check {COUNT} of {COUNT}, kernel_log; about "
-        )),
-        "{terminal}"
-    );
+    assert!(terminal.contains("/dev/faultline0: check "), "{terminal}");
+    assert!(terminal.contains(&format!(" of {COUNT}, ")), "{terminal}");
     assert!(!out.contains('\x1b') && !out.contains("s left"), "{out}");
 }
 
@@ -347,7 +369,9 @@ fn machines_are_told_the_same() {
     );
     assert_eq!(
         lines[COUNT + 1],
-        format!(r#"{{"devices":1,"pass":{passed},"fail":1,"skip":1,"result":"FAIL"}}"#)
+        format!(
+            r#"{{"devices":1,"quick":false,"pass":{passed},"fail":1,"skip":1,"result":"FAIL"}}"#
+        )
     );
 }
 
@@ -360,11 +384,11 @@ fn machines_are_told_of_what_is_not_there() {
             format!(
                 r#"{{"device":"/dev/\"x\\",{open}"meaning":"{CALL_FAILED} See docs/verdicts.md#open."}}"#
             ),
-            r#"{"devices":1,"pass":0,"fail":1,"skip":0,"result":"FAIL"}"#.into()
+            r#"{"devices":1,"quick":false,"pass":0,"fail":1,"skip":0,"result":"FAIL"}"#.into()
         ]
     );
     let mut json = String::new();
-    no_device(&mut String::new(), Some(&mut json));
-    let none = r#"{"devices":0,"pass":0,"fail":0,"skip":0,"result":"SKIP"}"#;
+    no_device(&mut String::new(), Some(&mut json), true);
+    let none = r#"{"devices":0,"quick":true,"pass":0,"fail":0,"skip":0,"result":"SKIP"}"#;
     assert_eq!(json, format!("{none}\n"));
 }

@@ -6,7 +6,6 @@ use core::ffi::CStr;
 use core::hint::spin_loop;
 use core::sync::atomic::Ordering::SeqCst;
 
-use faultline_core::checks::catalogue::text;
 use faultline_core::finding::Stop;
 use faultline_sys::child::{fork, Child, Ending};
 use faultline_sys::cpu::stay_on_cpu;
@@ -22,38 +21,34 @@ use crate::world::{now_ms, read_file, tagged, write_file, World as W};
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "first_touch_together",
-        proves: text(
-            "Tasks of one address space touch a page, neighbouring pages, or pages of one PMD \
+        proves: "Tasks of one address space touch a page, neighbouring pages, or pages of one PMD \
             first at the same moment, and every store is there.",
-        ),
         steps: first_touch_together,
     },
     Case {
         name: "first_touch_of_processes",
-        proves: text("The same of processes that share nothing but the buffer."),
+        proves: "The same of processes that share nothing but the buffer.",
         steps: first_touch_of_processes,
     },
     Case {
         name: "fork_storm",
-        proves: text("Many processes with the mapping fork, store and unmap at the same time."),
+        proves: "Many processes with the mapping fork, store and unmap at the same time.",
         steps: fork_storm,
     },
     Case {
         name: "pmds_against_ptes",
-        proves: text(
-            "A fault that maps PTEs is stopped while another fault maps a PMD there; both \
+        proves: "A fault that maps PTEs is stopped while another fault maps a PMD there; both \
             stores are there. All faults in one PMD agree unless the rule for huge pages \
             changes, so that the case changes it.",
-        ),
         steps: pmds_against_ptes,
     },
 ];
 
-/// What decides whether a fault may map a block.
+/// What decides whether a fault may map a PMD.
 const RULE: &CStr = c"/sys/kernel/mm/transparent_hugepage/enabled";
 
-/// What one entry of a block maps.
-const BLOCK: u64 = 2 << 20;
+/// How much a PMD maps.
+const PMD_SIZE: u64 = 2 << 20;
 
 fn first_touch_together(c: &mut Context<'_>) -> Result<(), Stop> {
     const ROUNDS: u64 = 48;
@@ -173,8 +168,10 @@ fn fork_storm(c: &mut Context<'_>) -> Result<(), Stop> {
 }
 
 fn pmds_against_ptes(c: &mut Context<'_>) -> Result<(), Stop> {
-    if c.size() < BLOCK || c.world.cpus < 2 {
-        return Err(Stop::Skip("it takes a block, and two CPUs"));
+    if c.size() < PMD_SIZE || c.world.cpus < 2 {
+        return Err(Stop::Skip(
+            "this takes a buffer of 2 MiB or more, and two CPUs",
+        ));
     }
     let mut before = [0; 64];
     let Ok(before) = read_file(RULE, &mut before) else {
@@ -183,14 +180,14 @@ fn pmds_against_ptes(c: &mut Context<'_>) -> Result<(), Stop> {
     // The one that is in force stands in brackets.
     let mut words = before.split(|&byte| byte == b'[' || byte == b']');
     let before = c.have("a rule for huge pages", words.nth(1))?;
-    let result = blocks_under_changing_rules(c);
+    let result = pmds_under_changing_rules(c);
     let restored = write_file(RULE, before);
     // What failed first is what the report says.
     result?;
     c.need("write() of the rule for huge pages", restored)
 }
 
-fn blocks_under_changing_rules(c: &mut Context<'_>) -> Result<(), Stop> {
+fn pmds_under_changing_rules(c: &mut Context<'_>) -> Result<(), Stop> {
     const ROUNDS_PER_CYCLE: u64 = 4;
 
     let never = write_file(RULE, b"never");
@@ -209,7 +206,7 @@ fn blocks_under_changing_rules(c: &mut Context<'_>) -> Result<(), Stop> {
         &mut c.world.arena,
         Remapping {
             at: W::A,
-            length: BLOCK,
+            length: PMD_SIZE,
             file: file.as_fd(),
             word: tagged(1000),
             fate: Fate::Replaced,

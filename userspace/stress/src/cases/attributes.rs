@@ -6,7 +6,6 @@
 use core::fmt;
 use core::sync::atomic::Ordering::SeqCst;
 
-use faultline_core::checks::catalogue::text;
 use faultline_core::device::Device;
 use faultline_core::errno::Errno;
 use faultline_core::finding::Stop;
@@ -36,18 +35,16 @@ const NAMES: [&str; 6] = [
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "attributes",
-        proves: text(
+        proves:
             "The attributes agree with INFO, nobody can write one, and dma_address is for root \
             alone.",
-        ),
         steps: attributes,
     },
     Case {
         name: "attributes_against_unbind",
-        proves: text(
+        proves:
             "Processes that read all attributes while the device is unbound, by files that they \
             keep open, get the value or ENODEV, and no unbinding hangs.",
-        ),
         steps: attributes_against_unbind,
     },
 ];

@@ -20,7 +20,7 @@ pub(super) const PLAYED: u64 = 0;
 pub(super) const AWAITED: u64 = 1024;
 
 /// What one entry of the page table can map at most, in bytes.
-pub(super) const BLOCK: u64 = 2 << 20;
+pub(super) const PMD_SIZE: u64 = 2 << 20;
 
 /// A call, and what there is to know about its argument.
 pub(super) struct Kind {

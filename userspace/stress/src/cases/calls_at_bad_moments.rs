@@ -4,7 +4,6 @@
 
 use core::sync::atomic::Ordering::SeqCst;
 
-use faultline_core::checks::catalogue::text;
 use faultline_core::device::{Call, Device};
 use faultline_core::errno::Errno;
 use faultline_core::finding::{Stop, Value};
@@ -19,7 +18,7 @@ use faultline_uapi::{
 use rustix::fd::AsFd;
 use rustix::process::Signal;
 
-use super::calls::{copy_of, fill_of, translate, AWAITED, BLOCK, PLAYED};
+use super::calls::{copy_of, fill_of, translate, AWAITED, PLAYED, PMD_SIZE};
 use super::context::{answer_of, end_within, numbers, wait_in_child, Context, PATIENCE_MS};
 use super::race::{race, CPU};
 use super::unbind::is_fresh;
@@ -30,55 +29,43 @@ use crate::world::{now_ms, sleep_ms, tagged, World as W};
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "translate_follows",
-        proves: text(
-            "TRANSLATE follows what becomes of a page, and says nothing about one that is not \
+        proves: "TRANSLATE follows what becomes of a page, and says nothing about one that is not \
             there; ENODEV after an unbinding.",
-        ),
         steps: translate_follows,
     },
     Case {
         name: "translate_against_munmap",
-        proves: text(
-            "While another task of the process maps, protects and unmaps the page, TRANSLATE \
+        proves: "While another task of the process maps, protects and unmaps the page, TRANSLATE \
             sees the page of the buffer, or nothing.",
-        ),
         steps: translate_against_munmap,
     },
     Case {
         name: "litmus_alone",
-        proves: text(
-            "Of several processes that call LITMUS at the same time, each runs its test or \
+        proves: "Of several processes that call LITMUS at the same time, each runs its test or \
             gets EBUSY, and no word is wrong.",
-        ),
         steps: litmus_alone,
     },
     Case {
         name: "litmus_ends",
-        proves: text(
-            "A test whose other side never comes ends by the time limit, a signal, the death \
+        proves: "A test whose other side never comes ends by the time limit, a signal, the death \
             of its process, or an unbinding; the next test runs at once.",
-        ),
         steps: litmus_ends,
     },
     Case {
         name: "litmus_outlives_its_file",
-        proves: text("A test goes on while its process forks and another task closes the file."),
+        proves: "A test goes on while its process forks and another task closes the file.",
         steps: litmus_outlives_its_file,
     },
     Case {
         name: "unbind_against_litmus",
-        proves: text(
-            "The kernel thread of a test loses its CPU anywhere, and the device is unbound: \
+        proves: "The kernel thread of a test loses its CPU anywhere, and the device is unbound: \
             the test ends, and sees no buffer that is gone.",
-        ),
         steps: unbind_against_litmus,
     },
     Case {
         name: "unbind_against_masters",
-        proves: text(
-            "An unbinding waits for what the bus master does for several processes, and \
+        proves: "An unbinding waits for what the bus master does for several processes, and \
             nothing begins after it.",
-        ),
         steps: unbind_against_masters,
     },
 ];
@@ -143,7 +130,7 @@ fn translate_against_munmap(c: &mut Context<'_>) -> Result<(), Stop> {
         0x44
     };
     let mapper = c.open()?;
-    let length = c.size().min(BLOCK);
+    let length = c.size().min(PMD_SIZE);
     let address = c.world.arena.address(W::A + 8);
     let page = c.page();
     let found = &mut c.found;
@@ -176,7 +163,7 @@ fn translate_against_munmap(c: &mut Context<'_>) -> Result<(), Stop> {
                 found.same("attribute", u64::from(answer.attribute), attribute)?;
                 // The entry may have gone between the two looks at it.
                 let entry = answer.entry_size;
-                let is_entry = entry == 0 || (page..=BLOCK).contains(&entry);
+                let is_entry = entry == 0 || (page..=PMD_SIZE).contains(&entry);
                 found.same("whether the size is that of an entry", is_entry, true)?;
             }
             found.same("whether it was ever there", there > 0, true)?;

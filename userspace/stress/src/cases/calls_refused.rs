@@ -4,7 +4,6 @@
 
 use core::sync::atomic::Ordering::SeqCst;
 
-use faultline_core::checks::catalogue::text;
 use faultline_core::device::{Call, Device};
 use faultline_core::errno::Errno;
 use faultline_core::finding::{Stop, Value};
@@ -29,57 +28,43 @@ use crate::world::{tagged, World as W};
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "arguments",
-        proves: text(
-            "EFAULT for an argument that is not the caller's memory as a whole, or that the \
+        proves: "EFAULT for an argument that is not the caller's memory as a whole, or that the \
             caller may not write to if the call does.",
-        ),
         steps: arguments,
     },
     Case {
         name: "argument_in_the_buffer",
-        proves: text(
-            "An argument may lie in the buffer itself, in a page that a fault of the driver's \
+        proves: "An argument may lie in the buffer itself, in a page that a fault of the driver's \
             has to map first.",
-        ),
         steps: argument_in_the_buffer,
     },
     Case {
         name: "rights",
-        proves: text(
-            "A file that is open for reading only causes no writes (EBADF), and a process \
+        proves: "A file that is open for reading only causes no writes (EBADF), and a process \
             without capabilities sees no physical address.",
-        ),
         steps: rights,
     },
     Case {
         name: "translate_refuses",
-        proves: text(
-            "TRANSLATE refuses unknown bits, reserved bytes and offsets outside the buffer, \
+        proves: "TRANSLATE refuses unknown bits, reserved bytes and offsets outside the buffer, \
             and says nothing about addresses of the kernel's half.",
-        ),
         steps: translate_refuses,
     },
     Case {
         name: "masters",
-        proves: text(
-            "FILL and COPY refuse every range that is not inside the buffer, reserved fields, \
+        proves: "FILL and COPY refuse every range that is not inside the buffer, reserved fields, \
             and more than the bus master can do; what they accept, they do.",
-        ),
         steps: masters,
     },
     Case {
         name: "litmus_refuses",
-        proves: text(
-            "LITMUS refuses tests, CPUs and round counts that do not exist, and words that \
+        proves: "LITMUS refuses tests, CPUs and round counts that do not exist, and words that \
             are not aligned, not in the buffer, or overlap; it counts a wrong word.",
-        ),
         steps: litmus_refuses,
     },
     Case {
         name: "litmus_keeps_off",
-        proves: text(
-            "LITMUS gives EPERM for a CPU that the affinity of its caller excludes, and tests its own CPU.",
-        ),
+        proves: "LITMUS gives EPERM for a CPU that the affinity of its caller excludes, and tests its own CPU.",
         steps: litmus_keeps_off,
     },
 ];

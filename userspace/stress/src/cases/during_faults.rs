@@ -4,7 +4,6 @@
 //! the reclaim of page tables, `fork()`, `mprotect()`, splits and moves of the VMA; where pages are mapped
 //! by PTEs and where they are mapped by PMDs.
 
-use faultline_core::checks::catalogue::text;
 use faultline_core::errno::Errno;
 use faultline_core::failure::TaskError;
 use faultline_core::finding::Stop;
@@ -21,28 +20,24 @@ use Disturbance::{DontNeed, Forks, Moves, Protects, Splits, Stores};
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "advice_beside_faults",
-        proves: text(
-            "No access and no call fails while another task drops the pages and page tables \
+        proves: "No access and no call fails while another task drops the pages and page tables \
             by MADV_DONTNEED.",
-        ),
         steps: advice_beside_faults,
     },
     Case {
         name: "fork_beside_faults",
-        proves: text("The same while the process forks, too."),
+        proves: "The same while the process forks, too.",
         steps: fork_beside_faults,
     },
     Case {
         name: "protection_beside_faults",
-        proves: text(
-            "While another task changes the protection of the mapping, or of a part of it, \
+        proves: "While another task changes the protection of the mapping, or of a part of it, \
             calls fail with EFAULT alone, and the mapping stays the buffer's.",
-        ),
         steps: protection_beside_faults,
     },
     Case {
         name: "move_beside_faults",
-        proves: text("The same while mremap() moves the mapping to and fro."),
+        proves: "The same while mremap() moves the mapping to and fro.",
         steps: move_beside_faults,
     },
 ];

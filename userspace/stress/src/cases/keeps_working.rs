@@ -4,7 +4,6 @@
 
 use core::sync::atomic::Ordering::SeqCst;
 
-use faultline_core::checks::catalogue::text;
 use faultline_core::device::{Device, Signal};
 use faultline_core::errno::Errno;
 use faultline_core::finding::{Stop, Value};
@@ -20,76 +19,58 @@ use crate::world::{errno, open_file, tagged, Path, World as W};
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "relocation",
-        proves: text(
-            "A mapping that mremap() has moved, as a whole or in part, shows the same memory; \
+        proves: "A mapping that mremap() has moved, as a whole or in part, shows the same memory; \
             nothing is left at the old place.",
-        ),
         steps: relocation,
     },
     Case {
         name: "split",
-        proves: text(
-            "Both parts of a mapping with a hole show the same memory, mprotect() of one part \
+        proves: "Both parts of a mapping with a hole show the same memory, mprotect() of one part \
             leaves the other alone, and no fault maps more than its VMA.",
-        ),
         steps: split,
     },
     Case {
         name: "advice",
-        proves: text("madvise(), mlock() and MAP_POPULATE change nothing that a program can see."),
+        proves: "madvise(), mlock() and MAP_POPULATE change nothing that a program can see.",
         steps: advice,
     },
     Case {
         name: "dont_fork",
-        proves: text(
-            "A child does not have the mapping after MADV_DONTFORK, and its parent keeps it.",
-        ),
+        proves: "A child does not have the mapping after MADV_DONTFORK, and its parent keeps it.",
         steps: dont_fork,
     },
     Case {
         name: "fork_shares",
-        proves: text(
-            "Parent and children store and load the same memory, whether a page was touched \
+        proves: "Parent and children store and load the same memory, whether a page was touched \
             before fork() or not.",
-        ),
         steps: fork_shares,
     },
     Case {
         name: "debugger",
-        proves: text(
-            "A debugger reads and writes the buffer through /proc/PID/mem, in pages that \
+        proves: "A debugger reads and writes the buffer through /proc/PID/mem, in pages that \
             nobody has touched, too; after an unbinding it gets EIO.",
-        ),
         steps: debugger,
     },
     Case {
         name: "copy_to_itself",
-        proves: text(
-            "read() and write() between the buffer and a mapping of the same buffer copy, and \
+        proves: "read() and write() between the buffer and a mapping of the same buffer copy, and \
             do not hang.",
-        ),
         steps: copy_to_itself,
     },
     Case {
         name: "absent_memory",
-        proves: text(
-            "read() and write() bring in user memory that is not present, and lose no byte of it.",
-        ),
+        proves: "read() and write() bring in user memory that is not present, and lose no byte of it.",
         steps: absent_memory,
     },
     Case {
         name: "flushing_and_appending",
-        proves: text(
-            "fsync() and msync() succeed, and a file with O_APPEND has no room to write to.",
-        ),
+        proves: "fsync() and msync() succeed, and a file with O_APPEND has no room to write to.",
         steps: flushing_and_appending,
     },
     Case {
         name: "vectors",
-        proves: text(
-            "preadv() and pwritev() transfer as pread() and pwrite() do, up to the end of the buffer and \
+        proves: "preadv() and pwritev() transfer as pread() and pwrite() do, up to the end of the buffer and \
             of memory that is there.",
-        ),
         steps: vectors,
     },
 ];
@@ -108,7 +89,7 @@ fn relocation(c: &mut Context<'_>) -> Result<(), Stop> {
     c.store(W::B + last, tagged(11))?;
     c.read_word(&mut file, last, tagged(11))?;
 
-    // The last page alone, and to a place that no block can be at.
+    // The last page alone, and to an address that no PMD can map.
     let to = W::C + page;
     let moved = c.world.arena.relocate(W::B + size - page, page, to, page);
     c.same("mremap() of the last page", moved, ())?;

@@ -4,7 +4,6 @@
 
 use core::ffi::CStr;
 
-use faultline_core::checks::catalogue::text;
 use faultline_core::errno::Errno;
 use faultline_core::finding::Stop;
 
@@ -14,17 +13,15 @@ use crate::world::{memory_info, read_file, sleep_ms, tagged, write_file, World a
 
 pub(super) const CASES: &[Case] = &[Case {
     name: "nothing_leaks",
-    proves: text(
-        "MemFree is the same after many cycles of binding, use and unbinding of a large \
+    proves: "MemFree is the same after many cycles of binding, use and unbinding of a large \
             buffer.",
-    ),
     steps: nothing_leaks,
 }];
 
 /// Once, after everything else.
 pub(super) const MACHINE: &[Case] = &[Case {
     name: "no_memory_is_forgotten",
-    proves: text("kmemleak finds no memory that nobody points to, after all else."),
+    proves: "kmemleak finds no memory that nobody points to, after all else.",
     steps: no_memory_is_forgotten,
 }];
 

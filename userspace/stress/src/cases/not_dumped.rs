@@ -4,7 +4,6 @@
 
 use core::ffi::CStr;
 
-use faultline_core::checks::catalogue::text;
 use faultline_core::errno::Errno;
 use faultline_core::finding::Stop;
 use faultline_sys::child::{fork, Ending};
@@ -17,19 +16,15 @@ use crate::world::{errno, open_file, read_file, tagged, write_file, Path, World 
 
 pub(super) const CASES: &[Case] = &[
     Case {
-        name: "area_flags",
-        proves: text(
-            "The kernel has the flags for the VMA that the driver needs, as /proc/self/smaps \
+        name: "vma_flags",
+        proves: "The kernel has the flags for the VMA that the driver needs, as /proc/self/smaps \
             shows them.",
-        ),
-        steps: area_flags,
+        steps: vma_flags,
     },
     Case {
         name: "core_dump",
-        proves: text(
-            "The core dump of a process with the mapping has its other memory, and not the \
+        proves: "The core dump of a process with the mapping has its other memory, and not the \
             buffer.",
-        ),
         steps: core_dump,
     },
 ];
@@ -37,7 +32,7 @@ pub(super) const CASES: &[Case] = &[
 /// Enough words in a row that nothing else looks like them.
 const MARK: u64 = 8;
 
-fn area_flags(c: &mut Context<'_>) -> Result<(), Stop> {
+fn vma_flags(c: &mut Context<'_>) -> Result<(), Stop> {
     let file = c.open()?;
     c.map(W::A, &file)?;
     let mut buffer = [0; 32 * 1024];

@@ -2,7 +2,6 @@
 
 //! Flags of `open()`: each is honoured or refused, as docs/uapi.md says.
 
-use faultline_core::checks::catalogue::text;
 use faultline_core::errno::Errno;
 use faultline_core::finding::{Stop, Value};
 use faultline_sys::arena::{Access, Sharing};
@@ -18,10 +17,9 @@ const ASYNC: OFlags = OFlags::from_bits_retain(0x2000);
 
 pub(super) const CASES: &[Case] = &[Case {
     name: "open_flags",
-    proves: text(
+    proves:
         "Each flag of open() and of fcntl(F_SETFL) is honoured, or refused with an error; none is \
         ignored.",
-    ),
     steps: open_flags,
 }];
 

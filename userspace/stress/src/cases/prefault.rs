@@ -4,7 +4,6 @@
 
 use core::sync::atomic::Ordering::SeqCst;
 
-use faultline_core::checks::catalogue::text;
 use faultline_core::errno::Errno;
 use faultline_core::finding::{Stop, Value};
 use faultline_sys::arena::{Access, Argument, Nowhere, Sharing, DONT_NEED};
@@ -27,23 +26,20 @@ const STORES: u32 = TRANSLATED | TRANSLATION_WRITABLE;
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "prefault",
-        proves: text(
+        proves:
             "A page that is accessed after PREFAULT does not fault: the CPU itself translates its \
             address; MAP_POPULATE and mlock() map none.",
-        ),
         steps: prefault,
     },
     Case {
         name: "prefault_refuses",
-        proves: text("PREFAULT refuses ranges that make no sense, or are not the buffer's."),
+        proves: "PREFAULT refuses ranges that make no sense, or are not the buffer's.",
         steps: prefault_refuses,
     },
     Case {
         name: "prefault_against_unbind",
-        proves: text(
-            "Who asks again and again while the device is unbound gets what it asks for, or \
+        proves: "Who asks again and again while the device is unbound gets what it asks for, or \
             hears that the device is gone.",
-        ),
         steps: prefault_against_unbind,
     },
 ];

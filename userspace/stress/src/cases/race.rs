@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! An unbinding that meets a mapping half-way: an `mmap()` that makes it, a first touch that fills
-//! it, a `fork()` that copies it; or a test of the buffer; and blocks that meet pages.
+//! it, a `fork()` that copies it; or a test of the buffer; and PMDs beside PTEs.
 //!
 //! The kernel lists a new VMA in its address space after the driver's `mmap()` has returned, and
 //! `fork()` copies page tables that are being emptied. Code that frees memory has to reckon with

@@ -4,7 +4,6 @@
 
 use core::sync::atomic::Ordering::SeqCst;
 
-use faultline_core::checks::catalogue::text;
 use faultline_core::device::{Device, Signal};
 use faultline_core::errno::Errno;
 use faultline_core::finding::{Stop, Value};
@@ -23,83 +22,65 @@ use crate::world::{errno, open_file, tagged, World as W};
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "private_mapping",
-        proves: text(
-            "mmap() with MAP_PRIVATE is refused: a private copy of DMA memory is not the \
+        proves: "mmap() with MAP_PRIVATE is refused: a private copy of DMA memory is not the \
             buffer.",
-        ),
         steps: private_mapping,
     },
     Case {
         name: "executable",
-        proves: text(
-            "No mapping of the buffer is executable, neither by mmap() nor later by \
+        proves: "No mapping of the buffer is executable, neither by mmap() nor later by \
             mprotect().",
-        ),
         steps: executable,
     },
     Case {
         name: "out_of_range",
-        proves: text(
-            "mmap() refuses every range that is not inside the buffer, including sums that \
+        proves: "mmap() refuses every range that is not inside the buffer, including sums that \
             overflow.",
-        ),
         steps: out_of_range,
     },
     Case {
         name: "growth",
-        proves: text("mremap() cannot make a mapping longer than it was, in place or elsewhere."),
+        proves: "mremap() cannot make a mapping longer than it was, in place or elsewhere.",
         steps: growth,
     },
     Case {
         name: "read_only",
-        proves: text(
-            "A file that is open for reading only gives no mapping that can be written to, \
+        proves: "A file that is open for reading only gives no mapping that can be written to, \
             not even after mprotect(), and no write().",
-        ),
         steps: read_only,
     },
     Case {
         name: "read_only_by_debugger",
-        proves: text(
-            "A process cannot write to its read-only mapping through its own /proc/self/mem.",
-        ),
+        proves: "A process cannot write to its read-only mapping through its own /proc/self/mem.",
         steps: read_only_by_debugger,
     },
     Case {
         name: "ioctls",
-        proves: text(
-            "ENOTTY for every command that the driver does not have, such as one of another \
+        proves: "ENOTTY for every command that the driver does not have, such as one of another \
             size or direction.",
-        ),
         steps: ioctls,
     },
     Case {
         name: "physical_addresses",
-        proves: text("FRAME refuses offsets outside the buffer, and EPERM without CAP_SYS_ADMIN."),
+        proves: "FRAME refuses offsets outside the buffer, and EPERM without CAP_SYS_ADMIN.",
         steps: physical_addresses,
     },
     Case {
         name: "ends",
-        proves: text(
-            "read(), write() and lseek() stop at the end of the buffer, and refuse to go past \
+        proves: "read(), write() and lseek() stop at the end of the buffer, and refuse to go past \
             it.",
-        ),
         steps: ends,
     },
     Case {
         name: "unreadable_memory",
-        proves: text(
-            "A copy from or to memory that is not there gives EFAULT, and one that is there \
+        proves: "A copy from or to memory that is not there gives EFAULT, and one that is there \
             in part copies that part.",
-        ),
         steps: unreadable_memory,
     },
     Case {
         name: "pages_are_not_lent",
-        proves: text(
-            "Nobody gets a reference to the pages: vmsplice(), process_vm_readv() and \
+        proves: "Nobody gets a reference to the pages: vmsplice(), process_vm_readv() and \
             process_vm_writev() are refused.",
-        ),
         steps: pages_are_not_lent,
     },
 ];

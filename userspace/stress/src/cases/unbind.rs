@@ -4,7 +4,6 @@
 
 use core::sync::atomic::Ordering::SeqCst;
 
-use faultline_core::checks::catalogue::text;
 use faultline_core::device::{Device, Fault, Signal};
 use faultline_core::errno::Errno;
 use faultline_core::finding::{Stop, Value};
@@ -24,35 +23,29 @@ use crate::world::{errno, now_ms, sleep_ms, tagged, World, World as W};
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "poll_hears_unbinding",
-        proves: text(
-            "A task in poll() that waits for nothing but the unbinding is woken by it, and \
+        proves: "A task in poll() that waits for nothing but the unbinding is woken by it, and \
             one that calls poll() afterwards finds POLLHUP.",
-        ),
         steps: poll_hears_unbinding,
     },
     Case {
         name: "unbind_in_use",
-        proves: text(
-            "After an unbinding every mapping of every process answers by SIGBUS and every \
+        proves: "After an unbinding every mapping of every process answers by SIGBUS and every \
             file by ENODEV, also after the device is bound again with a new buffer.",
-        ),
         steps: unbind_in_use,
     },
     Case {
         name: "unbind_cycles",
-        proves: text(
-            "The device can be unbound and bound again and again while old mappings pile up.",
-        ),
+        proves: "The device can be unbound and bound again and again while old mappings pile up.",
         steps: unbind_cycles,
     },
     Case {
         name: "stalled_read",
-        proves: text("An unbinding does not wait for a read() into memory that never comes."),
+        proves: "An unbinding does not wait for a read() into memory that never comes.",
         steps: stalled_read,
     },
     Case {
         name: "stalled_write",
-        proves: text("An unbinding does not wait for a write() from memory that never comes."),
+        proves: "An unbinding does not wait for a write() from memory that never comes.",
         steps: stalled_write,
     },
 ];

@@ -5,7 +5,6 @@
 
 use core::sync::atomic::Ordering::SeqCst;
 
-use faultline_core::checks::catalogue::text;
 use faultline_core::finding::Stop;
 use faultline_sys::arena::{Access, Arena, Sharing, DONT_NEED};
 use faultline_sys::child::{fork, Child};
@@ -18,17 +17,17 @@ use crate::world::{tagged, World as W};
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "unbind_against_mmap",
-        proves: text("No mapping outlives the buffer, whenever mmap() made it."),
+        proves: "No mapping outlives the buffer, whenever mmap() made it.",
         steps: unbind_against_mmap,
     },
     Case {
         name: "unbind_against_touch",
-        proves: text("A fault that has found the buffer does not map it after it has gone."),
+        proves: "A fault that has found the buffer does not map it after it has gone.",
         steps: unbind_against_touch,
     },
     Case {
         name: "unbind_against_fork",
-        proves: text("A child has nothing of the buffer that its parent has just lost."),
+        proves: "A child has nothing of the buffer that its parent has just lost.",
         steps: unbind_against_fork,
     },
 ];

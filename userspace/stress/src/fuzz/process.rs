@@ -2,12 +2,29 @@
 
 //! A process, and how it does each of the operations.
 
-use super::*;
+use faultline_core::device::{Fault, Signal};
+use faultline_core::errno::Errno;
+use faultline_core::random::Random;
+use faultline_sys::arena::{Access, Argument, Nowhere, Sharing, ADVICE, WIPE_ON_FORK};
+use faultline_sys::child::{fork, Child, Ending};
+use faultline_sys::device::File;
+use faultline_sys::process::exit;
+use faultline_uapi::{
+    FAULTLINE_IOC_COPY, FAULTLINE_IOC_FILL, FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO,
+    FAULTLINE_IOC_LITMUS, FAULTLINE_IOC_MASTER, FAULTLINE_IOC_TRANSLATE, TRANSLATE_KERNEL,
+    TRANSLATE_WRITE,
+};
+use rustix::fs::{seek, SeekFrom};
+
+use super::kind::Kind;
+use super::record::{Field, Record, FOUND_STRAY};
+use crate::round;
+use crate::world::{tagged, World};
 
 /// One process of the fuzzer.
 pub(super) struct Process<'w> {
     pub(super) world: &'w mut World,
-    pub(super) own: &'w [AtomicU64],
+    pub(super) own: Record<'w>,
     pub(super) random: Random,
     pub(super) files: [Option<File>; 4],
 }
@@ -18,7 +35,7 @@ impl<'w> Process<'w> {
     /// Where ioctls have their arguments: the only words in the arena without a tag.
     const ARGUMENT: u64 = World::MEMORY + (4 << 20);
 
-    pub(super) fn new(world: &'w mut World, own: &'w [AtomicU64], random: Random) -> Self {
+    pub(super) fn new(world: &'w mut World, own: Record<'w>, random: Random) -> Self {
         Self {
             world,
             own,
@@ -27,35 +44,31 @@ impl<'w> Process<'w> {
         }
     }
 
-    pub(super) fn count(&self, field: usize) {
-        self.own[field].fetch_add(1, Relaxed);
-    }
-
     /// Does one thing. `false`: a word was found that nobody stored.
     pub(super) fn step(&mut self, may_fork: bool) -> bool {
         let kind = Kind::any(&mut self.random);
         let place = Kind::ALL.iter().position(|&(other, _, _)| other == kind);
-        self.own[DOING].store(place.unwrap_or(0) as u64, Relaxed);
+        self.own.set(Field::Doing, place.unwrap_or(0) as u64);
         let is_right = self.act(kind, may_fork);
-        self.count(DONE);
+        self.own.add(Field::Done);
         is_right
     }
 
     pub(super) fn refused<T>(&mut self, result: Result<T, Errno>) {
         if result.is_err() {
-            self.count(ERRORS);
+            self.own.add(Field::Errors);
         }
     }
 
     pub(super) fn signalled(&mut self, fault: Fault) {
-        self.count(match fault.signal {
-            Signal::Bus => BUS,
-            Signal::Segv => SEGV,
+        self.own.add(match fault.signal {
+            Signal::Bus => Field::Bus,
+            Signal::Segv => Field::Segv,
         });
     }
 
-    /// A place in the arena, and a length: mostly of few pages, at times of many, now and then of
-    /// whole blocks at the place of a block.
+    /// A place in the arena, and a length: mostly of few pages, at times of many, now and then
+    /// of whole PMDs, aligned like one.
     pub(super) fn range(&mut self) -> (u64, u64) {
         let page = self.world.page;
         let pages = Self::SPAN / page;
@@ -131,7 +144,7 @@ impl<'w> Process<'w> {
                 let at = self.word();
                 match self.world.arena.load(at) {
                     Ok(word) if !self.world.is_known(word) => {
-                        self.own[STRAY].store(word, Relaxed);
+                        self.own.set(Field::Stray, word);
                         return false;
                     }
                     Ok(_) => {}
@@ -164,7 +177,7 @@ impl<'w> Process<'w> {
                 let opened = File::open(self.world.targets[number].path.c_str(), read_only);
                 match opened {
                     Ok(file) => self.files[slot] = Some(file),
-                    Err(_) => self.count(ERRORS),
+                    Err(_) => self.own.add(Field::Errors),
                 }
             }
             Kind::Close => {
@@ -282,8 +295,8 @@ impl<'w> Process<'w> {
             }
         };
         match (kind, result) {
-            (Kind::Fill | Kind::Copy, Ok(())) => self.count(MASTERED),
-            (Kind::Litmus, Ok(())) => self.count(TESTED),
+            (Kind::Fill | Kind::Copy, Ok(())) => self.own.add(Field::Mastered),
+            (Kind::Litmus, Ok(())) => self.own.add(Field::Tested),
             _ => self.refused(result),
         }
     }
@@ -356,7 +369,7 @@ impl<'w> Process<'w> {
             Ok(Ending::Exit(0)) => {}
             Ok(Ending::Exit(status)) => exit(status),
             Ok(Ending::Killed(_)) => exit(4),
-            Err(_) => self.count(ERRORS),
+            Err(_) => self.own.add(Field::Errors),
         }
     }
 }

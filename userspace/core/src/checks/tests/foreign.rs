@@ -23,7 +23,7 @@ const SELFTEST_ALONE: [&str; 10] = [
     "translate_known",
     "attribute_user",
     "attribute_kernel",
-    "walk_frames",
+    "walk_pfns",
     "master_fill",
     "master_copy",
     "master_refuses",
@@ -96,7 +96,7 @@ fn a_foreign_device_may_do_without() {
             Lie::NoReadWrite,
             &["store_read", "write_load", "last_byte"][..],
         ),
-        (Lie::PagemapAbsent, &["pagemap_same", "walk_frames"]),
+        (Lie::PagemapAbsent, &["pagemap_same", "walk_pfns"]),
         (Lie::RefusesByFault, &[]),
         (Lie::MapPastEndErrno(Errno::NOMEM), &[]),
         (Lie::WritePastEndGivesNothing, &[]),
@@ -106,13 +106,31 @@ fn a_foreign_device_may_do_without() {
                 "translate_known",
                 "attribute_user",
                 "read_only",
-                "walk_frames",
+                "walk_pfns",
             ],
         ),
     ] {
         let run = Run::foreign(Some(MemoryType::WriteBack), Some(lie));
         assert!(run.failed().is_empty(), "{lie:?}: {:?}", run.results);
         assert_eq!(run.skipped(), skipped_of_foreign(skipped), "{lie:?}");
+    }
+}
+
+#[test]
+fn a_witness_that_cannot_be_opened_is_named() {
+    let lie = Lie::WitnessFails(Errno::ACCES);
+    let run = Run::foreign(Some(MemoryType::WriteBack), Some(lie));
+    assert!(run.failed().is_empty(), "{:?}", run.results);
+    for check in [
+        "translate_known",
+        "attribute_user",
+        "read_only",
+        "walk_pfns",
+    ] {
+        assert_eq!(
+            run.note(check),
+            "open() of the faultline device to ask the CPU by: EACCES"
+        );
     }
 }
 

@@ -74,7 +74,7 @@ const LIES: &[(Lie, &[&str])] = &[
     (Lie::PagemapDiffers, &["pagemap_same"]),
     (
         Lie::PagemapAbsent,
-        &["pagemap_same", "pagemap_kernel", "walk_frames"],
+        &["pagemap_same", "pagemap_kernel", "walk_pfns"],
     ),
     (
         Lie::WrongPageInSecond,
@@ -91,11 +91,11 @@ const LIES: &[(Lie, &[&str])] = &[
     ),
     //
     (Lie::FramesMoved, &["pagemap_kernel"]),
-    (Lie::FrameWrong(0, PAGE), &["pagemap_kernel", "walk_frames"]),
-    (Lie::FrameWrong(3, 1), &["pagemap_kernel", "walk_frames"]),
+    (Lie::FrameWrong(0, PAGE), &["pagemap_kernel", "walk_pfns"]),
+    (Lie::FrameWrong(3, 1), &["pagemap_kernel", "walk_pfns"]),
     (
         Lie::FrameFails(Errno::IO),
-        &["pagemap_kernel", "past_end", "walk_frames"],
+        &["pagemap_kernel", "past_end", "walk_pfns"],
     ),
     // A driver that is wrong in the same way everywhere agrees with itself.
     (
@@ -288,7 +288,7 @@ const LIES: &[(Lie, &[&str])] = &[
             "attribute_user",
             "attribute_kernel",
             "read_only",
-            "walk_frames",
+            "walk_pfns",
         ],
     ),
     //
@@ -302,7 +302,7 @@ const LIES: &[(Lie, &[&str])] = &[
     (Lie::UserIsReadOnly, &["attribute_user"]),
     (
         Lie::UserIsNotThere,
-        &["attribute_user", "read_only", "walk_frames"],
+        &["attribute_user", "read_only", "walk_pfns"],
     ),
     (Lie::TypeOfKernel(0x44), &["attribute_kernel"]),
     (Lie::KernelIsReadOnly, &["attribute_kernel"]),
@@ -321,9 +321,9 @@ const LIES: &[(Lie, &[&str])] = &[
     //
     (Lie::SyncTakesCoherent, &["sync_refuses"]),
     //
-    (Lie::WalkWrong(0, PAGE), &["walk_frames"]),
-    (Lie::WalkWrong(3, 8), &["walk_frames"]),
-    (Lie::KernelWalkWrong(2, PAGE), &["walk_frames"]),
+    (Lie::WalkWrong(0, PAGE), &["walk_pfns"]),
+    (Lie::WalkWrong(3, 8), &["walk_pfns"]),
+    (Lie::KernelWalkWrong(2, PAGE), &["walk_pfns"]),
     //
     (Lie::Log("4,3,3,-;faultline a: odd"), &["kernel_log"]),
     (Lie::Log("0,3,3,-;the end"), &["kernel_log"]),

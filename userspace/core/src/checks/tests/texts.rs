@@ -10,15 +10,15 @@ fn what_cannot_be_looked_at_is_skipped() {
         (Lie::UsedBefore, &["zeroed"][..]),
         (
             Lie::PagemapHides,
-            &["pagemap_same", "pagemap_kernel", "walk_frames"],
+            &["pagemap_same", "pagemap_kernel", "walk_pfns"],
         ),
         (
             Lie::PagemapFails(Errno::NOENT),
-            &["pagemap_same", "pagemap_kernel", "walk_frames"],
+            &["pagemap_same", "pagemap_kernel", "walk_pfns"],
         ),
         (
             Lie::FrameFails(Errno::PERM),
-            &["pagemap_kernel", "walk_frames"],
+            &["pagemap_kernel", "walk_pfns"],
         ),
         (
             Lie::TranslateFails(Errno::OPNOTSUPP),
@@ -27,10 +27,10 @@ fn what_cannot_be_looked_at_is_skipped() {
                 "attribute_user",
                 "attribute_kernel",
                 "read_only",
-                "walk_frames",
+                "walk_pfns",
             ],
         ),
-        (Lie::WalkHides, &["walk_frames"]),
+        (Lie::WalkHides, &["walk_pfns"]),
         (
             Lie::NoMaster,
             &[

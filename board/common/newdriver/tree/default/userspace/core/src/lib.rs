@@ -7,6 +7,7 @@
 //!
 //! - [`device`]: what a program can do with a device. A new call gets its entry in [`device::Call`].
 //! - [`finding`]: what was seen, and what was wanted.
+//! - [`memory`]: how a mapping accesses memory, in the architecture's words.
 //! - [`failure`]: which call failed, by which error.
 //! - [`ktap`]: the report's format, KTAP version 1.
 //! - [`text`], [`errno`]: bounded text, errors by name.
@@ -21,6 +22,7 @@ pub mod errno;
 pub mod failure;
 pub mod finding;
 pub mod ktap;
+pub mod memory;
 pub mod name;
 pub mod nodes;
 pub mod text;
