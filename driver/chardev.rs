@@ -138,7 +138,7 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
             uapi::FAULTLINE_IOC_INFO => argument.writer().write(&describe(&this)?)?,
             uapi::FAULTLINE_IOC_PREFAULT => prefault::ioctl(&this, argument)?,
             uapi::FAULTLINE_IOC_SYNC => sync::ioctl(&this, file, argument)?,
-            _ => return X::ioctl(this, file, cmd, arg),
+            _ => return X::ioctl(this, |extension| extension, file, cmd, arg),
         }
         Ok(0)
     }

@@ -102,9 +102,11 @@ pub(crate) trait Extension: Send + Sync + Sized + 'static {
     }
 
     /// Carries out a command that the driver itself does not have; `ENOTTY` if there is no such
-    /// command. To use the buffer it has to [borrow](SharedBuffer::borrow) it.
-    fn ioctl(
-        _this: ArcBorrow<'_, SharedBuffer<Self>>,
+    /// command. To use the buffer it has to [borrow](SharedBuffer::borrow) it. What is attached to the
+    /// buffer may be more than this: `own` finds it there.
+    fn ioctl<X: Extension>(
+        _this: ArcBorrow<'_, SharedBuffer<X>>,
+        _own: impl Fn(&X) -> &Self,
         _file: &LocalFile,
         _cmd: u32,
         _arg: usize,

@@ -145,13 +145,14 @@ impl Extension for SelfTest {
         Ok(())
     }
 
-    fn ioctl(
-        this: ArcBorrow<'_, SharedBuffer<Self>>,
+    fn ioctl<X: Extension>(
+        this: ArcBorrow<'_, SharedBuffer<X>>,
+        own: impl Fn(&X) -> &Self,
         file: &LocalFile,
         cmd: u32,
         arg: usize,
     ) -> Result<isize> {
-        calls::ioctl(this, file, cmd, arg)
+        calls::ioctl(this, own, file, cmd, arg)
     }
 
     /// A bus master is idle, and a channel back with its engine, before drivers are shut down that it

@@ -26,8 +26,9 @@ use super::{
     SelfTest, //
 };
 use crate::{
+    buffer::Buffer,
     mapping::{
-        Lent,
+        Extension,
         SharedBuffer, //
     },
     part::part, //
@@ -62,15 +63,16 @@ const CHANGING: [u32; 3] = [
     uapi::FAULTLINE_IOC_LITMUS,
 ];
 
-/// Carries out a call.
+/// Carries out a call; `own` finds the self-test in what is attached to the buffer.
 ///
 /// # Errors
 ///
 /// - `ENOTTY`: there is no such call.
 /// - `EBADF`: it changes the buffer, and the file is not open for writing.
 /// - Those of the call.
-pub(super) fn ioctl(
-    this: ArcBorrow<'_, SharedBuffer<SelfTest>>,
+pub(super) fn ioctl<X: Extension>(
+    this: ArcBorrow<'_, SharedBuffer<X>>,
+    own: impl Fn(&X) -> &SelfTest,
     file: &LocalFile,
     cmd: u32,
     arg: usize,
@@ -86,10 +88,12 @@ pub(super) fn ioctl(
     match cmd {
         uapi::FAULTLINE_IOC_FRAME => exchange(argument, |question| locate(&this, question))?,
         uapi::FAULTLINE_IOC_TRANSLATE => exchange(argument, |question| translate(&this, question))?,
-        uapi::FAULTLINE_IOC_MASTER => argument.writer().write(&describe_master(&this)?)?,
-        uapi::FAULTLINE_IOC_FILL => exchange(argument, |question| fill(&this, question))?,
-        uapi::FAULTLINE_IOC_COPY => copy(&this, argument.reader().read()?)?,
-        uapi::FAULTLINE_IOC_LITMUS => exchange(argument, |question| litmus::run(this, question))?,
+        uapi::FAULTLINE_IOC_MASTER => argument.writer().write(&describe_master(&this, own)?)?,
+        uapi::FAULTLINE_IOC_FILL => exchange(argument, |question| fill(&this, own, question))?,
+        uapi::FAULTLINE_IOC_COPY => copy(&this, own, argument.reader().read()?)?,
+        uapi::FAULTLINE_IOC_LITMUS => {
+            exchange(argument, |question| litmus::run(this, own, question))?
+        }
         _ => return Err(ENOTTY),
     }
 
@@ -107,7 +111,7 @@ fn exchange<T: FromBytes + AsBytes>(
 }
 
 /// Answers [`uapi::FAULTLINE_IOC_FRAME`].
-fn locate(shared: &SharedBuffer<SelfTest>, question: Frame) -> Result<Frame> {
+fn locate<X: Extension>(shared: &SharedBuffer<X>, question: Frame) -> Result<Frame> {
     if !capability::may_see_physical_addresses() {
         return Err(EPERM);
     }
@@ -125,7 +129,7 @@ fn locate(shared: &SharedBuffer<SelfTest>, question: Frame) -> Result<Frame> {
 }
 
 /// Answers [`uapi::FAULTLINE_IOC_TRANSLATE`].
-fn translate(shared: &SharedBuffer<SelfTest>, question: Translation) -> Result<Translation> {
+fn translate<X: Extension>(shared: &SharedBuffer<X>, question: Translation) -> Result<Translation> {
     const KNOWN: u32 = uapi::TRANSLATE_KERNEL | uapi::TRANSLATE_WRITE;
 
     let Translation {
@@ -178,8 +182,11 @@ fn translate(shared: &SharedBuffer<SelfTest>, question: Translation) -> Result<T
 }
 
 /// Answers [`uapi::FAULTLINE_IOC_MASTER`].
-fn describe_master(shared: &SharedBuffer<SelfTest>) -> Result<uapi::Master> {
-    let master = shared.borrow()?.extension().master()?.describe();
+fn describe_master<X: Extension>(
+    shared: &SharedBuffer<X>,
+    own: impl Fn(&X) -> &SelfTest,
+) -> Result<uapi::Master> {
+    let master = own(shared.borrow()?.extension()).master()?.describe();
     let ability = |limit, bit| if limit > 0 { bit } else { 0 };
 
     let mut name = [0; 16];
@@ -203,14 +210,18 @@ fn describe_master(shared: &SharedBuffer<SelfTest>) -> Result<uapi::Master> {
 }
 
 /// Answers [`uapi::FAULTLINE_IOC_FILL`].
-fn fill(shared: &SharedBuffer<SelfTest>, question: Fill) -> Result<Fill> {
+fn fill<X: Extension>(
+    shared: &SharedBuffer<X>,
+    own: impl Fn(&X) -> &SelfTest,
+    question: Fill,
+) -> Result<Fill> {
     if question.reserved != 0 {
         return Err(EINVAL);
     }
 
     // The guard keeps the buffer while the bus master is at it; an unbinding waits.
     let buffer = shared.borrow()?;
-    let master = buffer.extension().master()?;
+    let master = own(buffer.extension()).master()?;
     let description = master.describe();
 
     let Fill { offset, length, .. } = question;
@@ -231,13 +242,17 @@ fn fill(shared: &SharedBuffer<SelfTest>, question: Fill) -> Result<Fill> {
 }
 
 /// Carries out [`uapi::FAULTLINE_IOC_COPY`].
-fn copy(shared: &SharedBuffer<SelfTest>, request: Copy) -> Result {
+fn copy<X: Extension>(
+    shared: &SharedBuffer<X>,
+    own: impl Fn(&X) -> &SelfTest,
+    request: Copy,
+) -> Result {
     if request.reserved != 0 {
         return Err(EINVAL);
     }
 
     let buffer = shared.borrow()?;
-    let master = buffer.extension().master()?;
+    let master = own(buffer.extension()).master()?;
     let description = master.describe();
     let limit = description.max_copy;
 
@@ -259,7 +274,7 @@ fn copy(shared: &SharedBuffer<SelfTest>, request: Copy) -> Result {
 fn accessible(
     master: Description,
     limit: usize,
-    buffer: &Lent<SelfTest>,
+    buffer: &Buffer,
     offset: u64,
     length: u64,
 ) -> Result<Range<usize>> {

@@ -33,7 +33,10 @@ use super::{
 };
 use crate::{
     buffer::Buffer,
-    mapping::SharedBuffer,
+    mapping::{
+        Extension,
+        SharedBuffer, //
+    },
     part::part, //
 };
 use core::ops::Range;
@@ -73,8 +76,9 @@ const ROUNDS_IN_A_ROW: u64 = 64;
 const PATIENCE: Delta = Delta::from_millis(uapi::LITMUS_PATIENCE_MS as i64);
 
 /// Carries out a test, by a thread on the CPU that `question` names; counts in its answer.
-pub(crate) fn run(
-    shared: ArcBorrow<'_, SharedBuffer<SelfTest>>,
+pub(crate) fn run<X: Extension>(
+    shared: ArcBorrow<'_, SharedBuffer<X>>,
+    own: impl Fn(&X) -> &SelfTest,
     question: Litmus,
 ) -> Result<Litmus> {
     if question.test != uapi::LITMUS_ECHO || question.rounds == 0 {
@@ -93,7 +97,7 @@ pub(crate) fn run(
     let channels = Channels::new(&shared, question).ok_or(EINVAL)?;
     // The thread is nobody's but the kernel's: what keeps the caller from taking too much of a CPU
     // does not hold for it. One for each buffer has to do.
-    let _tested = shared.borrow()?.extension().begin_test()?;
+    let _tested = own(shared.borrow()?.extension()).begin_test()?;
 
     let test = Arc::pin_init(
         pin_init!(Test {
@@ -126,7 +130,7 @@ struct Channels {
 }
 
 impl Channels {
-    fn new(shared: &SharedBuffer<SelfTest>, question: Litmus) -> Option<Self> {
+    fn new<X: Extension>(shared: &SharedBuffer<X>, question: Litmus) -> Option<Self> {
         let words = |offset, words: usize| -> Option<Range<usize>> {
             // CAST: A few words.
             let found = part(shared.length().bytes(), offset, (words * WORD) as u64)?;
@@ -165,8 +169,8 @@ struct Count {
 
 /// A test that is under way.
 #[pin_data]
-struct Test {
-    shared: Arc<SharedBuffer<SelfTest>>,
+struct Test<X: Extension> {
+    shared: Arc<SharedBuffer<X>>,
     channels: Channels,
     rounds: u64,
     #[pin]
@@ -175,7 +179,7 @@ struct Test {
     ended: CondVar,
 }
 
-impl Work for Test {
+impl<X: Extension> Work for Test<X> {
     fn run(&self, thread: &Running) {
         let outcome = self.play(thread);
 
@@ -184,7 +188,7 @@ impl Work for Test {
     }
 }
 
-impl Test {
+impl<X: Extension> Test<X> {
     /// Waits for the end of the test, or for a signal.
     fn wait(&self) -> Result<Count> {
         let mut outcome = self.outcome.lock();

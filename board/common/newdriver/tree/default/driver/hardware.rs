@@ -215,8 +215,9 @@ impl Extension for Arc<Hardware> {
         Hardware::new(pdev)
     }
 
-    fn ioctl(
-        this: ArcBorrow<'_, SharedBuffer<Self>>,
+    fn ioctl<X: Extension>(
+        this: ArcBorrow<'_, SharedBuffer<X>>,
+        own: impl Fn(&X) -> &Self,
         file: &LocalFile,
         cmd: u32,
         arg: usize,
@@ -229,7 +230,7 @@ impl Extension for Arc<Hardware> {
                 }
                 let argument = UserSlice::new(UserPtr::from_addr(arg), _IOC_SIZE(cmd));
                 let alarm = argument.reader().read()?;
-                this.borrow()?.extension().set_alarm(alarm)?;
+                own(this.borrow()?.extension()).set_alarm(alarm)?;
                 Ok(0)
             }
             _ => Err(ENOTTY),

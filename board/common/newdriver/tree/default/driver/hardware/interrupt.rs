@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     ext::interrupt,
-    mapping::SharedBuffer, //
+    mapping::{
+        Extension,
+        SharedBuffer, //
+    }, //
 };
 use kernel::{
     device::Core,
@@ -21,22 +24,24 @@ use kernel::{
     sync::Arc, //
 };
 
-struct Handler {
+struct Handler<X: Extension> {
     hardware: Arc<Hardware>,
     /// Whose buffer gets the events.
-    shared: Arc<SharedBuffer<Arc<Hardware>>>,
+    shared: Arc<SharedBuffer<X>>,
 }
 
-/// Has the interrupt of `pdev` handled until the device is unbound, if the node has one.
+/// Has the interrupt of `pdev` handled until the device is unbound, if the node has one; `own` finds the
+/// device in what is attached to the buffer.
 ///
 /// # Errors
 ///
 /// The log has the reason.
-pub(crate) fn request(
+pub(crate) fn request<X: Extension>(
     pdev: &platform::Device<Core<'_>>,
-    shared: &Arc<SharedBuffer<Arc<Hardware>>>,
+    shared: &Arc<SharedBuffer<X>>,
+    own: impl Fn(&X) -> &Arc<Hardware>,
 ) -> Result {
-    let hardware = shared.borrow()?.extension().clone();
+    let hardware = own(shared.borrow()?.extension()).clone();
     if !hardware.has_interrupt {
         return Ok(());
     }
@@ -50,7 +55,7 @@ pub(crate) fn request(
     })
 }
 
-impl ThreadedHandler for Handler {
+impl<X: Extension> ThreadedHandler for Handler<X> {
     fn handle_threaded(&self) -> IrqReturn {
         let Some(event) = self.hardware.take_event() else {
             return IrqReturn::None;
