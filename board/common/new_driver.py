@@ -38,7 +38,7 @@ def rooms_of(words: str, manifest: Manifest) -> frozenset[str]:
     if unknown := [word for word in asked if word not in manifest.optional]:
         there = ", ".join(manifest.optional)
         raise Refused(f"WITH={words}: no such room: {' '.join(unknown)}; rooms are: {there}; or all")
-    return frozenset({"default", *asked})
+    return manifest.with_needed(frozenset({"default", *asked}))
 
 
 def free_target(directory: Path) -> Path:

@@ -42,6 +42,8 @@ class Room:
     what: str
     patterns: list[str]
     left_out: list[str]
+    moved: dict[str, str]  # files that have another place in a new driver
+    needs: frozenset[str]  # rooms that come along
 
     def files(self) -> dict[str, Path]:
         found: dict[str, Path] = {}
@@ -53,7 +55,7 @@ class Room:
         for name in self.left_out:
             if not found.pop(name, None):
                 raise BadManifest(f"rooms.toml: '{self.what}' leaves out {name}, which it does not have")
-        return found
+        return found | {new: TOP / old for old, new in self.moved.items()}
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class Manifest:
             for entry in entries
         ]
         table = tomllib.loads(ROOMS.read_text())["room"]
-        rooms = {name: Room(room["what"], room["files"], room.get("except", [])) for name, room in table.items()}
+        rooms = {name: Room(room["what"], room["files"], room.get("except", []), room.get("moved", {}),
+                            frozenset(room.get("needs", []))) for name, room in table.items()}
         known = rooms.keys()
         for wire in wires:
             if unknown := (wire.given | wire.lacking) - known:
@@ -92,6 +95,10 @@ class Manifest:
     def optional(self) -> list[str]:
         """The rooms that WITH= may name."""
         return [name for name in self.rooms if name != "default"]
+
+    def with_needed(self, rooms: frozenset[str]) -> frozenset[str]:
+        """These rooms and those that come along."""
+        return rooms.union(*(self.rooms[room].needs for room in rooms))
 
     def files(self, rooms: frozenset[str]) -> dict[str, str]:
         """The texts of the new tree by their paths there, with this project's name in both."""

@@ -12,6 +12,7 @@
 //!   and mappings of a file, which survive both signals.
 //! - [`file`], [`device`], [`nodes`], [`module`], [`clock`], [`cpu`], [`child`]: an open file, an open
 //!   device and its calls, the device nodes, kernel modules, time and page faults, CPUs, processes.
+//! - [`binding`]: takes a device away from its driver, and gives it back.
 //! - [`machine`]: all of this as the checks of `faultline-core` need it.
 //! - [`arena`], [`disturb`], [`race`], [`stall`], [`together`], `thread`: what `faultline-stress` has
 //!   beside that, to stress mappings by several tasks at a time.
@@ -28,6 +29,7 @@
 mod arch;
 
 pub mod arena;
+pub mod binding;
 mod call;
 pub mod child;
 pub mod clock;

@@ -3,7 +3,6 @@
 //! The real machine.
 
 use core::ffi::CStr;
-use core::fmt::Write;
 use core::ptr;
 use core::sync::atomic::{
     AtomicU64,
@@ -14,22 +13,20 @@ use faultline_core::device::Device;
 use faultline_core::errno::Errno;
 use faultline_core::failure::{CallError, TaskError};
 use faultline_core::job::{Job, Tally, Worker, TALLY_NUMBERS};
-use faultline_core::name::{BIND, UNBIND};
 use faultline_core::system::{KnownMemory, System};
-use faultline_core::text::{Line, Printable};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{readlinkat_raw, seek, OFlags, SeekFrom, CWD};
+use rustix::fs::{seek, OFlags, SeekFrom};
 use rustix::io;
 use rustix::mm::{MapFlags, ProtFlags};
 use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 
+use crate::binding::BusDevice;
 use crate::child::{fork, Child, Ending};
 use crate::cpu::stay_on_cpu;
 use crate::device::File;
-use crate::error::{errno, of_call};
+use crate::error::errno;
 use crate::file::open;
 use crate::mapping::FileMapping;
-use crate::nodes::path;
 use crate::shared::shared_numbers;
 use crate::{call, clock};
 
@@ -42,8 +39,8 @@ pub struct Machine {
     /// The task that does a job, and what it shares with this one.
     helper: Option<Child>,
     shared: Result<&'static [AtomicU64], Errno>,
-    /// The name by which the device is bound that was unbound last.
-    unbound: Line,
+    /// The device that was unbound last.
+    unbound: BusDevice,
 }
 
 /// What two tasks share: the outcome of a job as numbers, how often the second task has looked,
@@ -76,9 +73,6 @@ impl TaskCall {
     }
 }
 
-/// What the devices of all drivers are called.
-const CLASS: &str = "/sys/class/misc/";
-
 impl Machine {
     /// Opens what is needed of `/proc` and `/dev`. What cannot be opened is said when it is asked
     /// for.
@@ -94,7 +88,7 @@ impl Machine {
             cpus: sched_getaffinity(None).unwrap_or_default(),
             helper: None,
             shared: shared_numbers(NUMBERS),
-            unbound: Line::new(),
+            unbound: BusDevice::default(),
         }
     }
 }
@@ -224,31 +218,17 @@ impl System for Machine {
     }
 
     fn unbind(&mut self, device: &CStr) -> Result<(), CallError> {
-        let mut link = Line::new();
-        let name = |path| <[u8]>::rsplit(path, |byte| *byte == b'/').next();
-        let device_name = name(device.to_bytes()).unwrap_or_default();
-        let _ = write!(link, "{CLASS}{}/device\0", Printable(device_name));
-        let mut target = [0; 256];
-        let length = readlinkat_raw(CWD, path(&link), &mut target[..])
-            .map_err(of_call("readlink() of the device's parent in sysfs"))?;
-        self.unbound = Line::new();
-        let _ = write!(
-            self.unbound,
-            "{}",
-            Printable(name(&target[..length]).unwrap_or_default())
-        );
+        self.unbound = BusDevice::of_node(device)?;
         // What the driver says when it is bound again could come in the middle of a line of the
         // report: from here on the console shows warnings alone. Only the first process does this.
         // SAFETY: this action of `syslog()` sets a number of the kernel's, and neither reads nor writes
         // memory of the program.
         let _ = unsafe { call::call(call::SYSLOG, &[call::CONSOLE_LEVEL, 0, call::NOTICE]) };
-        self.say_to_driver(UNBIND)
-            .map_err(CallError::of("write to the driver's `unbind`"))
+        self.unbound.unbind()
     }
 
     fn bind(&mut self) -> Result<(), CallError> {
-        self.say_to_driver(BIND)
-            .map_err(CallError::of("write to the driver's `bind`"))
+        self.unbound.bind()
     }
 
     fn map_beyond_a_file(&mut self) -> Result<FileMapping, Errno> {
@@ -301,13 +281,5 @@ impl Machine {
         let mut file = self.open(path).map_err(of(TaskCall::Open))?;
         let mut mapping = file.map(0, size).map_err(of(TaskCall::Map))?;
         Ok(job.run(self, &mut mapping, true))
-    }
-
-    /// Writes the name of the device to a file of the driver's directory.
-    fn say_to_driver(&mut self, file: &CStr) -> Result<(), Errno> {
-        let file = open(file, OFlags::WRONLY)?;
-        io::write(file, self.unbound.bytes())
-            .map(drop)
-            .map_err(errno)
     }
 }

@@ -28,7 +28,7 @@ use kernel::{
         LocalFile, //
     },
     io::{
-        mem::DevresExclusiveIoMem,
+        mem::DevresIoMem,
         Io, //
     },
     ioctl::{
@@ -91,7 +91,7 @@ const _: () = assert!(POLL_EVENT == uapi::POLL_ALARM as u32);
 #[pin_data]
 pub(crate) struct Hardware {
     /// Taken away when the device is unbound, even if files are still open.
-    registers: DevresExclusiveIoMem<{ registers::SIZE }>,
+    registers: DevresIoMem<{ registers::SIZE }>,
     has_interrupt: bool,
     /// How many events there have been.
     events: Atomic<u32>,
@@ -110,15 +110,17 @@ impl Hardware {
     /// The log has the reason.
     ///
     /// - `EINVAL`: the node has no property `reg`, or one that is too short.
-    /// - `EBUSY`: another driver has the registers.
     /// - `ENODEV`: they are not those of a PL031.
     fn new(pdev: &platform::Device<Core<'_>>) -> Result<Arc<Self>> {
         let request = pdev.io_request_by_index(0).ok_or_else(|| {
             dev_err!(pdev, "reg: the node has no registers\n");
             EINVAL
         })?;
+        // Not `iomap_exclusive_sized()`, which also claims the registers: in Linux 7.3 it does not give
+        // them back, so that the device could not be bound a second time
+        // (docs/upstream/release-region.md).
         let registers = request
-            .iomap_exclusive_sized::<{ registers::SIZE }>()
+            .iomap_sized::<{ registers::SIZE }>()
             .inspect_err(|error| {
                 dev_err!(
                     pdev,

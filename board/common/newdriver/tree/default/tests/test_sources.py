@@ -71,7 +71,7 @@ def compiled(source: Path, output: Path) -> Path:
 
 
 SCHEMAS = sorted(BINDINGS.glob("*.yaml"))
-OVERLAYS = sorted((TOP / "dts").glob("*.dtso"))
+OVERLAYS = sorted((TOP / "dts").rglob("*.dtso"))
 # Messages about other nodes than the driver's are not asked for.
 LIMIT = f"--limit={SCHEMAS[0].name.partition(',')[0]},"
 

@@ -8,6 +8,7 @@
 //! - [`mapping`]: mappings of a file, which survive both signals.
 //! - [`file`], [`device`], [`nodes`], [`module`]: an open file, an open device and its calls, the device
 //!   nodes, kernel modules.
+//! - [`binding`]: takes a device away from its driver, and gives it back.
 //! - [`console`], [`init`], [`process`]: what makes a program.
 
 #![no_std]
@@ -16,6 +17,7 @@
 #[cfg_attr(target_arch = "aarch64", path = "arch/aarch64.rs")]
 mod arch;
 
+pub mod binding;
 mod call;
 pub mod console;
 pub mod device;

@@ -7,8 +7,10 @@ use core::ffi::CStr;
 use faultline_core::device::{Call, Device, Mapping, Signal, Unmapped};
 use faultline_core::errno::Errno;
 use faultline_core::finding::{about, Finding, Stop, Value};
+use faultline_sys::binding::BusDevice;
 use faultline_sys::device::File;
 use faultline_sys::file::poll;
+use faultline_sys::process::is_init;
 use faultline_uapi::{Alarm, Event, Info, FLAG_PRISTINE, POLL_ALARM};
 
 /// One check.
@@ -52,6 +54,10 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "alarm_waits",
         run: alarm_waits,
+    },
+    Check {
+        name: "revoked",
+        run: revoked,
     },
 ];
 
@@ -256,4 +262,29 @@ fn alarm_waits(subject: &mut Subject<'_>) -> Result<(), Stop> {
     subject.goes_off(0, false)?;
     subject.set_alarm(0)?;
     subject.goes_off(PATIENCE, true)
+}
+
+/// When the device is unbound, a mapping answers by SIGBUS and an open file by `ENODEV`. The device can be
+/// bound again, and has a new buffer then.
+fn revoked(subject: &mut Subject<'_>) -> Result<(), Stop> {
+    if !is_init() {
+        return Err(Stop::Skip("only the first process of a machine may unbind its devices"));
+    }
+    let mapping = subject.map()?;
+    subject.finding.access("load", mapping.load_byte(0))?;
+    let parent = BusDevice::of_node(subject.path);
+    let parent = subject.finding.called(parent)?;
+    subject.finding.called(parent.unbind())?;
+    let touched = mapping.load(0, &mut [0]);
+    let answer = subject.device.info().map(drop);
+    // Whatever was seen, checks that follow need the device.
+    subject.finding.called(parent.bind())?;
+    let opened = File::open(subject.path, false);
+    subject.device = subject.finding.need("open()", opened)?;
+    let finding = &mut subject.finding;
+    finding.same("load after the unbinding", touched, Signal::Bus)?;
+    finding.same("INFO after the unbinding", answer, Errno::NODEV)?;
+    let info = finding.need("INFO", subject.device.info())?;
+    let is_new = info.flags & FLAG_PRISTINE != 0;
+    finding.same("a buffer that nobody has used", is_new, true)
 }
