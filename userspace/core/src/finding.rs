@@ -236,7 +236,8 @@ pub struct Finding {
     subject: Subject,
     seen: Value,
     want: Value,
-    pub(crate) matter: Matter,
+    /// What kind of thing this is about.
+    pub matter: Matter,
     /// Where a word that was seen belongs, if it is in the wrong place.
     pub belongs_at: Option<u64>,
     /// In how many places it was looked for.
@@ -348,13 +349,12 @@ impl Finding {
         self.task(result.map_err(TaskError::Start))
     }
 
-    /// What kind of thing this is about.
-    pub const fn matter(&self) -> Matter {
-        self.matter
-    }
-
     /// Compares as [`Finding::same`] does; a difference is of this kind.
-    pub(crate) fn same_in(
+    ///
+    /// # Errors
+    ///
+    /// [`Stop::Fail`] if there is one.
+    pub fn same_in(
         &mut self,
         matter: Matter,
         subject: Subject,

@@ -58,7 +58,7 @@ impl Part<'_, '_> {
         result: Result<(), Stop>,
         finding: &Finding,
     ) {
-        let means = match finding.matter() {
+        let means = match finding.matter {
             Matter::Call => "A call that this case needs failed, so that it could not prove this",
             _ => "This does not hold",
         };

@@ -88,16 +88,16 @@ fn what_is_needed_says_what_kind_of_thing_failed() {
         Err(Stop::Fail)
     );
     assert_eq!(finding.to_string(), "open: ENOENT, want success");
-    assert_eq!(finding.matter(), Matter::Call);
+    assert_eq!(finding.matter, Matter::Call);
     let fault = Fault {
         signal: Signal::Bus,
         address: 0,
     };
     let access = about("load by the first mapping").at(0);
     assert_eq!(finding.access(access, Err::<(), _>(fault)), Err(Stop::Fail));
-    assert_eq!(finding.matter(), Matter::Access);
+    assert_eq!(finding.matter, Matter::Access);
     let _ = finding.same("open", (), ());
-    assert_eq!(finding.matter(), Matter::Property);
+    assert_eq!(finding.matter, Matter::Property);
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn a_task_that_failed_is_said_with_the_call_and_its_error() {
     let said = |error| {
         let mut finding = Finding::NONE;
         assert_eq!(finding.task::<()>(Err(error)), Err(Stop::Fail));
-        assert_eq!(finding.matter(), Matter::Call);
+        assert_eq!(finding.matter, Matter::Call);
         finding.to_string()
     };
     let failed = |call, errno| CallError { call, errno };

@@ -62,7 +62,7 @@ impl Display for Meaning {
 
 impl<'a> Said<'a> {
     pub(super) fn of(check: &Check, result: Result<(), Stop>, finding: &'a Finding) -> Self {
-        let text = match finding.matter() {
+        let text = match finding.matter {
             Matter::Property => check.failure,
             Matter::Call => CALL_FAILED,
             Matter::Access => ACCESS_FAILED,
