@@ -37,10 +37,10 @@ NO_MASTER = {(f"cases {device}", "unbind_against_masters") for device in DEVICES
 DEBUG_ONLY = {"stalled_read", "stalled_write", "core_dump", "no_memory_is_forgotten"}
 
 
-def options(places: Places, *arguments: str) -> list[str]:
+def options(places: Places, *arguments: str, dtso: str = "qemu-virt-stress") -> list[str]:
     return [
         f"--overlay={places.stress.parents[1]}",
-        f"--dtso={TOP / 'dts/qemu-virt-stress.dtso'}",
+        f"--dtso={TOP / 'dts' / dtso}.dtso",
         "--smp=4",
         # What the kernel has to say otherwise could come in the middle of a line of the report.
         "--append=loglevel=5",
@@ -79,6 +79,21 @@ def test_stress(places: Places, tmp_path: Path, debug: bool) -> None:
     else:
         # The default kernel may have more of it than it must.
         assert {path[-1] for path in skipped if not path[0].startswith("inject ")} <= DEBUG_ONLY
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["default", "debug"])
+def test_stress_of_cached_buffers(places: Places, tmp_path: Path, debug: bool) -> None:
+    """Their pages are ordinary ones: they are mapped, lent and prefaulted in other ways."""
+    if debug:
+        places.need_debug_kernel()
+    boot = Boot(places.debug if debug else places, tmp_path, 2 * DEBUG_PATIENCE)
+    run = boot(*options(places, "--seed 1", "--part cases", "--cycles 2", dtso="qemu-virt-cached"))
+    assert (run.status, run.message) == (0, ""), run
+    report = ktap.parse(run.console, places.kernel_source)
+    assert (report.errors, report.not_ok) == (0, set()), run
+    looked_at = {"pages_are_not_lent", "prefault", "attributes", "vma_flags", "arguments"}
+    for device in DEVICES[:3]:
+        assert {(f"cases {device}", case) for case in looked_at} <= report.ok, run
 
 
 def test_wrong_page_is_caught(boot: Boot, places: Places, make: Make) -> None:

@@ -15,7 +15,7 @@ use faultline_sys::arena::{Access, Arena};
 use faultline_sys::device::File;
 use faultline_sys::nodes::find;
 use faultline_sys::shared::shared_numbers;
-use faultline_uapi::{Info, Master, MASTER_DATA_NONCE, MASTER_FILL};
+use faultline_uapi::{Info, Master, FLAG_CACHED, MASTER_DATA_NONCE, MASTER_FILL};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, CWD};
 use rustix::thread::{nanosleep, sched_getaffinity, Timespec};
@@ -46,6 +46,8 @@ pub(crate) struct Target {
     /// The name by which it is bound: that of its node in the device tree.
     pub(crate) node: Path,
     pub(crate) size: u64,
+    /// Whether its pages are ordinary ones, and accesses have to be synchronised.
+    pub(crate) is_cached: bool,
     /// The bus master that can be asked to access the buffer, or why there is none.
     pub(crate) master: Result<Master, Errno>,
 }
@@ -186,13 +188,14 @@ impl Target {
         let node = Path::new(format_args!("{}", Printable(name.unwrap_or(b""))));
         let mut file =
             File::open(path.c_str(), false).map_err(CallError::of("open() of a device"))?;
-        let size = file.info().map_err(CallError::of("INFO"))?.size;
+        let info = file.info().map_err(CallError::of("INFO"))?;
         let mut master = Master::default();
         let master = file.call(Call::Master(&mut master)).map(|()| master);
         Ok(Self {
             path,
             node,
-            size,
+            size: info.size,
+            is_cached: info.flags & FLAG_CACHED != 0,
             master,
         })
     }

@@ -52,13 +52,20 @@ pub(super) const CASES: &[Case] = &[
 fn attributes(c: &mut Context<'_>) -> Result<(), Stop> {
     let info = c.open()?.info();
     let info = c.need("INFO", info)?;
-    let cached = info.flags & FLAG_COHERENT != 0;
+    let is_coherent = info.flags & FLAG_COHERENT != 0;
 
     is(c, "size", format_args!("{}", info.size))?;
     is(c, "dma_address", format_args!("{:#x}", info.dma_address))?;
-    // No device of the tree has a region that is mapped otherwise than its coherency says.
-    is(c, "coherent", format_args!("{}", u64::from(cached)))?;
-    let memory_type = if cached { "cached" } else { "uncached" };
+    // No device of the tree has a region that is mapped otherwise than its coherency says. What the device
+    // of a cached buffer sees, INFO does not say.
+    if !c.target.is_cached {
+        is(c, "coherent", format_args!("{}", u64::from(is_coherent)))?;
+    }
+    let memory_type = if is_coherent || c.target.is_cached {
+        "cached"
+    } else {
+        "uncached"
+    };
     is(c, "memory_type", format_args!("{memory_type}"))?;
 
     // The mode is for everybody else.

@@ -7,12 +7,13 @@ use faultline_core::errno::Errno;
 use faultline_core::finding::{Stop, Value};
 use faultline_sys::device::File;
 use faultline_uapi::{
-    Copy, Fill, Frame, Info, Master, Translation, FAULTLINE_IOC_COPY, FAULTLINE_IOC_FILL,
+    Copy, Fill, Frame, Info, Master, Sync, Translation, FAULTLINE_IOC_COPY, FAULTLINE_IOC_FILL,
     FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO, FAULTLINE_IOC_LITMUS, FAULTLINE_IOC_MASTER,
-    FAULTLINE_IOC_TRANSLATE, MASTER_COPY, MASTER_FILL,
+    FAULTLINE_IOC_SYNC, FAULTLINE_IOC_TRANSLATE, MASTER_COPY, MASTER_FILL, SYNC_READ,
 };
 
 use crate::round;
+use crate::world::Target;
 
 /// Where in the buffer LITMUS has the round that comes, and one that does not.
 pub(super) const PLAYED: u64 = 0;
@@ -30,20 +31,17 @@ pub(super) struct Kind {
     writes: bool,
     /// Only a bus master can do this.
     takes_master: bool,
-    /// One that nothing is wrong with, in words.
+    /// An argument, in words.
     pub(super) words: [u64; 6],
 }
 
 impl Kind {
     /// What comes of it with an argument that can be read and written or not.
-    pub(super) fn want(
-        &self,
-        master: Result<Master, Errno>,
-        readable: bool,
-        writable: bool,
-    ) -> Value {
-        match master {
+    pub(super) fn want(&self, target: &Target, readable: bool, writable: bool) -> Value {
+        match target.master {
             _ if self.reads && !readable => Errno::FAULT.into(),
+            _ if self.command == FAULTLINE_IOC_SYNC && target.is_cached => Errno::INVAL.into(),
+            _ if self.command == FAULTLINE_IOC_SYNC => Errno::OPNOTSUPP.into(),
             Err(reason) if self.takes_master => reason.into(),
             _ if self.writes && !writable => Errno::FAULT.into(),
             _ => Value::Success,
@@ -62,8 +60,10 @@ pub(super) const fn kind(command: u32, takes_master: bool, words: [u64; 6]) -> K
     }
 }
 
-pub(super) const KINDS: [Kind; 7] = [
+pub(super) const KINDS: [Kind; 8] = [
     kind(FAULTLINE_IOC_INFO, false, [0; 6]),
+    // Of nothing, which a cached buffer refuses: a start that is accepted would have to be ended.
+    kind(FAULTLINE_IOC_SYNC, false, [SYNC_READ as u64, 0, 0, 0, 0, 0]),
     kind(FAULTLINE_IOC_FRAME, false, [0; 6]),
     kind(FAULTLINE_IOC_TRANSLATE, false, [0; 6]),
     kind(FAULTLINE_IOC_MASTER, true, [0; 6]),
@@ -73,10 +73,14 @@ pub(super) const KINDS: [Kind; 7] = [
 ];
 
 /// What each call answers when nothing is wrong with its argument.
-pub(super) fn each(file: &mut File) -> [Result<(), Errno>; 7] {
+pub(super) fn each(file: &mut File) -> [Result<(), Errno>; 8] {
     let mut copy = copy_of(256, 264, 8);
     [
         file.call(Call::Info(&mut Info::default())),
+        file.call(Call::Sync(&mut Sync {
+            flags: SYNC_READ,
+            ..Sync::default()
+        })),
         file.call(Call::Frame(&mut Frame::default())),
         file.call(Call::Translate(&mut Translation::default())),
         file.call(Call::Master(&mut Master::default())),

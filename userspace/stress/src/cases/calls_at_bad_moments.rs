@@ -12,8 +12,8 @@ use faultline_sys::child::{fork, Child, Ending};
 use faultline_sys::device::File;
 use faultline_sys::race::{ioctl_beside, map_again_and_again, Fate, Remapping};
 use faultline_uapi::{
-    Translation, FAULTLINE_IOC_LITMUS, FLAG_COHERENT, LITMUS_PATIENCE_MS, MASTER_COPY, MASTER_FILL,
-    TRANSLATED, TRANSLATE_WRITE,
+    Translation, FAULTLINE_IOC_LITMUS, FLAG_CACHED, FLAG_COHERENT, LITMUS_PATIENCE_MS, MASTER_COPY,
+    MASTER_FILL, TRANSLATED, TRANSLATE_WRITE,
 };
 use rustix::fd::AsFd;
 use rustix::process::Signal;
@@ -124,7 +124,7 @@ fn translate_against_munmap(c: &mut Context<'_>) -> Result<(), Stop> {
     let info = c.need("INFO", info)?;
     let frame = file.physical_address(8);
     let frame = c.need("FRAME", frame)?;
-    let attribute = if info.flags & FLAG_COHERENT != 0 {
+    let attribute = if info.flags & (FLAG_COHERENT | FLAG_CACHED) != 0 {
         0xff
     } else {
         0x44

@@ -72,7 +72,7 @@ pub(super) const CASES: &[Case] = &[
 fn arguments(c: &mut Context<'_>) -> Result<(), Stop> {
     takes_any_bytes(c.target.master)?;
     let mut file = c.open()?;
-    let (page, master) = (c.page(), c.target.master);
+    let page = c.page();
     let laid = round::lay(&mut file, &round::at(PLAYED, 0));
     c.same("a round", laid, ())?;
     let mapped = c.world.arena.map_memory(W::C, page, Access::BOTH);
@@ -80,7 +80,7 @@ fn arguments(c: &mut Context<'_>) -> Result<(), Stop> {
     let hole = c.world.arena.unmap(W::B, page);
     c.same("munmap()", hole, ())?;
     for kind in &KINDS {
-        let unreadable = kind.want(master, false, false);
+        let unreadable = kind.want(c.target, false, false);
         for (what, argument) in [
             ("ioctl() at zero", Argument::Nowhere(Nowhere::Null)),
             (
@@ -103,13 +103,13 @@ fn arguments(c: &mut Context<'_>) -> Result<(), Stop> {
         c.same("mprotect(PROT_READ)", protected, ())?;
         let arena = &mut c.world.arena;
         let answer = arena.ioctl(&file, kind.command, Argument::At(W::C));
-        let want = kind.want(master, true, false);
+        let want = kind.want(c.target, true, false);
         c.same("ioctl() on what is read-only", answer, want)?;
         let protected = c.world.arena.protect(W::C, page, Access::BOTH);
         c.same("mprotect() back", protected, ())?;
         let arena = &mut c.world.arena;
         let answer = arena.ioctl(&file, kind.command, Argument::At(W::C));
-        c.same("ioctl()", answer, kind.want(master, true, true))?;
+        c.same("ioctl()", answer, kind.want(c.target, true, true))?;
     }
     Ok(())
 }
@@ -117,7 +117,7 @@ fn arguments(c: &mut Context<'_>) -> Result<(), Stop> {
 fn argument_in_the_buffer(c: &mut Context<'_>) -> Result<(), Stop> {
     takes_any_bytes(c.target.master)?;
     let mut file = c.open()?;
-    let (size, master) = (c.size(), c.target.master);
+    let size = c.size();
     let laid = round::lay(&mut file, &round::at(PLAYED, 0));
     c.same("a round", laid, ())?;
     for kind in &KINDS {
@@ -128,7 +128,7 @@ fn argument_in_the_buffer(c: &mut Context<'_>) -> Result<(), Stop> {
         let dropped = c.world.arena.advise(W::A, size, DONT_NEED);
         c.same("madvise(MADV_DONTNEED)", dropped, ())?;
         let answer = c.world.arena.ioctl(&file, kind.command, Argument::At(at));
-        let want = kind.want(master, true, true);
+        let want = kind.want(c.target, true, true);
         c.same("ioctl() with an argument in the buffer", answer, want)?;
     }
     Ok(())
@@ -141,13 +141,12 @@ fn rights(c: &mut Context<'_>) -> Result<(), Stop> {
     c.same("a round", laid, ())?;
     let opened = File::open(c.target.path.c_str(), true);
     let mut reader = c.need("open(O_RDONLY)", opened)?;
-    let master = c.target.master;
     for (kind, answer) in KINDS.iter().zip(each(&mut reader)) {
         let changes = [FAULTLINE_IOC_FILL, FAULTLINE_IOC_COPY, FAULTLINE_IOC_LITMUS];
         let want = if changes.contains(&kind.command) {
             Errno::BADF.into()
         } else {
-            kind.want(master, true, true)
+            kind.want(c.target, true, true)
         };
         c.same("a call on an O_RDONLY file", answer, want)?;
     }
@@ -188,7 +187,7 @@ fn rights(c: &mut Context<'_>) -> Result<(), Stop> {
         };
         let want = match kind.command {
             FAULTLINE_IOC_FRAME => Errno::PERM.into(),
-            _ => kind.want(master, true, true),
+            _ => kind.want(c.target, true, true),
         };
         c.same("a call of nobody's", answer, want)?;
     }

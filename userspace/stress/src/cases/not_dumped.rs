@@ -44,12 +44,13 @@ fn vma_flags(c: &mut Context<'_>) -> Result<(), Stop> {
         .skip_while(|line| !line.starts_with(address.bytes()))
         .find_map(|line| line.strip_prefix(b"VmFlags:"));
     let flags = c.have("the VMA in /proc/self/smaps", flags)?;
+    let is_cached = c.target.is_cached;
     let has = |flag: &[u8]| flags.split(|&byte| byte == b' ').any(|other| other == flag);
     for (what, flag, want) in [
         ("VmFlags sh: shared", b"sh", true),
         ("VmFlags me: may become executable", b"me", false),
-        ("VmFlags io: pages are not lent", b"io", true),
-        ("VmFlags mm: mixed map", b"mm", true),
+        ("VmFlags io: pages are not lent", b"io", !is_cached),
+        ("VmFlags mm: mixed map", b"mm", !is_cached),
         ("VmFlags de: does not expand", b"de", true),
         ("VmFlags dd: not dumped", b"dd", true),
     ] {
