@@ -378,3 +378,5 @@ def apply(diff: str, tree: Path, direction: str = "--forward") -> None:
         ["patch", "--strip=1", "--fuzz=0", "--batch", "--no-backup-if-mismatch", direction], cwd=tree, input=diff,
         text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
+    # Its line numbers are those of the tree.
+    assert "offset" not in done.stdout, done.stdout

@@ -89,7 +89,8 @@ def share_cache(name: Name, cache: Path, cache_link: Path) -> None:
     if os.path.lexists(link) or not cache.is_dir():
         return
     link.symlink_to(cache)
-    say(f"{link} is a link to {cache}: both use the kernel that is there; delete it for a cache of its own")
+    say(f"{link} is a link to {cache}: both use the kernel that is there; "
+        f"'rm {link}' gives the driver a cache of its own")
 
 
 def make(args: argparse.Namespace) -> None:

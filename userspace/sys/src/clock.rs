@@ -31,7 +31,7 @@ pub fn now_ns() -> u64 {
 }
 
 /// The same in milliseconds, from the kernel. The clock of the vDSO, which rustix looks for, is faster,
-/// and its code has 1600 bytes: a fortieth of what faultline-verify may have.
+/// and its code has 1800 bytes: a fortieth of what faultline-verify may have.
 pub fn now_ms() -> u64 {
     let mut now = __kernel_timespec {
         tv_sec: 0,

@@ -35,13 +35,13 @@ use kernel::{
         _IOC_SIZE,
         _IOW, //
     },
+    new_mutex,
     new_poll_condvar,
     platform,
     prelude::*,
     sync::{
         atomic::{
             Acquire,
-            Atomic,
             AtomicFlag,
             Relaxed,
             Release, //
@@ -51,7 +51,8 @@ use kernel::{
             PollTable, //
         },
         Arc,
-        ArcBorrow, //
+        ArcBorrow,
+        Mutex, //
     },
     time::{
         ClockSource,
@@ -93,9 +94,11 @@ pub(crate) struct Hardware {
     /// Taken away when the device is unbound, even if files are still open.
     registers: DevresIoMem<{ registers::SIZE }>,
     has_interrupt: bool,
-    /// How many events there have been.
-    events: Atomic<u32>,
-    /// Whether the alarm has gone off since it was set.
+    /// How many events there have been. Held while the alarm is set, and while it goes off, so that the
+    /// event of an earlier alarm is not taken for that of a new one.
+    #[pin]
+    events: Mutex<u32>,
+    /// Whether the alarm has gone off since it was set. Changes under the lock alone.
     is_over: AtomicFlag,
     /// Notified when the alarm goes off.
     #[pin]
@@ -144,7 +147,7 @@ impl Hardware {
                     .as_ref()
                     .fwnode()
                     .is_some_and(|node| node.property_present(c"interrupts")),
-                events: Atomic::new(0),
+                events <- new_mutex!(0, "Hardware::events"),
                 is_over: AtomicFlag::new(false),
                 over <- new_poll_condvar!("Hardware::over"),
             }),
@@ -160,6 +163,7 @@ impl Hardware {
         if !self.has_interrupt {
             return Err(ENXIO);
         }
+        let _events = self.events.lock();
         let guard = self.registers.try_access().ok_or(ENODEV)?;
         let registers = &*guard;
 
@@ -179,9 +183,24 @@ impl Hardware {
         }
     }
 
-    /// Takes the interrupt back from the device, and returns what has happened; `None` if the interrupt
-    /// is another device's.
-    fn take_event(&self) -> Option<Event> {
+    /// Handles the interrupt: has `record` write down the event, then wakes those that wait for the alarm,
+    /// who see what was written. Returns whether the interrupt is this device's.
+    fn go_off(&self, record: impl FnOnce(Event)) -> bool {
+        let mut events = self.events.lock();
+        let Some(event) = self.take_event(events.wrapping_add(1)) else {
+            return false;
+        };
+
+        *events = event.number;
+        record(event);
+        self.is_over.store(true, Release);
+        self.over.notify_all();
+        true
+    }
+
+    /// Takes the interrupt back from the device, and returns what has happened, as the event of this number;
+    /// `None` if the interrupt is another device's.
+    fn take_event(&self, number: u32) -> Option<Event> {
         let registers = self.registers.try_access()?;
 
         if registers.read(INTERRUPT_STATUS).alarm().get() == 0 {
@@ -190,17 +209,11 @@ impl Hardware {
         registers.write_reg(INTERRUPT_MASK::zeroed());
         registers.write_reg(INTERRUPT_CLEAR::zeroed().with_const_alarm::<1>());
         Some(Event {
-            number: self.events.fetch_add(1, Relaxed).wrapping_add(1),
+            number,
             count: registers.read(COUNT).value().get(),
             // CAST: The clock counts from the start of the machine on, and does not wrap.
             time: Monotonic::ktime_get() as u64,
         })
-    }
-
-    /// Wakes those that wait for the alarm. What was written before, they see.
-    fn announce(&self) {
-        self.is_over.store(true, Release);
-        self.over.notify_all();
     }
 }
 

@@ -17,6 +17,7 @@ CHECKS = re.findall(r'^        name: "(\w+)",$', (TOP / "userspace/verify/src/ch
 # Each driver that is broken on purpose, and the checks that must notice.
 MUTANTS = {
     "event-lost": {"alarm"},
+    "alarm-races": {"alarm_waits"},
 }
 
 

@@ -57,15 +57,18 @@ pub(crate) fn request<X: Extension>(
 
 impl<X: Extension> ThreadedHandler for Handler<X> {
     fn handle_threaded(&self) -> IrqReturn {
-        let Some(event) = self.hardware.take_event() else {
-            return IrqReturn::None;
-        };
+        let buffer = self.shared.borrow();
+        let is_ours = self.hardware.go_off(|event| {
+            // Once the device is being unbound there is no buffer any more.
+            if let Ok(buffer) = &buffer {
+                record(buffer, self.shared.length(), event);
+            }
+        });
 
-        // Once the device is being unbound there is no buffer any more, and nobody to tell.
-        if let Ok(buffer) = self.shared.borrow() {
-            record(&buffer, self.shared.length(), event);
-            self.hardware.announce();
+        if is_ours {
+            IrqReturn::Handled
+        } else {
+            IrqReturn::None
         }
-        IrqReturn::Handled
     }
 }

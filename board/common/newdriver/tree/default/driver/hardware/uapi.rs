@@ -3,8 +3,8 @@
 //! What a program can ask of the device, and what it finds in the buffer.
 //!
 //! This file uses `core` alone and is compiled twice: into the kernel module, and into user space's
-//! `faultline-uapi` crate, by `#[path]`. Each side asserts at build time that the number below is the one
-//! that its own `_IOW()` gives.
+//! `faultline-uapi` crate, by `#[path]`. The driver asserts at build time that the number below is the one
+//! that the kernel's `_IOW()` gives, and the tests of user space that it is the one of rustix's.
 
 /// The sequence number of [`FAULTLINE_IOC_ALARM`].
 pub const NR_ALARM: u32 = 0x98;

@@ -21,7 +21,8 @@ pub struct Check {
     pub run: fn(&mut Subject<'_>) -> Result<(), Stop>,
 }
 
-/// All checks, in the order in which they are made. The first one needs a buffer that nobody has used.
+/// All checks, in the order in which they are made. The first one needs a buffer that nobody has used, and the
+/// last one has the device bound again: what comes after it has a new buffer.
 pub const CHECKS: &[Check] = &[
     Check {
         name: "zeroed",
@@ -128,6 +129,8 @@ const WORD: u64 = 8;
 const PAGE: u64 = 4096;
 /// How long to wait for what must happen, in milliseconds.
 const PATIENCE: i64 = 10_000;
+/// How often an alarm replaces one that is going off.
+const ROUNDS: u32 = 100;
 
 /// A buffer that nobody has used is all zeroes, to the last word.
 fn zeroed(subject: &mut Subject<'_>) -> Result<(), Stop> {
@@ -256,10 +259,14 @@ fn alarm(subject: &mut Subject<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
-/// An alarm in an hour does not go off now, and setting another one replaces it.
+/// An alarm in an hour does not go off now, also if it replaces one that is going off; and setting another
+/// one replaces it.
 fn alarm_waits(subject: &mut Subject<'_>) -> Result<(), Stop> {
-    subject.set_alarm(3600)?;
-    subject.goes_off(0, false)?;
+    for _ in 0..ROUNDS {
+        subject.set_alarm(0)?;
+        subject.set_alarm(3600)?;
+        subject.goes_off(2, false)?;
+    }
     subject.set_alarm(0)?;
     subject.goes_off(PATIENCE, true)
 }
