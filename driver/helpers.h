@@ -51,8 +51,7 @@ extern const unsigned long faultline_ptes_per_table;
 /*
  * Maps @pages PFNs from @pfn on at @addr, with entries that are dirty if the VMA is writable. What is
  * mapped there already stays. @addr and what follows must lie in the VMA, and in the page table that
- * has the entry of the page that was touched. Does not sleep where entries can be special; elsewhere
- * it maps the page that was touched alone.
+ * has the entry of the page that was touched. Does not sleep.
  *
  * VM_FAULT_FALLBACK if there is no page table: faultline_insert_table() brings one. Else
  * VM_FAULT_NOPAGE, which has the access tried again, whether something was mapped, was there already,
