@@ -148,6 +148,8 @@ fn translate(shared: &SharedBuffer<SelfTest>, question: Translation) -> Result<T
             .and_then(|offset| buffer.memory().translate(offset, access))
             .ok_or(EINVAL)??
     } else {
+        // It may wait for the task's `mm`, as nobody may who holds the buffer.
+        drop(buffer);
         translate::user(address, access)?
     };
 
