@@ -31,7 +31,7 @@ use crate::file::open;
 use crate::mapping::FileMapping;
 use crate::nodes::path;
 use crate::shared::shared_numbers;
-use crate::{call, clock};
+use crate::{arch, call, clock};
 
 /// The running machine. Its view of the kernel's log begins when it is made.
 pub struct Machine {
@@ -126,6 +126,10 @@ impl System for Machine {
             // The end of the file: no user address is that high, so that no page is there.
             _ => Ok(0),
         }
+    }
+
+    fn lacks_lpae(&self) -> bool {
+        arch::lacks_lpae()
     }
 
     fn known_memory(&mut self) -> KnownMemory {
