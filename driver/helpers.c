@@ -131,6 +131,13 @@ static void faultline_pmd_populate(struct mm_struct *mm, pmd_t *pmd, pgtable_t t
 #endif
 }
 
+/* Whether the kernel takes every entry of the VMA that has a PFN for special. */
+static bool faultline_can_hold_pfns(const struct vm_area_struct *vma)
+{
+	/* A private VMA may hold copies of pages beside: a PFN is told from them by being special. */
+	return IS_ENABLED(CONFIG_ARCH_HAS_PTE_SPECIAL) || !vma_is_cow_mapping(vma);
+}
+
 static pte_t faultline_entry(struct vm_area_struct *vma, unsigned long pfn)
 {
 	pte_t entry = pte_mkspecial(pfn_pte(pfn, vma->vm_page_prot));
@@ -153,6 +160,9 @@ vm_fault_t faultline_insert_pages(struct vm_fault *vmf, unsigned long addr, unsi
 	unsigned long i, n;
 	spinlock_t *ptl;
 	pmd_t pmd;
+
+	if (!faultline_can_hold_pfns(vmf->vma))
+		return VM_FAULT_SIGBUS;
 
 	/*
 	 * As pte_offset_map_lock(), which is not exported. PT reclaim (mm/pt_reclaim.c) can take the
