@@ -33,6 +33,7 @@ class Board:
     power_off_is_late: bool
     layout: str
     root: str
+    card_slot: int | None
     timeout: int
 
     @classmethod
@@ -60,6 +61,7 @@ class Board:
                 power_off_is_late=env.get("POWER_OFF") == "late",
                 layout=env["LAYOUT"],
                 root=env["ROOT"],
+                card_slot=int(env["CARD_SLOT"]) if env.get("CARD_SLOT") else None,
                 timeout=positive(env["TIMEOUT"]),
             )
         except KeyError as missing:

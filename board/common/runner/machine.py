@@ -15,7 +15,7 @@ from runner.board import Board
 DISKS = {
     "virt": ("-device", "virtio-blk-device,drive=disk", "-drive", "if=none,id=disk"),
     "raspberrypi": ("-drive", "if=sd"),
-    "zynqmp": ("-drive", "if=sd,index=1"),
+    "zynq": ("-drive", "if=sd"),
 }
 
 # Where --gdb has QEMU wait for a debugger.
@@ -96,7 +96,9 @@ class Guest:
 
     def disk_options(self) -> list[str]:
         *options, drive = DISKS[self.board.layout]
-        return [*options, f"{drive},format=raw,file={self.disk}"]
+        # On a machine with several controllers for cards.
+        slot = f",index={self.board.card_slot}" if self.board.card_slot is not None else ""
+        return [*options, f"{drive}{slot},format=raw,file={self.disk}"]
 
     def command_line(self) -> str:
         """The kernel's: a panic resets at once, which ends QEMU by `-no-reboot`."""
