@@ -24,14 +24,14 @@ use rustix::mm::{MapFlags, ProtFlags};
 use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 
 use crate::child::{fork, Child, Ending};
-use crate::cpu::stay_on_cpu;
+use crate::cpu::{lacks_lpae, stay_on_cpu};
 use crate::device::File;
 use crate::error::{errno, of_call};
 use crate::file::open;
 use crate::mapping::FileMapping;
 use crate::nodes::path;
 use crate::shared::shared_numbers;
-use crate::{arch, call, clock};
+use crate::{call, clock};
 
 /// The running machine. Its view of the kernel's log begins when it is made.
 pub struct Machine {
@@ -129,7 +129,7 @@ impl System for Machine {
     }
 
     fn lacks_lpae(&self) -> bool {
-        arch::lacks_lpae()
+        lacks_lpae()
     }
 
     fn known_memory(&mut self) -> KnownMemory {

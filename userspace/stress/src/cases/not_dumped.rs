@@ -7,6 +7,7 @@ use core::ffi::CStr;
 use faultline_core::errno::Errno;
 use faultline_core::finding::Stop;
 use faultline_sys::child::{fork, Ending};
+use faultline_sys::cpu::lacks_lpae;
 use rustix::fs::OFlags;
 use rustix::process::{setrlimit, Resource, Rlimit};
 
@@ -49,7 +50,8 @@ fn vma_flags(c: &mut Context<'_>) -> Result<(), Stop> {
         ("VmFlags sh: shared", b"sh", true),
         ("VmFlags me: may become executable", b"me", false),
         ("VmFlags io: pages are not lent", b"io", true),
-        ("VmFlags mm: mixed map", b"mm", true),
+        ("VmFlags mm: mixed map", b"mm", !lacks_lpae()),
+        ("VmFlags pf: PFNs alone", b"pf", lacks_lpae()),
         ("VmFlags de: does not expand", b"de", true),
         ("VmFlags dd: not dumped", b"dd", true),
     ] {
