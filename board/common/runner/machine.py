@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from project import NONCE_ITEM, NONCE_PARAMETER
+from runner import starter
 from runner.board import Board
 
 # How a disk is attached: for `LAYOUT` of board.env.
@@ -71,8 +72,19 @@ class Guest:
             *self.qemu_args,
         ]
 
+    @property
+    def has_starter(self) -> bool:
+        """Whether Linux is started by code of our own."""
+        return self.board.starter is not None and self.board.smp > 1
+
     def loaded(self, initramfs: Path | None, dtb: Path) -> list[str]:
         """The machine with software in it, and no console yet."""
+        if self.has_starter:
+            return [
+                *self.machine(),
+                *starter.options(self.board.smp, self.kernel, initramfs, dtb),
+                *(() if initramfs else self.disk_options()),
+            ]
         return [
             *self.machine(),
             *("-kernel", str(self.kernel)),
