@@ -204,6 +204,8 @@ BENCH := $(COMMON)/$(PROJECT)-bench
 RELEASE := $(COMMON)/userspace/$(call board,RUST_TARGET)/release
 IS_VIRT := $(filter virt,$(call board,MACHINE))
 STRESS_DTSO := $(if $(IS_VIRT),dts/qemu-virt-stress.dtso,$(call board,DTSO))
+# A machine that needs a starter has no more CPUs than that starts.
+STRESS_SMP := $(if $(call board,STARTER),$(call board,SMP),4)
 # Its folder is an OVERLAY= of the guest's root.
 STRESS := $(COMMON)/stress/bin/$(PROJECT)-stress
 # Mutants that the benchmark compares the driver with.
@@ -271,7 +273,7 @@ bench: $(PRODUCTION) $(MODE_MODULES) $(PROGRAM) $(INIT) $(BENCH) ## Measure what
 	@$(MEASURE)
 
 stress: $(MODULE) $(PROGRAM) $(INIT) $(STRESS) ## Stress the driver: misuse, races, then random operations
-	@$(WITH_QEMU); APPEND="loglevel=5 $$APPEND"; exec $(BOOT) --smp $${SMP:-4} --dtso $${DTS:-$(STRESS_DTSO)} \
+	@$(WITH_QEMU); APPEND="loglevel=5 $$APPEND"; exec $(BOOT) --smp $${SMP:-$(STRESS_SMP)} --dtso $${DTS:-$(STRESS_DTSO)} \
 		--timeout $${TIMEOUT:-$(STRESS_TIMEOUT)} --overlay $(dir $(STRESS))/.. \
 		--run "/bin/$(notdir $(STRESS)) $${SEED:+--seed $$SEED} --ops $$OPS --procs $$PROCS --cycles $$CYCLES$(foreach case,$(CASE), --case $(case))"
 

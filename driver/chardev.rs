@@ -181,6 +181,7 @@ impl<X: Extension> Memory for SharedBuffer<X> {
 }
 
 /// Answers [`uapi::FAULTLINE_IOC_INFO`].
+#[allow(clippy::useless_conversion)] // The configuration decides how wide a DMA address is.
 fn describe<X: Extension>(shared: &SharedBuffer<X>) -> Result<Info> {
     let buffer = shared.borrow()?;
 
@@ -200,7 +201,7 @@ fn describe<X: Extension>(shared: &SharedBuffer<X>) -> Result<Info> {
         reserved: 0,
         // CAST: `usize` is no wider than `u64`.
         size: shared.length().bytes() as u64,
-        dma_address: buffer.memory().dma_address(),
+        dma_address: buffer.memory().dma_address().into(),
     })
 }
 

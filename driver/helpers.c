@@ -28,10 +28,11 @@
 
 /*
  * The kind of VMA. docs/vm-fault.md says why: pagemap shows what is in the first, and the second is
- * right where an entry cannot be special.
+ * right where an entry cannot be special. There pte_mkspecial() does nothing, and the kernel takes every
+ * entry of a shared VMA of the second kind for special (__vm_normal_page() in mm/memory.c). So entries
+ * are made and inserted in one way for both.
  */
 #ifdef CONFIG_ARCH_HAS_PTE_SPECIAL
-#define FAULTLINE_SPECIAL
 #define FAULTLINE_VMA_BIT VMA_MIXEDMAP_BIT
 #else
 #define FAULTLINE_VMA_BIT VMA_PFNMAP_BIT
@@ -71,7 +72,6 @@ void faultline_desc_set_up(struct vm_area_desc *desc, bool uncached, bool huge)
 
 const unsigned long faultline_ptes_per_table = PTRS_PER_PTE;
 
-#ifdef FAULTLINE_SPECIAL
 static bool faultline_is_writable(const struct vm_area_struct *vma)
 {
 	return (vma->vm_flags & (VM_SHARED | VM_WRITE)) == (VM_SHARED | VM_WRITE);
@@ -96,7 +96,8 @@ static void faultline_set_ptes(struct mm_struct *mm, unsigned long addr, pte_t *
 #elif defined(CONFIG_ARM) && defined(MODULE)
 	/*
 	 * There set_ptes() is no inline function, and not exported. For an entry of user space it does
-	 * this, and synchronises the instruction cache if the entry is not special.
+	 * this. If the entry is not special it also synchronises the instruction cache, of which a VMA
+	 * that can never be executable has no need.
 	 */
 	for (; nr; nr--, pte++, entry = pte_next_pfn(entry))
 		set_pte_ext(pte, entry, PTE_EXT_NG);
@@ -106,9 +107,21 @@ static void faultline_set_ptes(struct mm_struct *mm, unsigned long addr, pte_t *
 #endif
 }
 
+/* @pmd[1] is written, too, where one PMD is two entries of the CPU's (32-bit ARM without LPAE). */
 static void faultline_pmd_populate(struct mm_struct *mm, pmd_t *pmd, pgtable_t table)
 {
-#if defined(CONFIG_ARM64) && defined(CONFIG_DEBUG_VM) && defined(MODULE)
+#if defined(CONFIG_ARM) && !defined(CONFIG_ARM_LPAE) && defined(MODULE)
+	/*
+	 * There pmd_populate() refers to user_pmd_table, which is not exported, and which has this value
+	 * (build_mem_type_table() in arch/arm/mm/mmu.c): with the bit that keeps the kernel from executing
+	 * user space's memory on CPUs that have it, which ARMv6 has not.
+	 */
+	pmdval_t prot = _PAGE_USER_TABLE;
+
+	if ((read_cpuid_ext(CPUID_EXT_MMFR0) & 0xf) >= 4)
+		prot |= PMD_PXNTABLE;
+	__pmd_populate(pmd, page_to_phys(table), prot);
+#elif defined(CONFIG_ARM64) && defined(CONFIG_DEBUG_VM) && defined(MODULE)
 	/*
 	 * There pmd_populate() makes sure that @mm is not init_mm, which is not exported, and does this.
 	 */
@@ -118,13 +131,20 @@ static void faultline_pmd_populate(struct mm_struct *mm, pmd_t *pmd, pgtable_t t
 #endif
 }
 
+/* Whether the kernel takes every entry of the VMA that has a PFN for special. */
+static bool faultline_can_hold_pfns(const struct vm_area_struct *vma)
+{
+	/* A private VMA may hold copies of pages beside: a PFN is told from them by being special. */
+	return IS_ENABLED(CONFIG_ARCH_HAS_PTE_SPECIAL) || !vma_is_cow_mapping(vma);
+}
+
 static pte_t faultline_entry(struct vm_area_struct *vma, unsigned long pfn)
 {
 	pte_t entry = pte_mkspecial(pfn_pte(pfn, vma->vm_page_prot));
 
 	/*
 	 * On CPUs that do not set the dirty bit themselves the first store to a clean entry would
-	 * fault again. Nobody looks at the bit of a special entry.
+	 * fault again. Nobody looks at the bit of an entry without a page.
 	 */
 	if (faultline_is_writable(vma))
 		entry = pte_mkwrite(pte_mkdirty(pte_mkyoung(entry)), vma);
@@ -140,6 +160,9 @@ vm_fault_t faultline_insert_pages(struct vm_fault *vmf, unsigned long addr, unsi
 	unsigned long i, n;
 	spinlock_t *ptl;
 	pmd_t pmd;
+
+	if (!faultline_can_hold_pfns(vmf->vma))
+		return VM_FAULT_SIGBUS;
 
 	/*
 	 * As pte_offset_map_lock(), which is not exported. PT reclaim (mm/pt_reclaim.c) can take the
@@ -183,7 +206,7 @@ vm_fault_t faultline_insert_table(struct vm_fault *vmf, unsigned long addr, unsi
 	struct mm_struct *mm = vmf->vma->vm_mm;
 	spinlock_t *ptl;
 	pte_t *table;
-	pmd_t pmd;
+	pmd_t pmd[2];
 
 	/*
 	 * __do_fault() in mm/memory.c has allocated a table, unless there was one then, which has gone
@@ -198,9 +221,9 @@ vm_fault_t faultline_insert_table(struct vm_fault *vmf, unsigned long addr, unsi
 		 * The table is filled before anybody sees it, and so without its lock. The functions
 		 * that map tables go by a PMD: this one is nobody else's, as in __split_huge_pmd().
 		 */
-		faultline_pmd_populate(mm, &pmd, vmf->prealloc_pte);
+		faultline_pmd_populate(mm, pmd, vmf->prealloc_pte);
 		rcu_read_lock(); /* pte_unmap() ends it. */
-		table = __pte_map(&pmd, addr);
+		table = __pte_map(pmd, addr);
 		faultline_set_ptes(mm, addr, table, faultline_entry(vmf->vma, pfn), pages);
 		pte_unmap(table);
 
@@ -223,30 +246,6 @@ vm_fault_t faultline_insert_pmd(struct vm_fault *vmf, unsigned long pfn, unsigne
 #endif
 	return VM_FAULT_FALLBACK;
 }
-
-#else /* !FAULTLINE_SPECIAL */
-
-/*
- * For VM_PFNMAP the kernel has a function, of one page, that finds the page table by itself. It leaves
- * entries clean: the first store faults again.
- */
-vm_fault_t faultline_insert_pages(struct vm_fault *vmf, unsigned long addr, unsigned long pfn,
-				  unsigned long pages)
-{
-	return vmf_insert_pfn(vmf->vma, vmf->address, pfn + PHYS_PFN(vmf->address - addr));
-}
-
-vm_fault_t faultline_insert_table(struct vm_fault *vmf, unsigned long addr, unsigned long pfn,
-				  unsigned long pages)
-{
-	return VM_FAULT_NOPAGE; /* Not called: faultline_insert_pages() never asks for it. */
-}
-
-vm_fault_t faultline_insert_pmd(struct vm_fault *vmf, unsigned long pfn, unsigned int order)
-{
-	return VM_FAULT_FALLBACK;
-}
-#endif
 
 unsigned long faultline_vaddr_to_pfn(const void *vaddr)
 {

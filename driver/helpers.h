@@ -51,10 +51,10 @@ extern const unsigned long faultline_ptes_per_table;
 /*
  * Maps @pages PFNs from @pfn on at @addr, with entries that are dirty if the VMA is writable. What is
  * mapped there already stays. @addr and what follows must lie in the VMA, and in the page table that
- * has the entry of the page that was touched. Does not sleep where entries can be special; elsewhere
- * it maps the page that was touched alone.
+ * has the entry of the page that was touched. Does not sleep.
  *
- * VM_FAULT_FALLBACK if there is no page table: faultline_insert_table() brings one. Else
+ * VM_FAULT_FALLBACK if there is no page table: faultline_insert_table() brings one. VM_FAULT_SIGBUS if
+ * the VMA is private and entries cannot be special: the kernel would count the pages. Else
  * VM_FAULT_NOPAGE, which has the access tried again, whether something was mapped, was there already,
  * or the page table has gone in the meantime.
  */
@@ -62,7 +62,8 @@ vm_fault_t faultline_insert_pages(struct vm_fault *vmf, unsigned long addr, unsi
 				  unsigned long pages);
 
 /*
- * The same with a page table that comes along: the one that the kernel has allocated for the fault.
+ * After VM_FAULT_FALLBACK: the same with a page table that comes along, the one that the kernel has
+ * allocated for the fault.
  * VM_FAULT_NOPAGE, also where another was faster or the kernel has allocated none. Does not sleep.
  */
 vm_fault_t faultline_insert_table(struct vm_fault *vmf, unsigned long addr, unsigned long pfn,

@@ -142,7 +142,7 @@ PRETENDING = {"memory-encrypted", "pfnmap", "channel-of-its-own"}
 # Those that only another device tree shows: tests/test_memory.py boots it.
 OF_MEMORY = {"pool-cached", "region-ignored", "mask-ignored"}
 # Those that only another board shows: tests/test_boards.py.
-OF_BOARDS = {"channel-kept"}
+OF_BOARDS = {"channel-kept", "mixedmap"}
 # The same of tests/test_names.py.
 OF_NAMES = {"labels-shared"}
 

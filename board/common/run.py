@@ -75,7 +75,7 @@ or, if the kernel has CONFIG_GDB_SCRIPTS:
 def command(guest: Guest, work: Path) -> list[str]:
     """Make the files that the guest boots from; return the command that starts it."""
     root = guest.initramfs or (None if guest.disk else initramfs(guest, work))
-    return guest.boot(root, device_tree(guest, work))
+    return guest.boot(root, device_tree(guest, work, root))
 
 
 SCRIPT = """\

@@ -20,7 +20,8 @@
 //! Where page-table entries can be special, VMAs are `VM_MIXEDMAP`: they may hold PFNs with and
 //! without a `struct page`, neither of which the kernel counts, and `/proc/PID/pagemap` shows them.
 //! Where they cannot, VMAs are `VM_PFNMAP`, which pagemap skips: there the kernel would count what it
-//! finds in a `VM_MIXEDMAP` one. docs/vm-fault.md has the argument.
+//! finds in a `VM_MIXEDMAP` one. In a `VM_PFNMAP` one it counts nothing, unless the VMA is private.
+//! docs/vm-fault.md has the argument.
 //!
 //! VMAs are `VM_IO` as well. It says what is true, that nobody but the driver may look at the
 //! pages, and it is what keeps `get_user_pages()` away from PMDs: it finds special entries of
@@ -33,7 +34,7 @@
 //! and `fork()`, which take it for writing. `madvise()`, another fault and `unmap_mapping_range()`
 //! run at the same time. Both insertions look at the entry under the lock of its table, and change it
 //! only if it is empty; and with `CONFIG_PT_RECLAIM` the page table itself may have gone since the
-//! fault began, which `helpers.c` looks at, too.
+//! fault began, which `helpers.c` looks at, too. (Of a `VM_PFNMAP` VMA `madvise()` takes nothing away.)
 //!
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
@@ -184,7 +185,7 @@ impl Fault<'_> {
     ///
     /// Answers [`Outcome::SIGBUS`] if the page that was touched is not in the run, or if the VMA
     /// is not one of the address space that the PFNs' memory is tied to: that memory, when it
-    /// goes, could not be taken back.
+    /// goes, could not be taken back. The same of a private VMA where entries cannot be special.
     pub(crate) fn insert(&self, first: usize, run: Run<'_>) -> Outcome {
         let raw = self.raw();
         let vma = self.vma();
@@ -216,8 +217,9 @@ impl Fault<'_> {
         let pfn = run.first() + (before - back);
         // SAFETY:
         // - The VMA is locked for reading and is of the kind that the function wants
-        //   (`NewVma::install()`, and the flags are never cleared), and by the computation above the
-        //   pages are in it and in one table.
+        //   (`NewVma::install()`, and the flags are never cleared); where entries cannot be special, the
+        //   function itself refuses a private one. By the computation above the pages are in it and in
+        //   one table.
         // - By the type invariants of `run` the PFNs are of allocated memory; before it is freed, the
         //   address space that this VMA belongs to is unmapped.
         let mut outcome = unsafe { ffi::faultline_insert_pages(vmf, address, pfn, count) };

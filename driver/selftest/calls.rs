@@ -152,6 +152,8 @@ fn translate<X: Extension>(shared: &SharedBuffer<X>, question: Translation) -> R
             .and_then(|offset| buffer.memory().translate(offset, access))
             .ok_or(EINVAL)??
     } else {
+        // It may wait for the task's `mm`, as nobody may who holds the buffer.
+        drop(buffer);
         translate::user(address, access)?
     };
 

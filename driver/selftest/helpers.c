@@ -7,11 +7,16 @@
 #include <linux/cpumask.h>
 #include <linux/device.h>
 #include <linux/dmaengine.h>
+#include <linux/highmem.h>
 #include <linux/irqflags.h>
 #include <linux/mm.h>
+#include <linux/mmap_lock.h>
 #include <linux/pgtable.h>
 #include <linux/sched.h>
 #include <linux/uaccess.h>
+#ifdef CONFIG_ARM
+#include <asm/cp15.h>
+#endif
 
 #include "helpers.h"
 
@@ -116,21 +121,32 @@ static void faultline_walk_kernel(unsigned long addr, struct faultline_walk *wal
 	walk->store = faultline_at("s1e1w", addr);
 }
 
-#elif defined(CONFIG_ARM_LPAE)
+#elif defined(CONFIG_ARM) && __LINUX_ARM_ARCH__ >= 7
 
-/* ATS1CPR, ATS1CPW, ATS1CUR, ATS1CUW by their last operand; PAR of 64 bits. */
+/* PAR has 64 bits where the page table's entries have; elsewhere the upper half is zero here. */
+#ifdef CONFIG_ARM_LPAE
+#define faultline_par(par) asm volatile("mrrc p15, 0, %Q0, %R0, c7" : "=r" (par))
+#else
+#define FAULTLINE_SHORT_DESCRIPTORS
+#define faultline_par(par) asm volatile("mrc p15, 0, %Q0, c7, c4, 0" : "+r" (par))
+#endif
+
+/* ATS1CPR, ATS1CPW, ATS1CUR, ATS1CUW by their last operand. */
 #define faultline_at(op2, addr) ({					\
-	u64 par;							\
+	u64 par = 0;							\
 									\
 	asm volatile("mcr p15, 0, %0, c7, c8, " #op2 : : "r" (addr));	\
 	isb();								\
-	asm volatile("mrrc p15, 0, %Q0, %R0, c7" : "=r" (par));		\
+	faultline_par(par);						\
 	par;								\
 })
 
 static void faultline_walk_user(unsigned long addr, struct faultline_walk *walk)
 {
-	/* With CONFIG_CPU_TTBR0_PAN the kernel runs with walks of the user's table disabled. */
+	/*
+	 * The kernel runs with walks of the user's table disabled (CONFIG_CPU_TTBR0_PAN), or without
+	 * access to what they find (CONFIG_CPU_SW_DOMAIN_PAN).
+	 */
 	unsigned int flags = uaccess_save_and_enable();
 
 	walk->load = faultline_at(2, addr);
@@ -148,7 +164,55 @@ static void faultline_walk_kernel(unsigned long addr, struct faultline_walk *wal
 #define FAULTLINE_NO_WALK
 #endif
 
-#ifndef FAULTLINE_NO_WALK
+#ifdef FAULTLINE_SHORT_DESCRIPTORS
+/*
+ * The descriptors that the CPU finds by its walk: those of the hardware, not Linux's own. Nobody may free
+ * the page tables meanwhile.
+ */
+static void faultline_read_entry(struct mm_struct *mm, unsigned long addr,
+				 struct faultline_walk *walk)
+{
+	const pmdval_t *first = (const pmdval_t *)mm->pgd + (addr >> SECTION_SHIFT);
+	phys_addr_t table;
+	const u32 *page;
+
+	walk->first = READ_ONCE(*first);
+	walk->second = 0;
+	if ((walk->first & PMD_TYPE_MASK) == PMD_TYPE_TABLE) {
+		/* A table has 256 descriptors, and is a part of a page, which may be in highmem. */
+		table = (walk->first & ~0x3ff) + (addr >> PAGE_SHIFT & 0xff) * sizeof(u32);
+		page = kmap_local_page(phys_to_page(table));
+		walk->second = READ_ONCE(page[offset_in_page(table) / sizeof(u32)]);
+		kunmap_local(page);
+	}
+
+	asm("mrc p15, 0, %0, c10, c2, 0" : "=r" (walk->prrr));
+	asm("mrc p15, 0, %0, c10, c2, 1" : "=r" (walk->nmrr));
+}
+
+/* Whether the CPU goes by PRRR and NMRR at all. */
+static bool faultline_can_walk(void)
+{
+	return get_cr() & CR_TRE;
+}
+
+/*
+ * No other lock keeps a page table from being freed while it is read here: without HAVE_GUP_FAST disabled
+ * interrupts do not, and munmap() frees tables when it holds the lock for reading. With the lock held for
+ * writing nobody frees one: there is no PT reclaim where tables are freed without RCU.
+ */
+static int faultline_lock_tables(struct mm_struct *mm)
+{
+	BUILD_BUG_ON(IS_ENABLED(CONFIG_PT_RECLAIM));
+	return mmap_write_lock_killable(mm);
+}
+
+static void faultline_unlock_tables(struct mm_struct *mm)
+{
+	mmap_write_unlock(mm);
+}
+
+#elif !defined(FAULTLINE_NO_WALK)
 /*
  * The way that perf_get_pgtable_size() goes. Called with interrupts disabled, which keeps page
  * tables from being freed: that is what HAVE_GUP_FAST promises.
@@ -193,6 +257,26 @@ static u64 faultline_entry_size(struct mm_struct *mm, unsigned long addr)
 #endif
 	return 0;
 }
+
+static void faultline_read_entry(struct mm_struct *mm, unsigned long addr,
+				 struct faultline_walk *walk)
+{
+	walk->entry_size = faultline_entry_size(mm, addr);
+}
+
+static bool faultline_can_walk(void)
+{
+	return true;
+}
+
+static int faultline_lock_tables(struct mm_struct *mm)
+{
+	return 0; /* What runs with interrupts disabled needs no lock. */
+}
+
+static void faultline_unlock_tables(struct mm_struct *mm)
+{
+}
 #endif
 
 int faultline_translate_user(unsigned long addr, struct faultline_walk *walk)
@@ -200,32 +284,56 @@ int faultline_translate_user(unsigned long addr, struct faultline_walk *walk)
 #ifdef FAULTLINE_NO_WALK
 	return -EOPNOTSUPP;
 #else
+	struct mm_struct *mm = current->mm;
 	unsigned long flags;
+	int err;
 
+	if (!faultline_can_walk())
+		return -EOPNOTSUPP;
 	addr = untagged_addr(addr);
-	if (!current->mm || addr >= TASK_SIZE)
+	if (!mm || addr >= TASK_SIZE)
 		return -EFAULT;
+	err = faultline_lock_tables(mm);
+	if (err)
+		return err;
 
 	/* From here on the task stays on this CPU, and the CPU on the task's table. */
 	local_irq_save(flags);
 	faultline_walk_user(addr, walk);
-	walk->entry_size = faultline_entry_size(current->mm, addr);
+	faultline_read_entry(mm, addr, walk);
 	local_irq_restore(flags);
+
+	faultline_unlock_tables(mm);
 	return 0;
 #endif
 }
 
-/* The kernel's table has no owner that modules could name: the entry's size stays unknown. */
+/*
+ * Modules cannot name the owner of the kernel's table, so that elsewhere nothing is read there. Without LPAE
+ * the CPU goes by the task's own table for kernel addresses as well. That gets entries of the vmalloc range
+ * when they are first used, and loses none.
+ */
 int faultline_translate_kernel(const void *addr, struct faultline_walk *walk)
 {
 #ifdef FAULTLINE_NO_WALK
 	return -EOPNOTSUPP;
 #else
 	unsigned long flags;
+#ifdef FAULTLINE_SHORT_DESCRIPTORS
+	struct mm_struct *mm = current->mm;
+	char unused;
+
+	if (!faultline_can_walk())
+		return -EOPNOTSUPP;
+	if (!mm || copy_from_kernel_nofault(&unused, addr, sizeof(unused)))
+		return -EFAULT;
+#endif
 
 	local_irq_save(flags);
 	faultline_walk_kernel((unsigned long)addr, walk);
-	walk->entry_size = 0;
+#ifdef FAULTLINE_SHORT_DESCRIPTORS
+	faultline_read_entry(mm, (unsigned long)addr, walk);
+#endif
 	local_irq_restore(flags);
 	return 0;
 #endif

@@ -58,20 +58,31 @@ bool faultline_cpu_is_allowed(unsigned int cpu);
 /*
  * What the CPU's own walk of the page table answers for a load and for a store, as PAR_EL1 has it,
  * and how many bytes the entry maps, or 0 if that is not known. ext/translate.rs knows the bits.
+ *
+ * 32-bit ARM without LPAE: the answers are PAR of 32 bits, and the entry is given as it is, by the
+ * descriptors of both levels (the second is 0 if there is none) and what their memory attributes refer to.
  */
 struct faultline_walk {
 	unsigned long long load;
 	unsigned long long store;
 	unsigned long long entry_size;
+	unsigned int first;
+	unsigned int second;
+	unsigned int prrr;
+	unsigned int nmrr;
 };
 
 /*
  * Has the CPU translate an address of the calling task, with user space's rights. The address may be
- * anything: -EFAULT if it is not one of user space, -EOPNOTSUPP if the CPU cannot.
+ * anything: -EFAULT if it is not one of user space, -EOPNOTSUPP if the CPU cannot, -EINTR for a deadly
+ * signal. Sleeps on 32-bit ARM without LPAE.
  */
 int faultline_translate_user(unsigned long addr, struct faultline_walk *walk);
 
-/* Has the CPU translate a kernel address; -EOPNOTSUPP if it cannot. */
+/*
+ * Has the CPU translate a kernel address; -EOPNOTSUPP if it cannot. On 32-bit ARM without LPAE the byte is
+ * read, and what maps it must stay: -EFAULT if there is none.
+ */
 int faultline_translate_kernel(const void *addr, struct faultline_walk *walk);
 
 #endif

@@ -11,17 +11,23 @@
 //! and stronger ones would hide what the test looks for, a mapping through which an ordering that
 //! the architecture promises does not hold.
 //!
+//! A flag is one access, whatever the CPU: on 32-bit ARM without LPAE its upper half stays zero. The data
+//! words need not be, as the flags keep one side out while the other one writes.
+//!
 //! # Unbinding
 //!
 //! The buffer's guard is held for one look at the flag, a few microseconds, or for one round, and
 //! never while the thread waits. An unbinding finds it let go, and the thread finds it gone.
 
 use super::{
-    ext::kthread::{
-        may_run_on,
-        KThread,
-        Running,
-        Work, //
+    ext::{
+        kthread::{
+            may_run_on,
+            KThread,
+            Running,
+            Work, //
+        },
+        memory::Word, //
     },
     uapi::{
         self,
@@ -46,11 +52,6 @@ use kernel::{
     prelude::*,
     processor::cpu_relax,
     sync::{
-        atomic::{
-            Acquire,
-            Relaxed,
-            Release, //
-        },
         Arc,
         ArcBorrow,
         CondVar,
@@ -64,7 +65,7 @@ use kernel::{
 };
 
 /// The length of a word, and what it is aligned to, in bytes.
-const WORD: usize = size_of::<u64>();
+const WORD: usize = Word::SIZE;
 
 /// How often the flag is looked at before the buffer is let go and others may run.
 const LOOKS: usize = 256;
@@ -81,13 +82,8 @@ pub(crate) fn run<X: Extension>(
     own: impl Fn(&X) -> &SelfTest,
     question: Litmus,
 ) -> Result<Litmus> {
-    if question.test != uapi::LITMUS_ECHO || question.rounds == 0 {
+    if question.test != uapi::LITMUS_ECHO || !(1..=Word::LIMIT).contains(&question.rounds) {
         return Err(EINVAL);
-    }
-    // There a word of 64 bits takes an exclusive access, and what that does on memory that is not
-    // cached is left to each CPU.
-    if cfg!(all(CONFIG_ARM, not(CONFIG_ARM_LPAE))) {
-        return Err(EOPNOTSUPP);
     }
     let cpu = CpuId::from_u32(question.cpu).ok_or(EINVAL)?;
     // What keeps the caller off a CPU keeps its thread off, too.
@@ -250,21 +246,21 @@ impl<X: Extension> Test<X> {
         let flag = word(self.channels.flag)?;
         if !(0..LOOKS).any(|_| {
             cpu_relax();
-            flag.load(Acquire) == round
+            flag.load_acquire() == round
         }) {
             return Ok(None);
         }
 
         let mut is_right = true;
         for (index, offset) in words(self.channels.data) {
-            is_right &= word(offset)?.load(Relaxed) == litmus_word(round, index);
+            is_right &= word(offset)?.load() == litmus_word(round, index);
         }
 
         for (index, offset) in words(self.channels.answer_data) {
-            word(offset)?.store(litmus_word(!round, index), Relaxed);
+            word(offset)?.store(litmus_word(!round, index));
         }
         // The loads above are done, too, before user space sees this and writes the next round.
-        word(self.channels.answer_flag)?.store(round, Release);
+        word(self.channels.answer_flag)?.store_release(round);
 
         Ok(Some(is_right))
     }

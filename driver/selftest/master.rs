@@ -34,10 +34,7 @@ use kernel::{
     },
     platform,
     prelude::*,
-    sync::{
-        atomic::Relaxed,
-        Arc, //
-    }, //
+    sync::Arc, //
 };
 
 /// A device that accesses memory by itself.
@@ -108,7 +105,7 @@ impl<'memory> Target<'memory> {
     /// Returns the first eight bytes as the CPU finds them, or `None` if the target does not begin at
     /// a multiple of as many.
     pub(crate) fn answer(&self) -> Option<u64> {
-        Some(self.memory.word(self.start)?.load(Relaxed))
+        Some(self.memory.word(self.start)?.load())
     }
 }
 

@@ -52,6 +52,9 @@ pub const NR_LITMUS: u32 = 0x86;
 ///   and writable memory.
 /// - `EINVAL`: with [`TRANSLATE_KERNEL`], the offset is not below `Info::size`.
 /// - `EOPNOTSUPP`: the architecture has no such instruction.
+/// - On 32-bit ARM without LPAE, where memory attributes are read from the page table: `EAGAIN`, the mapping
+///   does not stop changing; `EIO`, the CPU's answer contradicts the page table; `EINTR`, a deadly signal
+///   came.
 /// - `ENODEV`: the device was unbound after the file had been opened.
 pub const FAULTLINE_IOC_TRANSLATE: u32 = 0xc028_7c82;
 
@@ -104,11 +107,10 @@ pub const FAULTLINE_IOC_COPY: u32 = 0x4020_7c85;
 /// # Errors
 ///
 /// - `EBADF`: the file is not open for writing.
-/// - `EINVAL`: no such test; no such CPU, or it is offline; no rounds; a cell or a block is not
-///   aligned to 8 bytes or reaches past the end of the buffer, or two of them overlap.
+/// - `EINVAL`: no such test; no such CPU, or it is offline; no rounds or, on 32-bit ARM without LPAE, more
+///   than 32 bits can count; a cell or a block is not aligned to 8 bytes or reaches past the end of the
+///   buffer, or two of them overlap.
 /// - `EPERM`: the calling task may not run on that CPU itself.
-/// - `EOPNOTSUPP`: 32-bit ARM without LPAE, where the words could only be accessed by exclusives, whose
-///   effect on memory that is not cached differs from CPU to CPU.
 /// - `EBUSY`: another test of this buffer is under way.
 /// - `ENOMEM`, `EAGAIN`: there is no room for another thread.
 /// - `ETIMEDOUT`: user space did not publish the next round within [`LITMUS_PATIENCE_MS`].
@@ -163,7 +165,7 @@ pub struct Translation {
     /// Zero.
     pub reserved: [u8; 5],
     /// Out: how many bytes the page-table entry maps, or zero if that is not known, as it is not
-    /// for the kernel's mapping.
+    /// for the kernel's mapping on most kernels.
     pub entry_size: u64,
     /// Out: the physical address of the byte; zero, as in `/proc/PID/pagemap`, for callers without
     /// `CAP_SYS_ADMIN`.
@@ -243,7 +245,7 @@ pub struct Copy {
 /// [`Litmus::test`]: message passing, in both directions in turn.
 ///
 /// There are two *channels*, each a flag and a block of [`LITMUS_WORDS`] data words, all of 64
-/// bits. In round `r`, from 1 to [`Litmus::rounds`]:
+/// bits. (Where 64 bits are not one access, the upper half of a flag is zero in each round.) In round `r`, from 1 to [`Litmus::rounds`]:
 ///
 /// 1. user space writes the words of `r` to its block, then, with release, `r` to its flag;
 /// 2. the kernel, which has been loading that flag with acquire, loads the words and counts the

@@ -44,7 +44,8 @@ class GuestDriver(QEMUDriver):
         work = Path(self._tempdir)
         options = Boot(Places.from_environment(), work).options(*shlex.split(self.options))
         guest = guest_of(parser().parse_args(options))
-        loaded = guest.loaded(initramfs(guest, work), device_tree(guest, work))
+        root = initramfs(guest, work)
+        loaded = guest.loaded(root, device_tree(guest, work, root))
         # However the tests end, QEMU does with them. The board's console may not be its first port.
         return ["setpriv", "--pdeathsig=KILL", *loaded, "-monitor", "none",
                 *("-serial", "null") * guest.board.serial]

@@ -6,6 +6,7 @@ values      the values of options, checked
 arguments   the command line
 board       what board.env says of a board's emulated machine
 machine     QEMU's command line for a guest
+starter     Linux where QEMU's own loader cannot start it
 initramfs   the guest's root
 devicetree  the guest's device tree
 verdict     what a console says of the guest, and of the kernel

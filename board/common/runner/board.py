@@ -10,7 +10,7 @@ from pathlib import Path
 
 from project import TOP, environment
 from runner.outcome import SetupError
-from runner.values import memory, positive
+from runner.values import memory, one_of, positive, slot
 
 BOARDS = TOP / "board"
 
@@ -33,6 +33,8 @@ class Board:
     power_off_is_late: bool
     layout: str
     root: str
+    card_slot: int | None
+    starter: str | None
     timeout: int
 
     @classmethod
@@ -60,6 +62,8 @@ class Board:
                 power_off_is_late=env.get("POWER_OFF") == "late",
                 layout=env["LAYOUT"],
                 root=env["ROOT"],
+                card_slot=slot(env.get("CARD_SLOT")),
+                starter=one_of(env.get("STARTER"), "zynq"),
                 timeout=positive(env["TIMEOUT"]),
             )
         except KeyError as missing:

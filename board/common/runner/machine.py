@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from project import NONCE_ITEM, NONCE_PARAMETER
+from runner import starter
 from runner.board import Board
 
 # How a disk is attached: for `LAYOUT` of board.env.
 DISKS = {
     "virt": ("-device", "virtio-blk-device,drive=disk", "-drive", "if=none,id=disk"),
     "raspberrypi": ("-drive", "if=sd"),
-    "zynqmp": ("-drive", "if=sd,index=1"),
+    "zynq": ("-drive", "if=sd"),
 }
 
 # Where --gdb has QEMU wait for a debugger.
@@ -71,8 +72,19 @@ class Guest:
             *self.qemu_args,
         ]
 
+    @property
+    def has_starter(self) -> bool:
+        """Whether Linux is started by code of our own."""
+        return self.board.starter is not None and self.board.smp > 1
+
     def loaded(self, initramfs: Path | None, dtb: Path) -> list[str]:
         """The machine with software in it, and no console yet."""
+        if self.has_starter:
+            return [
+                *self.machine(),
+                *starter.options(self.board.smp, self.kernel, initramfs, dtb),
+                *(() if initramfs else self.disk_options()),
+            ]
         return [
             *self.machine(),
             *("-kernel", str(self.kernel)),
@@ -96,7 +108,9 @@ class Guest:
 
     def disk_options(self) -> list[str]:
         *options, drive = DISKS[self.board.layout]
-        return [*options, f"{drive},format=raw,file={self.disk}"]
+        # On a machine with several controllers for cards.
+        slot = f",index={self.board.card_slot}" if self.board.card_slot is not None else ""
+        return [*options, f"{drive}{slot},format=raw,file={self.disk}"]
 
     def command_line(self) -> str:
         """The kernel's: a panic resets at once, which ends QEMU by `-no-reboot`."""

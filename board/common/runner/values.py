@@ -15,6 +15,18 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def slot(text: str | None) -> int | None:
+    if text is not None and not re.fullmatch(r"[0-9]+", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not the number of a slot")
+    return None if text is None else int(text)
+
+
+def one_of(text: str | None, *known: str) -> str | None:
+    if text is not None and text not in known:
+        raise argparse.ArgumentTypeError(f"'{text}' is not known: there is {', '.join(known)}")
+    return text
+
+
 def memory(text: str) -> str:
     if not re.fullmatch(r"[1-9][0-9]*[KMGTkmgt]?", text):
         raise argparse.ArgumentTypeError(f"'{text}' is not an amount of memory such as 512M or 2G")

@@ -5,7 +5,9 @@
 //! What the kernel has written into its page tables can be read there. What the hardware makes of
 //! it, it alone can say: arm64 has instructions (`AT S1E0R` and its like) that walk the table as
 //! an access would, and leave address and memory attribute in a register (`PAR_EL1`). 32-bit ARM
-//! has the same among its CP15 registers.
+//! has the same among its CP15 registers; without LPAE in another format ([`short`]).
+
+mod short;
 
 use super::ffi;
 use kernel::{
@@ -26,7 +28,7 @@ pub(crate) enum Access {
 pub(crate) enum Translation {
     /// The access would reach memory.
     Mapped(Mapping),
-    /// The access would fault, with this fault status code (`PAR_EL1.FST`).
+    /// The access would fault, with this fault status code (`PAR_EL1.FST`; of 32 bits, `PAR.FS`).
     Fault(u8),
 }
 
@@ -54,35 +56,67 @@ pub(crate) struct Mapping {
 ///
 /// - `EFAULT`: the address is not one of user space.
 /// - `EOPNOTSUPP`: the architecture has no such instruction.
+/// - 32-bit ARM without LPAE, where the task's `mm` is locked meanwhile, so that no buffer may be held: `EINTR`
+///   for a deadly signal, `EAGAIN` for a mapping that does not stop changing, `EIO` for an answer that
+///   contradicts the page table.
 pub(crate) fn user(address: u64, access: Access) -> Result<Translation> {
     let address = usize::try_from(address).map_err(|_| EFAULT)?;
-    let mut walk = ffi::faultline_walk::default();
 
-    // SAFETY: The function refuses addresses that are not user space's, and accesses none; `walk`
-    // may be written to.
-    to_result(unsafe { ffi::faultline_translate_user(address, &mut walk) })?;
-    Ok(Translation::new(walk, address, access))
+    again(|| {
+        let mut walk = ffi::faultline_walk::default();
+
+        // SAFETY: The function refuses addresses that are not user space's, and accesses none; `walk`
+        // may be written to.
+        to_result(unsafe { ffi::faultline_translate_user(address, &mut walk) })?;
+        Translation::new(walk, address, access)
+    })
 }
 
 /// Translates a kernel address, with the kernel's rights.
 ///
-/// Any address will do: it is not accessed. But what the answer says about an address that is not
-/// the caller's may tell secrets.
+/// What the answer says about an address that is not the caller's may tell secrets.
+///
+/// # Safety
+///
+/// On 32-bit ARM without LPAE, where the page table is read, there must be memory at the address that stays
+/// mapped. Elsewhere any address will do: it is not accessed.
 ///
 /// # Errors
 ///
-/// `EOPNOTSUPP`: the architecture has no such instruction.
-pub(super) fn kernel(address: *const c_void, access: Access) -> Result<Translation> {
-    let mut walk = ffi::faultline_walk::default();
+/// - `EOPNOTSUPP`: the architecture has no such instruction.
+/// - 32-bit ARM without LPAE: `EIO` for an answer that contradicts the page table.
+pub(super) unsafe fn kernel(address: *const c_void, access: Access) -> Result<Translation> {
+    again(|| {
+        let mut walk = ffi::faultline_walk::default();
 
-    // SAFETY: The function does not access the address; `walk` may be written to.
-    to_result(unsafe { ffi::faultline_translate_kernel(address, &mut walk) })?;
-    Ok(Translation::new(walk, address.addr(), access))
+        // SAFETY: By the safety requirements the page tables of the address stay where the function reads
+        // them; `walk` may be written to.
+        to_result(unsafe { ffi::faultline_translate_kernel(address, &mut walk) })?;
+        Translation::new(walk, address.addr(), access)
+    })
 }
+
+/// How often a mapping may change while it is translated.
+const ATTEMPTS: usize = 100;
+
+/// Translates again as long as the answer is `EAGAIN`.
+fn again(mut translate: impl FnMut() -> Result<Translation>) -> Result<Translation> {
+    let mut answer = translate();
+    for _ in 1..ATTEMPTS {
+        if answer != Err(EAGAIN) {
+            break;
+        }
+        answer = translate();
+    }
+    answer
+}
+
+/// Whether page tables and PAR have the short-descriptor format.
+const IS_SHORT: bool = cfg!(all(CONFIG_ARM, not(CONFIG_ARM_LPAE)));
 
 impl Translation {
     /// Reads a walk of `address` as what it means for `access`.
-    fn new(walk: ffi::faultline_walk, address: usize, access: Access) -> Self {
+    fn new(walk: ffi::faultline_walk, address: usize, access: Access) -> Result<Self> {
         let store = Par(walk.store);
         let par = match access {
             Access::Load => Par(walk.load),
@@ -90,19 +124,32 @@ impl Translation {
         };
 
         if let Some(fault) = par.fault() {
-            return Self::Fault(fault);
+            return Ok(Self::Fault(fault));
         }
-        Self::Mapped(Mapping {
+        let writable = store.fault().is_none();
+        if IS_SHORT {
+            let walk = short::Walk {
+                // CAST: The register has 32 bits there.
+                par: par.0 as u32,
+                first: walk.first,
+                second: walk.second,
+                prrr: walk.prrr,
+                nmrr: walk.nmrr,
+            };
+            return short::mapping(walk, address, writable).map(Self::Mapped);
+        }
+        Ok(Self::Mapped(Mapping {
             physical_address: par.physical_address(address),
             attribute: par.attribute(),
             shareability: par.shareability(),
-            writable: store.fault().is_none(),
+            writable,
             entry_size: (walk.entry_size != 0).then_some(walk.entry_size),
-        })
+        }))
     }
 }
 
-/// The physical address register (`PAR_EL1`; PAR of 64 bits on 32-bit ARM) after a translation.
+/// The physical address register (`PAR_EL1`; PAR on 32-bit ARM, of 64 bits unless the format is
+/// [`short`]) after a translation.
 #[derive(Clone, Copy)]
 struct Par(u64);
 
@@ -110,7 +157,7 @@ impl Par {
     /// What the register leaves out of an address.
     const LOW: u64 = 0xfff;
 
-    /// Returns the fault status code, bits 6 to 1, if bit 0 says that the translation failed.
+    /// Returns the fault status code, bits 6 to 1 in all formats, if bit 0 says that the translation failed.
     fn fault(self) -> Option<u8> {
         // CAST: Six bits.
         (self.0 & 1 != 0).then_some((self.0 >> 1 & 0x3f) as u8)
@@ -142,11 +189,11 @@ mod tests {
     const STORE: u64 = 0xff00_0000_4765_4b80;
     const DENIED: u64 = 0x81f;
 
-    fn translate(load: u64, store: u64, access: Access) -> Translation {
+    fn translate(load: u64, store: u64, access: Access) -> Result<Translation> {
         let walk = ffi::faultline_walk {
             load,
             store,
-            entry_size: 0,
+            ..ffi::faultline_walk::default()
         };
         Translation::new(walk, 0x123, access)
     }
@@ -184,7 +231,7 @@ mod tests {
             (0x447f_ffff_ffff_ff00, 0, Load, highest),
             (0x87f, 0x87f, Store, Translation::Fault(63)),
         ] {
-            assert_eq!(translate(load, store, access), expected);
+            assert_eq!(translate(load, store, access), Ok(expected));
         }
     }
 }

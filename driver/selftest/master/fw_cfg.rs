@@ -372,7 +372,10 @@ impl Drop for Engine {
 }
 
 /// Splits an address, the upper half first.
+#[allow(clippy::useless_conversion)] // The configuration decides how wide a DMA address is.
 fn halves(address: DmaAddress) -> [u32; 2] {
+    let address = u64::from(address);
+
     // CAST: The halves of 64 bits.
     [(address >> 32) as u32, address as u32]
 }

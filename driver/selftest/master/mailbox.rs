@@ -266,6 +266,7 @@ impl Mailbox {
     ///
     /// - `ETIMEDOUT`: it is not. The firmware may access its memory yet.
     /// - `EINVAL`: the firmware cannot reach the address.
+    #[allow(clippy::useless_conversion)] // The configuration decides how wide a DMA address is.
     fn post(&mut self, address: DmaAddress) -> Result {
         let mail = u32::try_from(address)? | CHANNEL;
         let is_free = |status: &u32| status & register::STATUS_FULL == 0;

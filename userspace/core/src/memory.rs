@@ -30,6 +30,10 @@ pub enum DeviceMemory {
     Gre,
 }
 
+/// How 32-bit ARM maps ordinary memory with one CPU, if the kernel has made itself one for such a machine:
+/// write-back, without allocation on stores, and not shareable.
+pub const WITHOUT_ALLOCATION: u8 = 0xee;
+
 impl MemoryType {
     /// The type that a byte of `MAIR_EL1` stands for.
     pub const fn of_attribute(attribute: u8) -> Self {
@@ -88,6 +92,9 @@ pub struct Shareability(pub u8);
 impl Shareability {
     /// Shared between all CPUs, as Linux maps all memory.
     pub const INNER: Self = Self(3);
+
+    /// With no other, as 32-bit ARM can map memory where there is one CPU.
+    pub const NONE: Self = Self(0);
 }
 
 impl fmt::Display for Shareability {

@@ -26,6 +26,11 @@ pub trait System: Worker {
     /// Documentation/admin-guide/mm/pagemap.rst describes it.
     fn pagemap(&mut self, address: u64) -> Result<u64, Errno>;
 
+    /// Whether the CPU is a 32-bit ARM without the Large Physical Address Extension. There no page-table
+    /// entry can be marked special, and the driver's VMAs are `VM_PFNMAP`, which pagemap passes over. With
+    /// one CPU the kernel may have made itself one for such a machine (`CONFIG_SMP_ON_UP`).
+    fn lacks_lpae(&self) -> bool;
+
     /// Addresses of this program of which it is known what a translation must say.
     fn known_memory(&mut self) -> KnownMemory;
 

@@ -16,6 +16,8 @@ use rustix::mm::{self, MapFlags, MprotectFlags, MremapFlags, ProtFlags};
 
 use crate::arch;
 use crate::call::{self, call};
+use crate::cpu::lacks_lpae;
+use crate::device::File;
 use crate::error::errno;
 use crate::fault::Watch;
 use crate::mapping::map_file;
@@ -252,6 +254,24 @@ impl Arena {
             )
         };
         advised.map(drop)
+    }
+
+    /// Takes away the pages of a mapping that shares `file` from `offset` on, to be read and written: by
+    /// `MADV_DONTNEED`, which the kernel refuses of a `VM_PFNMAP` VMA. The driver has those without LPAE:
+    /// there the file is mapped again in the same place.
+    pub fn drop_pages(
+        &mut self,
+        at: u64,
+        length: u64,
+        file: &File,
+        offset: u64,
+    ) -> Result<(), Errno> {
+        match (self.advise(at, length, DONT_NEED), lacks_lpae()) {
+            (Err(Errno::INVAL), true) => {
+                self.map(at, length, file, offset, Access::BOTH, Sharing::Shared)
+            }
+            (dropped, _) => dropped,
+        }
     }
 
     /// `msync(MS_SYNC)`.

@@ -21,6 +21,12 @@ pub(crate) const CLOCK_GETTIME: u32 = linux_raw_sys::general::__NR_clock_gettime
 #[cfg(target_pointer_width = "32")]
 pub(crate) const CLOCK_GETTIME: u32 = linux_raw_sys::general::__NR_clock_gettime64;
 
+/// `setuid()` with 32 bits. The other one of 32-bit ARM is an option of the kernel (`CONFIG_UID16`).
+#[cfg(not(target_arch = "arm"))]
+pub(crate) const SET_UID: u32 = linux_raw_sys::general::__NR_setuid;
+#[cfg(target_arch = "arm")]
+pub(crate) const SET_UID: u32 = linux_raw_sys::general::__NR_setuid32;
+
 /// Of `fcntl()`: the command that reads a descriptor's flags, which fails if it is not open.
 pub(crate) const GET_FLAGS: usize = linux_raw_sys::general::F_GETFD as usize;
 

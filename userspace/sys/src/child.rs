@@ -7,6 +7,7 @@ use faultline_core::finding::Value;
 use rustix::process::{kill_process, waitpid, Pid, Signal, WaitOptions, WaitStatus};
 use rustix::runtime::{exit_group, kernel_fork, Fork};
 
+use crate::call::{call, SET_UID};
 use crate::error::errno;
 
 /// A process that this one has started. It is killed and waited for when this is dropped.
@@ -31,6 +32,16 @@ impl From<Ending> for Value {
             Ending::Killed(signal) => Self::Killed(signal),
         }
     }
+}
+
+/// The user that has no rights (`nobody`).
+const NOBODY: usize = 65534;
+
+/// Becomes that user, who has no capabilities either.
+pub fn become_nobody() -> Result<(), Errno> {
+    // SAFETY: the call takes a number, and changes what this process may do, which no code relies on for
+    // safety.
+    unsafe { call(SET_UID, &[NOBODY]) }.map(drop)
 }
 
 /// Starts a process, which runs `run` and exits with what that returns.

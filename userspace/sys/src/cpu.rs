@@ -6,8 +6,14 @@ use faultline_core::errno::Errno;
 use faultline_core::failure::CallError;
 use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 
+use crate::arch;
 use crate::call::{call, SET_SCHEDULER};
 use crate::error::errno;
+
+/// Whether the CPU is a 32-bit ARM without LPAE, for which the driver's VMAs are `VM_PFNMAP`.
+pub fn lacks_lpae() -> bool {
+    arch::lacks_lpae()
+}
 
 /// Keeps the calling process on one CPU. There are no more than `CpuSet::MAX_CPU`.
 pub fn stay_on_cpu(cpu: usize) -> Result<(), Errno> {

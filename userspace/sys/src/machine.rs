@@ -22,7 +22,7 @@ use rustix::thread::{sched_getaffinity, sched_setaffinity, CpuSet};
 
 use crate::binding::BusDevice;
 use crate::child::{fork, Child, Ending};
-use crate::cpu::stay_on_cpu;
+use crate::cpu::{lacks_lpae, stay_on_cpu};
 use crate::device::File;
 use crate::error::errno;
 use crate::file::open;
@@ -120,6 +120,10 @@ impl System for Machine {
             // The end of the file: no user address is that high, so that no page is there.
             _ => Ok(0),
         }
+    }
+
+    fn lacks_lpae(&self) -> bool {
+        lacks_lpae()
     }
 
     fn known_memory(&mut self) -> KnownMemory {

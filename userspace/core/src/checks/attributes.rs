@@ -16,7 +16,7 @@ use crate::device::{Call, Device, Mapping, Signal};
 use crate::errno::Errno;
 use crate::failure::CallError;
 use crate::finding::{about, Matter, Stop, Subject, Value};
-use crate::memory::{Access, MemoryType, Shareability};
+use crate::memory::{Access, MemoryType, Shareability, WITHOUT_ALLOCATION};
 use crate::name;
 use crate::system::System;
 
@@ -114,15 +114,20 @@ impl<S: System> Context<'_, S> {
         if permitted == Access::Nothing {
             return Ok(());
         }
-        let seen = MemoryType::of_attribute(attribute);
+        let seen = self.seen_type();
         // It means something of what is cached alone: of the rest the CPU says what the page table
         // does, or that it is outer shareable, as it likes.
         if seen == MemoryType::WriteBack {
+            let want = if attribute == WITHOUT_ALLOCATION {
+                Shareability::NONE
+            } else {
+                Shareability::INNER
+            };
             self.finding.same_in(
                 Matter::Shareability,
                 subject("shareability of"),
                 Value::Shareability(Shareability(shareability)),
-                Value::Shareability(Shareability::INNER),
+                Value::Shareability(want),
             )?;
         }
         // Which of the types for registers it is, is nobody's to demand.
@@ -131,6 +136,19 @@ impl<S: System> Context<'_, S> {
             (memory_type, _) => memory_type,
         };
         self.finding.same(subject("type of"), seen, want)
+    }
+
+    /// The memory type of the answer.
+    fn seen_type(&mut self) -> MemoryType {
+        let attribute = self.answer.attribute;
+        let is_alone = |[one, other]: [u32; 2]| one == other;
+        if attribute == WITHOUT_ALLOCATION
+            && self.system.lacks_lpae()
+            && is_alone(self.system.two_cpus())
+        {
+            return MemoryType::WriteBack;
+        }
+        MemoryType::of_attribute(attribute)
     }
 
     /// TRANSLATE is right of memory of the program's own, and refuses what it does not know.
@@ -161,7 +179,7 @@ impl<S: System> Context<'_, S> {
         for at in [0, self.info.size - self.page] {
             for request in [LOAD, STORE] {
                 self.ask_about(way, at, request)?;
-                let seen = MemoryType::of_attribute(self.answer.attribute);
+                let seen = self.seen_type();
                 if way == Way::Kernel {
                     self.types.kernel = Some(seen);
                 } else {

@@ -244,8 +244,8 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "walk_pfns",
         proves: text(
-            "The CPU uses the PFN that pagemap says, in every page of both mappings, and in the \
-            kernel's mapping the one that FRAME says.",
+            "The CPU uses the PFN that pagemap says (FRAME on 32-bit ARM without LPAE), in every \
+            page of both mappings, and in the kernel's mapping the one that FRAME says.",
         ),
         failure: "The CPU uses another page than pagemap or the driver says. Check first whether \
             the driver computes FRAME from the memory that it maps; else a TLB entry is stale.",

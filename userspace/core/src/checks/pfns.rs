@@ -2,6 +2,8 @@
 
 //! The physical address of each page, by pagemap, by the CPU's walk and by the driver.
 
+use faultline_uapi::FLAG_CACHED;
+
 use super::contents::Differences;
 use super::context::Context;
 use super::places::{pages, Way};
@@ -10,11 +12,46 @@ use crate::device::{Device, Mapping};
 use crate::errno::Errno;
 use crate::failure::CallError;
 use crate::finding::{about, Stop};
+use crate::name;
 use crate::system::System;
 
 impl<S: System> Context<'_, S> {
-    /// Each page has the same physical address by the one account as by the other.
+    /// Each page has the same physical address by the one account as by the other. Where pagemap cannot
+    /// tell of the driver's mappings, the CPU is asked in its place.
     pub(super) fn pfns(&mut self, account: Account, other: Account) -> Result<(), Stop> {
+        use Account::{Driver, Pagemap, Walk};
+
+        // The pages of a cached buffer are ordinary ones, in an ordinary VMA.
+        let is_cached = self.info.flags & FLAG_CACHED != 0;
+        if self.is_foreign() || is_cached || !self.system.lacks_lpae() {
+            return self.compare(account, other);
+        }
+        let (walk, other, is_walk) = match (account, other) {
+            (Pagemap(way), Pagemap(other)) => (way, Walk(other), false),
+            (Pagemap(way), other) => (way, other, false),
+            // With itself it always agrees.
+            (Walk(way), Pagemap(_)) => (way, Driver, true),
+            _ => return self.compare(account, other),
+        };
+        if self.lacks_selftest() {
+            return Err(Stop::Skip(concat!(
+                "/proc/self/pagemap does not show this VMA (VM_PFNMAP: 32-bit ARM without LPAE), and \
+                 the driver was built without its self-test (",
+                name::selftest_option!(),
+                "), by which the CPU could be asked"
+            )));
+        }
+        self.compare(Walk(walk), other)?;
+        if is_walk {
+            return Ok(());
+        }
+        Err(Stop::Skip(
+            "/proc/self/pagemap does not show this VMA (VM_PFNMAP: 32-bit ARM without LPAE); the \
+             CPU was asked instead (TRANSLATE), and its answers are right",
+        ))
+    }
+
+    fn compare(&mut self, account: Account, other: Account) -> Result<(), Stop> {
         let mut differences = Differences::new(self.page);
         for at in pages(self.info.size, self.page, self.options.quick) {
             let seen = self.physical_address(account, at)?;

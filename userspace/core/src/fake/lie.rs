@@ -67,6 +67,11 @@ pub(crate) enum Lie {
     PagemapFails(Errno),
     /// Pagemap and the CPU show another PFN in the second mapping of each two.
     PagemapDiffers,
+    /// No lie: the CPU is a 32-bit ARM without LPAE, and the only one. And then such lies: the CPU shows
+    /// another PFN in the second mapping of each two, or in all of them.
+    WithoutLpae,
+    WithoutLpaeDiffers,
+    WithoutLpaeMoved,
     /// They show pages with the right contents that are not those of the buffer.
     FramesMoved,
 

@@ -119,11 +119,16 @@ impl System for Machine {
             Some(Lie::PagemapFails(errno)) => return Err(errno),
             Some(Lie::PagemapHides) => return Ok(PRESENT | SOFT_DIRTY),
             Some(Lie::PagemapAbsent) => return Ok(0),
+            _ if state.lacks_lpae() => return Ok(0),
             _ => {}
         }
         let (number, offset) = (address >> 32, address & 0xffff_ffff);
         let pfn = shown_pfn(&state, number, offset / PAGE);
         Ok(PRESENT | SOFT_DIRTY | (MEMORY / PAGE + pfn))
+    }
+
+    fn lacks_lpae(&self) -> bool {
+        self.state.borrow().lacks_lpae()
     }
 
     fn known_memory(&mut self) -> KnownMemory {
@@ -141,7 +146,11 @@ impl System for Machine {
     }
 
     fn two_cpus(&mut self) -> [u32; 2] {
-        [0, u32::from(!self.state.borrow().lies(Lie::OneCpu))]
+        let state = self.state.borrow();
+        [
+            0,
+            u32::from(!state.lies(Lie::OneCpu) && !state.lacks_lpae()),
+        ]
     }
 
     fn stay_on(&mut self, _: Option<u32>) {}

@@ -14,6 +14,7 @@ use faultline_uapi::{
 
 use crate::errno::Errno;
 use crate::job::{Job, Tally};
+use crate::memory::WITHOUT_ALLOCATION;
 
 use super::lie::Lie;
 
@@ -304,6 +305,10 @@ impl State {
         question.shareability = if demanded == 0xff || is_own { 3 } else { 2 };
         question.attribute = match self.lie {
             Some(Lie::TypeAlwaysRight) => demanded,
+            _ if is_own && self.lacks_lpae() => {
+                question.shareability = 0;
+                WITHOUT_ALLOCATION
+            }
             _ if is_own => 0xff,
             Some(Lie::TypeOfUser(attribute)) if !kernel => attribute,
             Some(Lie::TypeOfSecond(attribute)) if is_second(number) && !kernel => attribute,
@@ -328,6 +333,14 @@ impl State {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether the CPU is a 32-bit ARM without LPAE.
+    pub(super) fn lacks_lpae(&self) -> bool {
+        matches!(
+            self.lie,
+            Some(Lie::WithoutLpae | Lie::WithoutLpaeDiffers | Lie::WithoutLpaeMoved)
+        )
     }
 
     pub(super) fn lies(&self, lie: Lie) -> bool {
@@ -393,8 +406,12 @@ pub(super) fn pfn(state: &State, number: u64, page: u64) -> u64 {
 
 /// What is said of it.
 pub(super) fn shown_pfn(state: &State, number: u64, page: u64) -> u64 {
-    let other = state.lies(Lie::PagemapDiffers) && is_second(number);
-    pfn(state, number, page) + u64::from(other || state.lies(Lie::FramesMoved))
+    let is_wrong = match state.lie {
+        Some(Lie::PagemapDiffers | Lie::WithoutLpaeDiffers) => is_second(number),
+        Some(Lie::FramesMoved | Lie::WithoutLpaeMoved) => true,
+        _ => false,
+    };
+    pfn(state, number, page) + u64::from(is_wrong)
 }
 
 /// A mapping of the fake device.

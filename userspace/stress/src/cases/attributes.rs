@@ -11,15 +11,12 @@ use faultline_core::errno::Errno;
 use faultline_core::finding::Stop;
 use faultline_core::name::{CLASS_DEVICE, DEVICE};
 use faultline_core::text::Printable;
-use faultline_sys::child::fork;
+use faultline_sys::child::{become_nobody, fork};
 use faultline_uapi::FLAG_COHERENT;
 use rustix::fs::OFlags;
 use rustix::io::pread;
-use rustix::process::Uid;
-use rustix::thread::set_thread_uid;
 
 use super::context::{numbers, Context};
-use super::refused::NOBODY;
 use super::Case;
 use crate::world::{errno, open_file, read_file, Path};
 
@@ -71,7 +68,7 @@ fn attributes(c: &mut Context<'_>) -> Result<(), Stop> {
     // The mode is for everybody else.
     let path = c.target.path.clone();
     let child = fork(|| {
-        if set_thread_uid(Uid::from_raw(NOBODY)).is_err() {
+        if become_nobody().is_err() {
             return 1;
         }
         let mut buffer = [0; 64];

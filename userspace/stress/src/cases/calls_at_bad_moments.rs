@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering::SeqCst;
 use faultline_core::device::{Call, Device};
 use faultline_core::errno::Errno;
 use faultline_core::finding::{Stop, Value};
-use faultline_sys::arena::{Access, DONT_NEED};
+use faultline_sys::arena::Access;
 use faultline_sys::child::{fork, Child, Ending};
 use faultline_sys::device::File;
 use faultline_sys::race::{ioctl_beside, map_again_and_again, Fate, Remapping};
@@ -95,7 +95,7 @@ fn translate_follows(c: &mut Context<'_>) -> Result<(), Stop> {
     c.same("mprotect() back", protected, ())?;
     c.store(at, tagged(1111))?;
     is_there(c, &mut file, 0)?;
-    let dropped = c.world.arena.advise(at, page, DONT_NEED);
+    let dropped = c.world.arena.drop_pages(at, page, &file, 0);
     c.same("madvise(MADV_DONTNEED)", dropped, ())?;
     is_nowhere(c, &mut file, "after MADV_DONTNEED", 0)?;
     c.load("word", at, tagged(1111))?;

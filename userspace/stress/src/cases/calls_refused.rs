@@ -7,20 +7,17 @@ use core::sync::atomic::Ordering::SeqCst;
 use faultline_core::device::{Call, Device};
 use faultline_core::errno::Errno;
 use faultline_core::finding::{Stop, Value};
-use faultline_sys::arena::{Access, Argument, Nowhere, DONT_NEED};
-use faultline_sys::child::fork;
+use faultline_sys::arena::{Access, Argument, Nowhere};
+use faultline_sys::child::{become_nobody, fork};
 use faultline_sys::cpu::Pinned;
 use faultline_sys::device::File;
 use faultline_uapi::{
     Litmus, Translation, FAULTLINE_IOC_COPY, FAULTLINE_IOC_FILL, FAULTLINE_IOC_FRAME,
     FAULTLINE_IOC_LITMUS, TRANSLATED, TRANSLATE_KERNEL, TRANSLATE_WRITE,
 };
-use rustix::process::Uid;
-use rustix::thread::set_thread_uid;
 
 use super::calls::{copy_of, each, fill_of, takes_any_bytes, translate, Kind, KINDS, PLAYED};
 use super::context::{numbers, Context};
-use super::refused::NOBODY;
 use super::Case;
 use crate::round;
 use crate::world::{tagged, World as W};
@@ -125,7 +122,7 @@ fn argument_in_the_buffer(c: &mut Context<'_>) -> Result<(), Stop> {
         // Apart from what the calls change.
         let at = W::A + 2048;
         put(c, at, kind)?;
-        let dropped = c.world.arena.advise(W::A, size, DONT_NEED);
+        let dropped = c.world.arena.drop_pages(W::A, size, &file, 0);
         c.same("madvise(MADV_DONTNEED)", dropped, ())?;
         let answer = c.world.arena.ioctl(&file, kind.command, Argument::At(at));
         let want = kind.want(c.target, true, true);
@@ -166,7 +163,7 @@ fn rights(c: &mut Context<'_>) -> Result<(), Stop> {
     let shared = numbers::<{ KINDS.len() }>(c);
     let arena = &c.world.arena;
     let child = fork(|| {
-        if set_thread_uid(Uid::from_raw(NOBODY)).is_err() {
+        if become_nobody().is_err() {
             return 1;
         }
         for (number, answer) in shared.iter().zip(each(&mut file)) {

@@ -8,6 +8,7 @@ use faultline_core::errno::Errno;
 use faultline_core::failure::TaskError;
 use faultline_core::finding::Stop;
 use faultline_sys::arena::{Access, Arena, Sharing};
+use faultline_sys::cpu::lacks_lpae;
 use faultline_sys::disturb::{disturbed, Disturbance};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::OFlags;
@@ -49,20 +50,32 @@ const TABLE: u64 = Arena::ALIGNMENT;
 const READS: u64 = 1000;
 
 fn advice_beside_faults(c: &mut Context<'_>) -> Result<(), Stop> {
+    if lacks_lpae() {
+        return Err(Stop::Skip("the kernel refuses MADV_DONTNEED (VM_PFNMAP)"));
+    }
     beside(c, &[DontNeed, Stores(tagged(400))], true)
 }
 
 fn fork_beside_faults(c: &mut Context<'_>) -> Result<(), Stop> {
-    beside(c, &[Forks, DontNeed, Stores(tagged(401))], true)
+    beside(
+        c,
+        with_advice(&[DontNeed, Forks, Stores(tagged(401))]),
+        true,
+    )
 }
 
 fn protection_beside_faults(c: &mut Context<'_>) -> Result<(), Stop> {
-    beside(c, &[Protects, DontNeed], false)?;
-    beside(c, &[Splits, DontNeed], false)
+    beside(c, with_advice(&[DontNeed, Protects]), false)?;
+    beside(c, with_advice(&[DontNeed, Splits]), false)
 }
 
 fn move_beside_faults(c: &mut Context<'_>) -> Result<(), Stop> {
     beside(c, &[Moves], false)
+}
+
+/// All of these, of which the first is advice, or the rest where the kernel refuses that (`VM_PFNMAP`).
+fn with_advice(all: &[Disturbance]) -> &[Disturbance] {
+    &all[usize::from(lacks_lpae())..]
 }
 
 /// Reads into a mapping of the buffer, beside all of these, where the offset in the file lets PMDs be mapped,

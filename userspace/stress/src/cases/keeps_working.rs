@@ -96,11 +96,11 @@ fn relocation(c: &mut Context<'_>) -> Result<(), Stop> {
     c.load("word of the last page", to + page - 8, tagged(11))?;
     if size > page {
         c.load("word of the rest", W::B, tagged(10))?;
-        let dropped = c.world.arena.advise(W::B, size - page, DONT_NEED);
+        let dropped = c.world.arena.drop_pages(W::B, size - page, &file, 0);
         c.same("madvise(MADV_DONTNEED)", dropped, ())?;
         c.load("word touched again", W::B, tagged(10))?;
     }
-    let dropped = c.world.arena.advise(to, page, DONT_NEED);
+    let dropped = c.world.arena.drop_pages(to, page, &file, size - page);
     c.same("madvise(MADV_DONTNEED)", dropped, ())?;
     c.load("word of the last page again", to + page - 8, tagged(11))
 }

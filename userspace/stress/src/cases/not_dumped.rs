@@ -7,6 +7,7 @@ use core::ffi::CStr;
 use faultline_core::errno::Errno;
 use faultline_core::finding::Stop;
 use faultline_sys::child::{fork, Ending};
+use faultline_sys::cpu::lacks_lpae;
 use rustix::fs::OFlags;
 use rustix::process::{setrlimit, Resource, Rlimit};
 
@@ -50,7 +51,8 @@ fn vma_flags(c: &mut Context<'_>) -> Result<(), Stop> {
         ("VmFlags sh: shared", b"sh", true),
         ("VmFlags me: may become executable", b"me", false),
         ("VmFlags io: pages are not lent", b"io", !is_cached),
-        ("VmFlags mm: mixed map", b"mm", !is_cached),
+        ("VmFlags mm: mixed map", b"mm", !is_cached && !lacks_lpae()),
+        ("VmFlags pf: PFNs alone", b"pf", !is_cached && lacks_lpae()),
         ("VmFlags de: does not expand", b"de", true),
         ("VmFlags dd: not dumped", b"dd", true),
     ] {

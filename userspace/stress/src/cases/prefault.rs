@@ -6,7 +6,7 @@ use core::sync::atomic::Ordering::SeqCst;
 
 use faultline_core::errno::Errno;
 use faultline_core::finding::{Stop, Value};
-use faultline_sys::arena::{Access, Argument, Nowhere, Sharing, DONT_NEED};
+use faultline_sys::arena::{Access, Argument, Nowhere, Sharing};
 use faultline_sys::child::fork;
 use faultline_sys::device::File;
 use faultline_uapi::{FAULTLINE_IOC_PREFAULT, TRANSLATED, TRANSLATE_WRITE, TRANSLATION_WRITABLE};
@@ -134,8 +134,8 @@ fn prefault(c: &mut Context<'_>) -> Result<(), Stop> {
 
     // Any file of the buffer will do, and what goes comes back.
     let other = c.open()?;
-    let advised = c.world.arena.advise(W::A, size, DONT_NEED);
-    c.same("madvise(MADV_DONTNEED)", advised, ())?;
+    let dropped = c.world.arena.drop_pages(W::A, size, &file, 0);
+    c.same("madvise(MADV_DONTNEED)", dropped, ())?;
     asks(c, "PREFAULT by another file", &other, W::A, size, ())?;
     mapped_pages(
         c,
@@ -225,8 +225,11 @@ fn prefault_against_unbind(c: &mut Context<'_>) -> Result<(), Stop> {
             shared[0].store(1, SeqCst);
             loop {
                 // Have something to map each time.
-                if arena.advise(W::A, size, DONT_NEED).is_err() {
-                    return 2;
+                match arena.drop_pages(W::A, size, &file, 0) {
+                    Ok(()) => {}
+                    // Where it maps again.
+                    Err(Errno::NODEV) => break,
+                    Err(_) => return 2,
                 }
                 let address = arena.address(W::A);
                 if arena.store(W::MEMORY, address).is_err()

@@ -8,12 +8,10 @@ use faultline_core::device::{Device, Signal};
 use faultline_core::errno::Errno;
 use faultline_core::finding::{Stop, Value};
 use faultline_sys::arena::{Access, Argument, Sharing};
-use faultline_sys::child::fork;
+use faultline_sys::child::{become_nobody, fork};
 use faultline_sys::device::File;
 use faultline_uapi::{FAULTLINE_IOC_FRAME, FAULTLINE_IOC_INFO};
 use rustix::fs::{seek, OFlags, SeekFrom};
-use rustix::process::Uid;
-use rustix::thread::set_thread_uid;
 
 use super::context::{numbers, wait_in_child, Context};
 use super::Case;
@@ -85,9 +83,6 @@ pub(super) const CASES: &[Case] = &[
         steps: pages_are_not_lent,
     },
 ];
-
-/// Who has no capability.
-pub(super) const NOBODY: u32 = 65534;
 
 fn private_mapping(c: &mut Context<'_>) -> Result<(), Stop> {
     let file = c.open()?;
@@ -287,7 +282,7 @@ fn physical_addresses(c: &mut Context<'_>) -> Result<(), Stop> {
     let address = file.physical_address(size - 1).map(drop);
     c.same("FRAME of the last byte", address, ())?;
     let child = fork(|| {
-        if set_thread_uid(Uid::from_raw(NOBODY)).is_err() {
+        if become_nobody().is_err() {
             return 1;
         }
         i32::from(file.physical_address(0) != Err(Errno::PERM)) * 2

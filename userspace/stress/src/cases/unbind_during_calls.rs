@@ -6,7 +6,7 @@
 use core::sync::atomic::Ordering::SeqCst;
 
 use faultline_core::finding::Stop;
-use faultline_sys::arena::{Access, Arena, Sharing, DONT_NEED};
+use faultline_sys::arena::{Access, Arena, Sharing};
 use faultline_sys::child::{fork, Child};
 
 use super::context::Context;
@@ -63,7 +63,7 @@ fn unbind_against_touch(c: &mut Context<'_>) -> Result<(), Stop> {
         let size = c.size();
         while !race.is_over() {
             let was_unbound = race.is_unbound();
-            if c.world.arena.advise(W::A, size, DONT_NEED).is_err() {
+            if c.world.arena.drop_pages(W::A, size, &file, 0).is_err() {
                 return;
             }
             race.tries.fetch_add(1, SeqCst);

@@ -24,6 +24,11 @@ global_asm!(
     begin = sym crate::start::begin,
 );
 
+/// Whether the CPU is a 32-bit ARM without LPAE.
+pub(crate) fn lacks_lpae() -> bool {
+    false
+}
+
 /// Loads a word in one access.
 ///
 /// # Safety

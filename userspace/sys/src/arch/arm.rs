@@ -8,8 +8,9 @@
 //!
 //! A word has 64 bits here as well. With the Large Physical Address Extension `ldrd` and `strd` of
 //! an aligned word are one access wherever page tables may be, which is to say in all of the
-//! memory that is behind the driver's buffers. Without it they may be two; but then the kernel has
-//! no special page-table entries either, and so no driver.
+//! memory that is behind the driver's buffers. Without it they may be two, one for each half. A flag that
+//! others wait for is one access even then, because its upper half stays zero; and a word that is seen
+//! half stored is no other word that anybody waits for.
 
 use core::arch::{asm, global_asm};
 use core::ffi::c_void;
@@ -27,6 +28,14 @@ global_asm!(
     ".size _start, . - _start",
     begin = sym crate::start::begin,
 );
+
+/// Whether the CPU is a 32-bit ARM without LPAE.
+pub(crate) fn lacks_lpae() -> bool {
+    // arch/arm/include/uapi/asm/hwcap.h
+    const HWCAP_LPAE: usize = 1 << 20;
+
+    rustix::param::linux_hwcap().0 & HWCAP_LPAE == 0
+}
 
 /// Loads a word in one access.
 ///

@@ -16,6 +16,16 @@ fn every_check_can_fail_alone() {
     }
 }
 
+#[test]
+fn where_pagemap_cannot_tell_the_cpu_is_asked() {
+    for (lie, want) in [
+        (Lie::WithoutLpaeDiffers, ["pagemap_same", "walk_pfns"]),
+        (Lie::WithoutLpaeMoved, ["pagemap_kernel", "walk_pfns"]),
+    ] {
+        assert_eq!(Run::new(4, Some(lie)).failed(), want, "{lie:?}");
+    }
+}
+
 /// Lies, and the checks that must fail.
 const LIES: &[(Lie, &[&str])] = &[
     (Lie::NotZeroed(0), &["zeroed"]),

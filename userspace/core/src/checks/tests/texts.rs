@@ -49,6 +49,16 @@ fn what_cannot_be_looked_at_is_skipped() {
             Lie::OneCpu,
             &["master_polled", "litmus_kernel", "litmus_user"],
         ),
+        (
+            Lie::WithoutLpae,
+            &[
+                "pagemap_same",
+                "pagemap_kernel",
+                "master_polled",
+                "litmus_kernel",
+                "litmus_user",
+            ],
+        ),
         (Lie::SyncIsUnknown, &["sync_refuses"]),
         (Lie::UnbindFails(Errno::ACCES), &["revoked"]),
         (Lie::LogFails(Errno::PERM), &["kernel_log"]),

@@ -31,11 +31,11 @@ END
 
 # U-Boot's own files, if the configuration has U-Boot built (BUILDROOT_CONFIG=).
 names=("$kernel" "card/$dtb" card/extlinux)
-for name in boot.bin u-boot.itb; do
+for name in boot.bin u-boot.itb u-boot.img; do
 	[[ ! -e $images/$name ]] || names+=("$name")
 done
 [[ -e $images/boot.bin ]] ||
-	echo "$0: there is no boot.bin: add one to the card's first partition (docs/boards/zynqmp.md)" >&2
+	echo "$0: there is no boot.bin: add one to the card's first partition (docs/boards/$board.md)" >&2
 
 # The same names and times in the same order, so that the image's bytes are the same.
 find "$images" -exec touch --no-dereference --date="@${SOURCE_DATE_EPOCH:-0}" {} +
