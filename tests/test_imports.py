@@ -125,6 +125,14 @@ def test_the_documentation_has_what_a_failure_refers_to() -> None:
     assert sorted(anchors) == sorted([*names, "open"])
 
 
+def test_stress_cases_say_what_they_prove_in_whole_sentences() -> None:
+    """Each by itself: a failed case quotes its sentence alone."""
+    said = [re.sub(r"\\\n\s*", "", text) for path in (TOP / "userspace/stress/src/cases").glob("*.rs")
+            for text in re.findall(r'^ +proves:\s+"((?:[^"\\]|\\.|\\\n)*)",$', path.read_text(), re.MULTILINE)]
+    assert len(said) > 55
+    assert [text for text in said if not text.endswith(".") or re.match("The same|Who |E[A-Z]+ ", text)] == []
+
+
 def test_stress_cases_are_those_of_the_documentation() -> None:
     """faultline-stress: each row of the table is a file, which has these cases and no others."""
     rows = re.findall(r"^\| [^|]+ \| `(\w+\.rs)` \| (.*) \|$", (TOP / "docs/stress.md").read_text(), re.MULTILINE)

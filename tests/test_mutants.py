@@ -72,7 +72,7 @@ VERIFIED: Mapping[str, Mutant] = {
 
 @dataclass(frozen=True)
 class Stressed:
-    """The cases of faultline-stress of which each must fail, unless it says otherwise; others may. `make test` takes the samples
+    """The cases of faultline-stress of which each must fail or, where they race for one window, one of them; others may. `make test` takes the samples
     alone. Where the kernel complains, which ends the guest, there may be no case to look at."""
 
     cases: set[str]

@@ -32,7 +32,8 @@ pub enum Stop {
     Fail,
     /// The check cannot be made here, for this reason.
     Skip(&'static str),
-    /// The check cannot be made here, because this call, which it needs, was refused.
+    /// The check cannot be made here, because this was refused, which it needs: a call, or a file by its
+    /// path.
     Refused(CallError),
     /// The check was made, but the machine gave the program too little time for a verdict.
     Undecided(&'static str),
@@ -222,10 +223,14 @@ pub enum Matter {
     Property,
     /// Which accesses the page table permits.
     Permission,
+    /// A page that was just accessed, and has no translation.
+    NotMapped,
     /// The shareability of the memory.
     Shareability,
     /// A call that the check needs to look at it.
     Call,
+    /// A task that the check needs, and that a signal has killed.
+    Task,
     /// An access to a mapping, inside the buffer.
     Access,
 }
@@ -335,7 +340,11 @@ impl Finding {
             TaskError::Call(CallError { call, errno }) => {
                 self.refuse(about(call).of("by another task"), errno.into())
             }
-            TaskError::Killed(signal) => self.refuse(about("another task"), Value::Killed(signal)),
+            TaskError::Killed(signal) => {
+                let stop = self.refuse(about("another task"), Value::Killed(signal));
+                self.matter = Matter::Task;
+                stop
+            }
         })
     }
 

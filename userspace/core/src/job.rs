@@ -395,11 +395,17 @@ impl Job {
         match self {
             Self::Poll { at, new, come, .. } => {
                 let index = come.trailing_ones() as usize % MOST_BYTES;
-                let seen = mapping.load_byte(at + index as u64).unwrap_or(0);
-                byte(*at, index, seen, new[index])
+                match mapping.load_byte(at + index as u64) {
+                    Ok(seen) => byte(*at, index, seen, new[index]),
+                    Err(fault) => Tally {
+                        at: Some(at + index as u64),
+                        seen: Seen::Signal(fault.signal),
+                        want: Seen::Byte(new[index]),
+                    },
+                }
             }
-            Self::Hold { .. } => Tally {
-                at: Some(0),
+            Self::Hold { ready } => Tally {
+                at: Some(*ready),
                 seen: Seen::Access,
                 want: Seen::Signal(Signal::Bus),
             },

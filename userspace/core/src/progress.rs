@@ -96,7 +96,9 @@ impl<'a> Progress<'a> {
             return;
         }
         let percent = self.done * 100 / self.all;
-        let left = (now - self.since) * (self.all - self.done) / self.done / 1000;
+        // In KiB, so that the product fits: a day of a gigabyte's patterns.
+        let [left, done] = [self.all - self.done, self.done].map(|work| work / 1024);
+        let left = (now - self.since) * left / done.max(1) / 1000;
         let Check { number, name, .. } = self.check;
         // A user who does not see it misses nothing of the report.
         let _ = write!(

@@ -59,7 +59,7 @@ impl Part<'_, '_> {
         finding: &Finding,
     ) {
         let means = match finding.matter {
-            Matter::Call => "A call that this case needs failed, so that it could not prove this",
+            Matter::Call => "A call failed, so that this does not hold, or could not be looked at",
             _ => "This does not hold",
         };
         let meaning = format_args!("{name}: {means}: {proves} See docs/stress.md#the-cases.");

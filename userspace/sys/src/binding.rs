@@ -19,7 +19,10 @@ use crate::nodes::path;
 /// Where sysfs has the driver's devices, by the names of their nodes.
 const CLASS: &str = "/sys/class/misc/";
 
-/// The most bytes that the target of a device's link in sysfs has.
+/// `ENAMETOOLONG`.
+const TOO_LONG: Errno = Errno::new(36);
+
+/// How much of a link's target is read.
 const TARGET: usize = 256;
 
 /// A device by the name that its bus knows it by.
@@ -31,7 +34,7 @@ impl BusDevice {
     ///
     /// # Errors
     ///
-    /// Those of `readlink()`: there is no sysfs, or no such node.
+    /// Those of `readlink()`: there is no sysfs, or no such node; `ENAMETOOLONG`.
     pub fn of_node(node: &CStr) -> Result<Self, CallError> {
         let last = |path| <[u8]>::rsplit(path, |byte| *byte == b'/').next();
         let mut link = Line::new();
@@ -41,6 +44,8 @@ impl BusDevice {
         let mut target = [0; TARGET];
         let length = readlinkat_raw(CWD, path(&link), &mut target[..])
             .map_err(errno)
+            // What fills the buffer may have been cut off.
+            .and_then(|length| (length < TARGET).then_some(length).ok_or(TOO_LONG))
             .map_err(CallError::of("readlink() of the device's parent in sysfs"))?;
         let mut device = Line::new();
         let name = last(&target[..length]).unwrap_or_default();

@@ -17,7 +17,7 @@ use core::fmt::Write;
 use faultline_core::args::verify::{devices, parse, Options, COMMAND};
 use faultline_core::errno::Errno;
 use faultline_core::ktap::Outcome;
-use faultline_core::name::{COMPATIBLE, MODULE_FILE, PROJECT};
+use faultline_core::name::{ANY_DEVICE, COMPATIBLE, MODULE_FILE, PROJECT};
 use faultline_core::nodes::Nodes;
 use faultline_core::session::{no_device, Session};
 use faultline_core::system::System;
@@ -88,7 +88,7 @@ fn verify(machine: &mut Machine, console: &mut Console, options: Options<'_>, ar
     if count == 0 || options.foreign {
         nodes = match find() {
             Ok(nodes) => nodes,
-            Err(errno) => return failed(console, c"/dev", errno),
+            Err(errno) => return failed(&mut Console::stderr(), ANY_DEVICE, errno),
         };
     }
     let first = NodePath::new(nodes.next(0).unwrap_or_default());

@@ -186,7 +186,8 @@ impl<S: System> Context<'_, S> {
                     self.types.user = Some(seen);
                 }
                 let demanded = *self.demanded.get_or_insert(seen);
-                self.judge_type(way.name(), Some(at), Access::Writable, demanded)?;
+                let judged = self.judge_type(way.name(), Some(at), Access::Writable, demanded);
+                judged.inspect_err(|_| self.finding.matter = self.matter_of(way, request))?;
             }
         }
         if way == Way::Second && self.is_foreign() && self.options.kernel.is_none() {
@@ -196,6 +197,18 @@ impl<S: System> Context<'_, S> {
             ));
         }
         Ok(())
+    }
+
+    /// What a difference in a mapping's attributes is about: the kernel's own mapping has no VMA, whose
+    /// protection could be wrong; and what is not mapped at all has no protection.
+    fn matter_of(&self, way: Way, request: u32) -> Matter {
+        match self.finding.matter {
+            Matter::Permission | Matter::Shareability if way == Way::Kernel => Matter::Property,
+            Matter::Permission if request == LOAD && self.answer.flags & TRANSLATED == 0 => {
+                Matter::NotMapped
+            }
+            matter => matter,
+        }
     }
 
     /// Has the CPU translate a page of a mapping, which was accessed before.
@@ -213,7 +226,7 @@ impl<S: System> Context<'_, S> {
         self.translate(subject, address, request)?;
         // Some CPUs leave it to the kernel to note the first store to a page: until then it is
         // read-only in the page table.
-        if request == LOAD {
+        if request == LOAD && self.answer.flags == TRANSLATED {
             self.answer.flags |= TRANSLATION_WRITABLE;
         }
         Ok(())
@@ -231,7 +244,11 @@ impl<S: System> Context<'_, S> {
         if !self.lacks_selftest() {
             for (request, permitted) in [(LOAD, Access::ReadOnly), (STORE, Access::Nothing)] {
                 let subject = about("TRANSLATE of a read-only mapping").at(last);
-                self.translate(subject, mapping.address() + last, request)?;
+                match self.translate(subject, mapping.address() + last, request) {
+                    // The store below has to do.
+                    Err(Stop::Skip(_) | Stop::Refused(_)) => break,
+                    translated => translated?,
+                }
                 self.finding.same(
                     about("access to a read-only mapping").at(last),
                     access(self.answer.flags),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! The checks. To add one, add an entry to [`CHECKS`], and a section of its name to
-//! docs/verdicts.md, which the last sentence of a failure refers to.
+//! docs/verdicts.md, which the last sentence of a failure refers to. A new kind of step is an entry of
+//! [`Step`] in `step.rs`, a line in `run.rs`, and the function that it calls, in the file of its theme.
 //!
 //! Each check looks at one property, most of them by two new mappings of the whole buffer, so that
 //! a driver that is wrong in one way fails in few places, and those say which way it is. A check is

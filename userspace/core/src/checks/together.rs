@@ -164,8 +164,13 @@ impl<S: System> Context<'_, S> {
                     }
                     None => unreachable!("an earlier step maps"),
                 };
+                let what = if tally.seen == Seen::Nothing {
+                    "round that this task waits for"
+                } else {
+                    "rounds wrong for this task"
+                };
                 Side {
-                    what: tally.about("rounds wrong for this task"),
+                    what: tally.about(what),
                     seen: tally.seen.into(),
                 }
             }
@@ -176,6 +181,19 @@ impl<S: System> Context<'_, S> {
             if matches!(mine.seen, Value::Nothing | Value::Errno(Errno::TIMEDOUT)) {
                 return self.late(partner, there.flag, back.flag, round);
             }
+        }
+        match mine.seen {
+            // The kernel tests a buffer for one task at a time.
+            Value::Errno(errno @ Errno::BUSY) => {
+                return Err(Stop::Refused(CallError {
+                    call: "LITMUS",
+                    errno,
+                }))
+            }
+            Value::Errno(errno) if errno != Errno::TIMEDOUT => {
+                self.finding.need("LITMUS", Err::<(), _>(errno))?;
+            }
+            _ => {}
         }
         self.finding.same(mine.what, mine.seen, Value::Count(0))?;
         let what = if other.seen == Seen::Nothing {
@@ -270,7 +288,7 @@ impl<S: System> Context<'_, S> {
 
         let what = about("load by a mapping of the unbound device").at(0);
         self.finding.same(what, touch, Signal::Bus)?;
-        let what = tally.about("load by another process's mapping of the unbound device");
+        let what = tally.about("access by another process's mapping of the unbound device");
         self.finding.same(what, tally.seen, tally.want)?;
         self.finding
             .same("INFO of the unbound device", call, Errno::NODEV)?;

@@ -33,6 +33,16 @@ pub(super) const ACCESS_FAILED: &str =
     "The kernel answered an access inside the buffer by a signal: a \
     program would be killed there. Check first which offsets the driver's fault handler refuses.";
 
+/// What it means if a task of the check's own was killed.
+pub(super) const TASK_KILLED: &str =
+    "A signal killed a task of this check, so that the check could not look at its property. Read the \
+    kernel's log (`dmesg`) first.";
+
+/// What it means if a page has no translation after an access.
+pub(super) const NOT_MAPPED: &str =
+    "The page table has no entry for a page that was just accessed. Check first whether the driver \
+    unmaps the page again.";
+
 /// What it means if a mapping has the right memory type, and differs in something else.
 pub(super) const WRONG_PERMISSION: &str =
     "The page table does not permit the accesses that the mapping was made for, or permits more. \
@@ -66,7 +76,9 @@ impl<'a> Said<'a> {
             Matter::Property => check.failure,
             Matter::Call => CALL_FAILED,
             Matter::Access => ACCESS_FAILED,
+            Matter::Task => TASK_KILLED,
             Matter::Permission => WRONG_PERMISSION,
+            Matter::NotMapped => NOT_MAPPED,
             Matter::Shareability => WRONG_SHAREABILITY,
         };
         Self {

@@ -2,7 +2,7 @@
 
 //! The report as a whole.
 
-use super::said::{ACCESS_FAILED, CALL_FAILED, WRONG_PERMISSION, WRONG_SHAREABILITY};
+use super::said::{ACCESS_FAILED, CALL_FAILED, NOT_MAPPED, WRONG_PERMISSION, WRONG_SHAREABILITY};
 use super::*;
 use crate::errno::Errno;
 use crate::fake::{Lie, Machine};
@@ -268,6 +268,11 @@ fn the_right_memory_type_is_not_said_to_be_wrong() {
             WRONG_PERMISSION,
         ),
         (
+            Lie::UserIsNotThere,
+            "access to the first mapping at offset 0x0: no access, want writable",
+            NOT_MAPPED,
+        ),
+        (
             Lie::Shareability(2),
             "shareability of the first mapping at offset 0x0: outer shareable, want inner shareable",
             WRONG_SHAREABILITY,
@@ -277,6 +282,12 @@ fn the_right_memory_type_is_not_said_to_be_wrong() {
         let want = format!("  # attribute_user: {seen}\n  # attribute_user: {meaning} See ");
         assert!(out.contains(&want), "{out}");
     }
+    // The kernel's own mapping has no VMA.
+    let (_, out) = report(Some(Lie::KernelIsReadOnly), &[c"/dev/faultline0"]);
+    assert!(
+        out.contains("  # attribute_kernel: The kernel maps"),
+        "{out}"
+    );
     // Here the property itself is that TRANSLATE tells the truth.
     let (_, out) = report(Some(Lie::ConstantIsWritable), &[c"/dev/faultline0"]);
     assert!(

@@ -27,7 +27,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "first_touch_of_processes",
-        proves: "The same of processes that share nothing but the buffer.",
+        proves: "Processes that share nothing but the buffer, and touch a page first at the same time, see the same page.",
         steps: first_touch_of_processes,
     },
     Case {

@@ -25,8 +25,8 @@ use crate::world::{tagged, World as W};
 pub(super) const CASES: &[Case] = &[
     Case {
         name: "arguments",
-        proves: "EFAULT for an argument that is not the caller's memory as a whole, or that the \
-            caller may not write to if the call does.",
+        proves: "A call answers EFAULT if its argument is not the caller's memory as a whole, or if the \
+            call writes to the argument and the caller may not.",
         steps: arguments,
     },
     Case {

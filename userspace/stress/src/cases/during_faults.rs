@@ -27,7 +27,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "fork_beside_faults",
-        proves: "The same while the process forks, too.",
+        proves: "While the process forks, accesses and calls of its other tasks find the buffer in the mapping, and none fails.",
         steps: fork_beside_faults,
     },
     Case {
@@ -38,7 +38,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "move_beside_faults",
-        proves: "The same while mremap() moves the mapping to and fro.",
+        proves: "While mremap() moves the mapping to and fro, accesses of other tasks find the buffer or nothing, and no call fails but by EFAULT.",
         steps: move_beside_faults,
     },
 ];

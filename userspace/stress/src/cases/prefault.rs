@@ -39,8 +39,8 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "prefault_against_unbind",
-        proves: "Who asks again and again while the device is unbound gets what it asks for, or \
-            hears that the device is gone.",
+        proves: "A process that calls PREFAULT again and again while the device is unbound gets \
+            success or ENODEV.",
         steps: prefault_against_unbind,
     },
 ];

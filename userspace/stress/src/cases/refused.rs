@@ -54,13 +54,14 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "ioctls",
-        proves: "ENOTTY for every command that the driver does not have, such as one of another \
-            size or direction.",
+        proves: "The driver answers ENOTTY to every command that it does not have, such as one of \
+            another size or direction.",
         steps: ioctls,
     },
     Case {
         name: "physical_addresses",
-        proves: "FRAME refuses offsets outside the buffer, and EPERM without CAP_SYS_ADMIN.",
+        proves:
+            "FRAME refuses offsets outside the buffer, and answers EPERM without CAP_SYS_ADMIN.",
         steps: physical_addresses,
     },
     Case {

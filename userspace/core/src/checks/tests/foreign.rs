@@ -102,12 +102,7 @@ fn a_foreign_device_may_do_without() {
         (Lie::WritePastEndGivesNothing, &[]),
         (
             Lie::NoWitness,
-            &[
-                "translate_known",
-                "attribute_user",
-                "read_only",
-                "walk_pfns",
-            ],
+            &["translate_known", "attribute_user", "walk_pfns"],
         ),
     ] {
         let run = Run::foreign(Some(MemoryType::WriteBack), Some(lie));
@@ -121,12 +116,7 @@ fn a_witness_that_cannot_be_opened_is_named() {
     let lie = Lie::WitnessFails(Errno::ACCES);
     let run = Run::foreign(Some(MemoryType::WriteBack), Some(lie));
     assert!(run.failed().is_empty(), "{:?}", run.results);
-    for check in [
-        "translate_known",
-        "attribute_user",
-        "read_only",
-        "walk_pfns",
-    ] {
+    for check in ["translate_known", "attribute_user", "walk_pfns"] {
         assert_eq!(
             run.note(check),
             "open() of the faultline device to ask the CPU by: EACCES"

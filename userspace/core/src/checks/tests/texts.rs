@@ -26,7 +26,6 @@ fn what_cannot_be_looked_at_is_skipped() {
                 "translate_known",
                 "attribute_user",
                 "attribute_kernel",
-                "read_only",
                 "walk_pfns",
             ],
         ),

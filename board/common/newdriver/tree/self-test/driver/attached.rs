@@ -53,14 +53,18 @@ impl Extension for Attached {
     }
 
     fn dma_device(&self) -> Option<&Device<Bound>> {
-        self.selftest.dma_device()
+        self.selftest
+            .dma_device()
+            .or_else(|| self.hardware.dma_device())
     }
 
     fn prepared(&self, dev: &Device<Bound>, name: &CStr, buffer: &Buffer) {
+        self.hardware.prepared(dev, name, buffer);
         self.selftest.prepared(dev, name, buffer);
     }
 
     fn may_open(&self) -> Result {
+        self.hardware.may_open()?;
         self.selftest.may_open()
     }
 
@@ -78,11 +82,11 @@ impl Extension for Attached {
     }
 
     fn events(&self, file: &File, table: &PollTable<'_>) -> u32 {
-        self.hardware.events(file, table)
+        self.hardware.events(file, table) | self.selftest.events(file, table)
     }
 
     fn goes_at_shutdown(&self) -> bool {
-        self.selftest.goes_at_shutdown()
+        self.hardware.goes_at_shutdown() || self.selftest.goes_at_shutdown()
     }
 
     fn settle(&self) -> Result {
