@@ -221,16 +221,11 @@ pub struct Count {
 pub enum Matter {
     /// The property itself.
     Property,
-    /// Which accesses the page table permits.
-    Permission,
-    /// A page that was just accessed, and has no translation.
-    NotMapped,
-    /// The shareability of the memory.
-    Shareability,
-    /// A call that the check needs to look at it.
+    /// What else than the memory type the page table's entry says: which accesses it permits, and the
+    /// shareability.
+    Entry,
+    /// A call that the check needs to look at it, or a task.
     Call,
-    /// A task that the check needs, and that a signal has killed.
-    Task,
     /// An access to a mapping, inside the buffer.
     Access,
 }
@@ -285,6 +280,13 @@ impl Finding {
     #[inline(never)]
     fn compare(&mut self, subject: Subject, seen: Value, want: Value) -> Result<(), Stop> {
         *self = Self::new(subject, seen, want);
+        // A call that was to succeed says nothing of what it was to show.
+        if matches!(
+            (seen, want),
+            (Value::Errno(_), Value::Success | Value::Count(_))
+        ) {
+            self.matter = Matter::Call;
+        }
         if seen == want {
             Ok(())
         } else {
@@ -340,11 +342,7 @@ impl Finding {
             TaskError::Call(CallError { call, errno }) => {
                 self.refuse(about(call).of("by another task"), errno.into())
             }
-            TaskError::Killed(signal) => {
-                let stop = self.refuse(about("another task"), Value::Killed(signal));
-                self.matter = Matter::Task;
-                stop
-            }
+            TaskError::Killed(signal) => self.refuse(about("another task"), Value::Killed(signal)),
         })
     }
 

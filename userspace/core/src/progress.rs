@@ -103,7 +103,7 @@ impl<'a> Progress<'a> {
         // A user who does not see it misses nothing of the report.
         let _ = write!(
             terminal,
-            "{CLEAR}{}: check {number} of {}, {name}: {percent} %, about {left} s left for this device",
+            "{CLEAR}{}: check {number} of {}, {name}: {percent} %, about {left} s left",
             self.device, self.checks
         );
         self.shown = now;
@@ -153,8 +153,8 @@ mod tests {
         progress.end_check();
         assert_eq!(
             screen.replace(CLEAR, "\n"),
-            "\n/dev/a: check 2 of 3, bits: 40 %, about 6 s left for this device\
-             \n/dev/a: check 2 of 3, bits: 50 %, about 4 s left for this device\n"
+            "\n/dev/a: check 2 of 3, bits: 40 %, about 6 s left\
+             \n/dev/a: check 2 of 3, bits: 50 %, about 4 s left\n"
         );
     }
 

@@ -106,7 +106,7 @@ impl<S: System> Context<'_, S> {
             at.map_or(subject, |at| subject.at(at))
         };
         self.finding.same_in(
-            Matter::Permission,
+            Matter::Entry,
             subject("access to"),
             access(flags),
             Value::Access(permitted),
@@ -124,7 +124,7 @@ impl<S: System> Context<'_, S> {
                 Shareability::INNER
             };
             self.finding.same_in(
-                Matter::Shareability,
+                Matter::Entry,
                 subject("shareability of"),
                 Value::Shareability(Shareability(shareability)),
                 Value::Shareability(want),
@@ -187,7 +187,11 @@ impl<S: System> Context<'_, S> {
                 }
                 let demanded = *self.demanded.get_or_insert(seen);
                 let judged = self.judge_type(way.name(), Some(at), Access::Writable, demanded);
-                judged.inspect_err(|_| self.finding.matter = self.matter_of(way, request))?;
+                // The kernel's own mapping has no VMA, whose protection could be wrong.
+                if way == Way::Kernel {
+                    self.finding.matter = Matter::Property;
+                }
+                judged?;
             }
         }
         if way == Way::Second && self.is_foreign() && self.options.kernel.is_none() {
@@ -197,18 +201,6 @@ impl<S: System> Context<'_, S> {
             ));
         }
         Ok(())
-    }
-
-    /// What a difference in a mapping's attributes is about: the kernel's own mapping has no VMA, whose
-    /// protection could be wrong; and what is not mapped at all has no protection.
-    fn matter_of(&self, way: Way, request: u32) -> Matter {
-        match self.finding.matter {
-            Matter::Permission | Matter::Shareability if way == Way::Kernel => Matter::Property,
-            Matter::Permission if request == LOAD && self.answer.flags & TRANSLATED == 0 => {
-                Matter::NotMapped
-            }
-            matter => matter,
-        }
     }
 
     /// Has the CPU translate a page of a mapping, which was accessed before.

@@ -73,9 +73,8 @@ pub const CHECKS: &[Check] = &[
             "A buffer that nobody has touched since the driver was bound reads as zeroes, and \
             INFO says so until it is mapped.",
         ),
-        failure: "The new buffer is not empty, or INFO is wrong about its use: data of its last \
-            user leaks. Check first that the driver zeroes the memory before anybody can open the \
-            device.",
+        failure: "The new buffer has data of its last user, or INFO is wrong about its use. Check \
+            first that the driver zeroes the memory before the device can be opened.",
         // First, while nothing has been written.
         steps: &[
             Pristine,
@@ -88,8 +87,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "two_mappings",
         proves: text("Two mappings of the buffer are there at once, and do not overlap."),
-        failure: "The second mmap() does not give a range of its own: programs that share the \
-            buffer get in each other's way. Check the driver's mmap() first.",
+        failure: "The second mmap() gives no range of its own. Check the driver's mmap() first.",
         steps: &[Maps, Apart],
     },
     Check {
@@ -98,9 +96,10 @@ pub const CHECKS: &[Check] = &[
             "What is stored through one mapping is loaded through the other, in every page and \
             in both directions.",
         ),
-        failure: "Two mappings of one offset do not show the same memory: pages are copies, or \
-            several offsets share a page. Check first which PFN the fault handler inserts, and \
-            that MAP_PRIVATE is refused.",
+        failure:
+            "Two mappings of one offset do not show the same memory: pages are copies, or several \
+            offsets share a page. Check first which PFN the fault handler inserts, and that \
+            MAP_PRIVATE is refused.",
         // All pages are written before the first is looked at: pages that share a PFN then hold the
         // data of the last one.
         steps: &[
@@ -114,8 +113,9 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "pagemap_same",
         proves: text("Both mappings have the same PFN in every page, by /proc/self/pagemap."),
-        failure: "Two mappings of one offset have different PFNs: the fault handler's answer \
-            depends on who asks. Check first how the handler computes the PFN.",
+        failure:
+            "Two mappings of one offset have different PFNs: the fault handler's answer depends \
+            on who asks. Check first how the handler computes the PFN.",
         steps: &[Maps, Pfns(Pagemap(Second), Pagemap(First))],
     },
     Check {
@@ -124,8 +124,9 @@ pub const CHECKS: &[Check] = &[
             "The PFNs of a mapping are those of the buffer, as the driver knows them from the \
             kernel's own mapping.",
         ),
-        failure: "User space is mapped to memory that is not the buffer. Check first how the \
-            driver turns an offset into a PFN: a DMA address is not a physical address behind \
+        failure:
+            "User space is mapped to memory that is not the buffer. Check first how the driver \
+            turns an offset into a PFN: a DMA address is not a physical address behind \
             `dma-ranges` or an IOMMU.",
         steps: &[Maps, Pfns(Pagemap(First), Driver)],
     },
@@ -135,9 +136,10 @@ pub const CHECKS: &[Check] = &[
             "read() returns what was stored through a mapping: all of it, and pieces that start \
             and end anywhere.",
         ),
-        failure: "read() returns other data than the mapping holds, or less of it. Check the \
-            offsets and lengths in the driver's read() first; if pagemap_kernel or walk_pfns \
-            fails too, the mapping is wrong.",
+        failure:
+            "read() returns other data than the mapping holds, or less of it. Check the offsets \
+            and lengths in the driver's read() first; if pagemap_kernel fails too, the mapping \
+            is wrong.",
         steps: &[
             Maps,
             Put(First, All, STORE_READ),
@@ -153,9 +155,10 @@ pub const CHECKS: &[Check] = &[
             "Both mappings show what write() took: all of it, and a piece across the border of \
             two pages, without its neighbours.",
         ),
-        failure: "A mapping does not show what write() took, or write() took less than it was \
-            given. Check the offsets and lengths in the driver's write() first; if pagemap_kernel \
-            or walk_pfns fails too, the mapping is wrong.",
+        failure:
+            "A mapping does not show what write() took, or write() took too little. Check the \
+            offsets and lengths in the driver's write() first; if pagemap_kernel fails too, the \
+            mapping is wrong.",
         // No byte of the piece is what stood there.
         steps: &[
             Maps,
@@ -174,8 +177,9 @@ pub const CHECKS: &[Check] = &[
             "The last byte of the buffer can be reached by every way, and what would go beyond \
             it is cut off there.",
         ),
-        failure: "The buffer ends too early, or not where INFO says. Check the comparisons of \
-            offsets with the size in the driver first.",
+        failure:
+            "The buffer ends too early, or not where INFO says. Check the comparisons of offsets \
+            with the size in the driver first.",
         steps: &[
             Maps,
             Put(First, Last, LAST_STORED),
@@ -192,9 +196,9 @@ pub const CHECKS: &[Check] = &[
             "Nothing past the end can be reached: mmap() and FRAME answer EINVAL, write() \
             ENOSPC, read() nothing, and a touch SIGBUS.",
         ),
-        failure: "Memory behind the buffer, which belongs to somebody else, can be reached. Check \
-            the comparisons of offsets with the size in the driver first, and whether they can \
-            overflow.",
+        failure:
+            "Memory behind the buffer can be reached. Check first how the driver compares offsets \
+            with the size, and whether that can overflow.",
         // That a SIGBUS would be caught is shown first.
         steps: &[
             Sigbus,
@@ -210,9 +214,9 @@ pub const CHECKS: &[Check] = &[
             "TRANSLATE tells the truth of memory of which the truth is known: of the program's \
             own.",
         ),
-        failure: "TRANSLATE does not report what the CPU says: the results of attribute_user, \
-            attribute_kernel, read_only and walk_pfns mean nothing. Check the self-test's use \
-            of `AT` and `PAR_EL1` first.",
+        failure:
+            "TRANSLATE does not report what the CPU says: the checks that use it mean nothing. \
+            Check the self-test's use of `AT` and `PAR_EL1` first.",
         steps: &[KnownMemory],
     },
     Check {
@@ -221,17 +225,18 @@ pub const CHECKS: &[Check] = &[
             "User space's mappings have the memory type that the device's coherency demands, in \
             the first and the last page, for loads and for stores.",
         ),
-        failure: "User space maps this buffer with another memory type than the device needs: one \
-            side will read stale data. Check `dma-coherent` in the device tree and the driver's \
+        failure:
+            "User space maps this buffer with another memory type than the device needs: one side \
+            will read stale data. Check `dma-coherent` in the device tree and the driver's \
             `vm_page_prot` first.",
         steps: &[Maps, Attributes(First), Attributes(Second)],
     },
     Check {
         name: "attribute_kernel",
         proves: text("The kernel's own mapping has that memory type, too."),
-        failure: "The kernel maps this buffer with another memory type than the device needs: the \
-            kernel will read stale data, or user space will. Check `dma-coherent` in the device \
-            tree first.",
+        failure:
+            "The kernel maps this buffer with another memory type than the device needs: one side \
+            will read stale data. Check `dma-coherent` in the device tree first.",
         steps: &[Attributes(Kernel)],
     },
     Check {
@@ -248,8 +253,9 @@ pub const CHECKS: &[Check] = &[
             "The CPU uses the PFN that pagemap says (FRAME on 32-bit ARM without LPAE), in every \
             page of both mappings, and in the kernel's mapping the one that FRAME says.",
         ),
-        failure: "The CPU uses another page than pagemap or the driver says. Check first whether \
-            the driver computes FRAME from the memory that it maps; else a TLB entry is stale.",
+        failure:
+            "The CPU uses another page than pagemap or the driver says. Check first whether the \
+            driver computes FRAME from the memory that it maps; else a TLB entry is stale.",
         // That pagemap and FRAME agree, `pagemap_kernel` looks at.
         steps: &[
             Maps,
@@ -300,8 +306,9 @@ pub const CHECKS: &[Check] = &[
             "Requests for a bus master that make no sense are refused, and nothing is written \
             then.",
         ),
-        failure: "A bus master can be made to write to memory that is not the buffer. Check the \
-            range checks of FILL and COPY in the self-test first.",
+        failure:
+            "A bus master can be made to write to memory that is not the buffer. Check the range \
+            checks of FILL and COPY in the self-test first.",
         steps: &[
             Able(0),
             Maps,
@@ -316,8 +323,9 @@ pub const CHECKS: &[Check] = &[
             "A task on another CPU that looks all the time sees each byte as it was or as the \
             bus master writes it, never anything else, and soon the latter.",
         ),
-        failure: "What the device writes arrives late or in part. Check the memory type of the \
-            mapping first (attribute_user), then the interconnect and bounce buffers.",
+        failure:
+            "What the device writes arrives late or in part. Check the memory type of the mapping \
+            first (attribute_user), then the interconnect and bounce buffers.",
         steps: &[Able(MASTER_FILL), Maps, Polled],
     },
     Check {
@@ -326,9 +334,8 @@ pub const CHECKS: &[Check] = &[
             "SYNC refuses ranges, flags and ends that make no sense and, of memory that is \
             coherent, everything.",
         ),
-        failure:
-            "A program that makes a mistake in SYNC does not hear of it, and reads stale data. \
-            Check the driver's check of ranges and brackets (`driver/sync.rs`) first.",
+        failure: "A program's mistake in SYNC has no error, and it reads stale data. Check \
+            `driver/sync.rs` first.",
         steps: &[SyncRefused],
     },
     Check {
@@ -338,8 +345,8 @@ pub const CHECKS: &[Check] = &[
             another CPU and by its own mapping; and the other way round.",
         ),
         failure:
-            "Order between user space and the kernel is lost: a flag arrives before its data, \
-            or never. Check first that both mappings have one memory type (attribute_user, \
+            "Order between user space and the kernel is lost: a flag arrives before its data, or \
+            never. Check first that both mappings have one memory type (attribute_user, \
             attribute_kernel).",
         steps: &[Maps, Messages(Partner::Kernel)],
     },
@@ -349,8 +356,9 @@ pub const CHECKS: &[Check] = &[
             "What one task stores before a flag, another task on another CPU finds there when \
             it sees the flag, each by a mapping of its own.",
         ),
-        failure: "Order between two CPUs is lost: a flag arrives before its data, or never. Check \
-            the memory type and the shareability of the mappings first (attribute_user).",
+        failure:
+            "Order between two CPUs is lost: a flag arrives before its data, or never. Check the \
+            memory type and the shareability of the mappings first (attribute_user).",
         steps: &[Maps, Messages(Partner::Task)],
     },
     Check {
@@ -358,8 +366,9 @@ pub const CHECKS: &[Check] = &[
         proves: text(
             "Each bit of each word can be set and cleared, whatever the bits beside it are.",
         ),
-        failure: "Bits stick, or follow others. If alias_write, store_read and write_load pass, \
-            check the memory and its data lines first; else check what these say.",
+        failure:
+            "Bits stick, or follow others. If alias_write, store_read and write_load pass, check \
+            the memory and its data lines first; else check what these say.",
         steps: &[Maps, Bits],
     },
     Check {
@@ -369,8 +378,8 @@ pub const CHECKS: &[Check] = &[
             data, and that the device can be mapped again.",
         ),
         failure:
-            "Unmapping leaves pages behind, or takes others along. Check the reference counts \
-            in the driver's vm_operations_struct first.",
+            "Unmapping leaves pages behind, or takes others along. Check the reference counts in \
+            the driver's vm_operations_struct first.",
         steps: &[
             Maps,
             Map(Third),
@@ -387,9 +396,9 @@ pub const CHECKS: &[Check] = &[
             "When the device is unbound no process keeps a mapping; bound again, it has nothing \
             of what was stored.",
         ),
-        failure: "A process keeps access to memory that the driver has freed, or the device does \
-            not come back as new. Check first that unbinding calls unmap_mapping_range() on the \
-            address space that lists every mapping.",
+        failure:
+            "A process keeps access to memory that the driver has freed, or the device does not \
+            come back as new. Check first that unbinding calls unmap_mapping_range().",
         steps: &[
             Maps,
             Put(First, All, REVOKED),
@@ -404,8 +413,7 @@ pub const CHECKS: &[Check] = &[
             "The kernel has logged no warning, nor worse, since the program started or, of a \
             later device, since this check of the one before.",
         ),
-        failure: "The kernel complains of something that happened during the verification. Read \
-            its log (`dmesg`) first.",
+        failure: "The kernel has logged a warning. Read its log (`dmesg`) first.",
         // Last, so that it has the effects of all others before it.
         steps: &[NoComplaint],
     },

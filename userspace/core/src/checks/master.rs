@@ -123,9 +123,8 @@ impl<S: System> Context<'_, S> {
     fn fill(&mut self, at: u64) -> Result<(), Stop> {
         let length = self.data.bytes().len() as u64;
         let answer = self.ask(Request::fill(at, length));
-        let written = self.finding.need(about("FILL").at(at), answer)?;
         let what = about("FILL: bytes written").at(at);
-        self.finding.same(what, written, Value::Count(length))
+        self.finding.same(what, answer, Value::Count(length))
     }
 
     /// FILL or COPY: the answer is how many bytes the former has written, or success.
@@ -202,7 +201,8 @@ impl<S: System> Context<'_, S> {
             self.store(Way::First, from, data)?;
             self.sync(SYNC_WRITE | SYNC_END, from, length)?;
             let answer = self.ask(Request::copy(from, to, length));
-            self.finding.need(about("COPY").at(to), answer)?;
+            self.finding
+                .same(about("COPY").at(to), answer, Value::Success)?;
             for (patch, at) in self.patches[2 * pair..].iter_mut().zip([from, to]) {
                 *patch = Patch {
                     at,

@@ -182,19 +182,6 @@ impl<S: System> Context<'_, S> {
                 return self.late(partner, there.flag, back.flag, round);
             }
         }
-        match mine.seen {
-            // The kernel tests a buffer for one task at a time.
-            Value::Errno(errno @ Errno::BUSY) => {
-                return Err(Stop::Refused(CallError {
-                    call: "LITMUS",
-                    errno,
-                }))
-            }
-            Value::Errno(errno) if errno != Errno::TIMEDOUT => {
-                self.finding.need("LITMUS", Err::<(), _>(errno))?;
-            }
-            _ => {}
-        }
         self.finding.same(mine.what, mine.seen, Value::Count(0))?;
         let what = if other.seen == Seen::Nothing {
             "round that another task waits for"

@@ -103,13 +103,9 @@ fn what_is_needed_says_what_kind_of_thing_failed() {
 #[test]
 fn a_task_that_failed_is_said_with_the_call_and_its_error() {
     let said = |error| {
-        let matter = match error {
-            TaskError::Killed(_) => Matter::Task,
-            _ => Matter::Call,
-        };
         let mut finding = Finding::NONE;
         assert_eq!(finding.task::<()>(Err(error)), Err(Stop::Fail));
-        assert_eq!(finding.matter, matter);
+        assert_eq!(finding.matter, Matter::Call);
         finding.to_string()
     };
     let failed = |call, errno| CallError { call, errno };

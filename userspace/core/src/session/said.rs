@@ -26,30 +26,17 @@ pub(super) const OPEN: Check = Check {
 
 /// What the failure of a check means whose property could not be looked at.
 pub(super) const CALL_FAILED: &str =
-    "A call that this check needs failed, so that the check could not look at its property. Check \
-    first how the driver answers that call; if the call is not one of the driver's, what the machine \
-    lacks.";
+    "A call or a task that this check needs failed, so that its property was not looked at. Check first \
+    how the driver answers that call or, if it is not the driver's, what the machine lacks.";
 pub(super) const ACCESS_FAILED: &str =
-    "The kernel answered an access inside the buffer by a signal: a \
-    program would be killed there. Check first which offsets the driver's fault handler refuses.";
-
-/// What it means if a task of the check's own was killed.
-pub(super) const TASK_KILLED: &str =
-    "A signal killed a task of this check, so that the check could not look at its property. Read the \
-    kernel's log (`dmesg`) first.";
-
-/// What it means if a page has no translation after an access.
-pub(super) const NOT_MAPPED: &str =
-    "The page table has no entry for a page that was just accessed. Check first whether the driver \
-    unmaps the page again.";
+    "The kernel answered an access inside the buffer by a signal. Check first which offsets the \
+    driver's fault handler refuses.";
 
 /// What it means if a mapping has the right memory type, and differs in something else.
-pub(super) const WRONG_PERMISSION: &str =
-    "The page table does not permit the accesses that the mapping was made for, or permits more. \
-    Check first which page protection the fault handler inserts: it is the VMA's `vm_page_prot`.";
-pub(super) const WRONG_SHAREABILITY: &str =
-    "The memory is cached, but the page table does not share it between all CPUs: one CPU may not see \
-    what another one stores. Check the driver's `vm_page_prot` first.";
+pub(super) const WRONG_ENTRY: &str =
+    "The page table permits other accesses than the mapping was made for, has no entry, or does not \
+    share the memory between all CPUs. Check first what the fault handler inserts: the page protection \
+    is the VMA's `vm_page_prot`.";
 
 /// What is said of a check, to people and to machines alike.
 pub(super) struct Said<'a> {
@@ -76,10 +63,7 @@ impl<'a> Said<'a> {
             Matter::Property => check.failure,
             Matter::Call => CALL_FAILED,
             Matter::Access => ACCESS_FAILED,
-            Matter::Task => TASK_KILLED,
-            Matter::Permission => WRONG_PERMISSION,
-            Matter::NotMapped => NOT_MAPPED,
-            Matter::Shareability => WRONG_SHAREABILITY,
+            Matter::Entry => WRONG_ENTRY,
         };
         Self {
             result,

@@ -2,7 +2,7 @@
 
 //! The report as a whole.
 
-use super::said::{ACCESS_FAILED, CALL_FAILED, NOT_MAPPED, WRONG_PERMISSION, WRONG_SHAREABILITY};
+use super::said::{ACCESS_FAILED, CALL_FAILED, WRONG_ENTRY};
 use super::*;
 use crate::errno::Errno;
 use crate::fake::{Lie, Machine};
@@ -265,17 +265,17 @@ fn the_right_memory_type_is_not_said_to_be_wrong() {
         (
             Lie::UserIsReadOnly,
             "access to the first mapping at offset 0x0: no access, want writable",
-            WRONG_PERMISSION,
+            WRONG_ENTRY,
         ),
         (
             Lie::UserIsNotThere,
             "access to the first mapping at offset 0x0: no access, want writable",
-            NOT_MAPPED,
+            WRONG_ENTRY,
         ),
         (
             Lie::Shareability(2),
             "shareability of the first mapping at offset 0x0: outer shareable, want inner shareable",
-            WRONG_SHAREABILITY,
+            WRONG_ENTRY,
         ),
     ] {
         let (_, out) = report(Some(lie), &[c"/dev/faultline0"]);
