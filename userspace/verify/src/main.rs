@@ -83,12 +83,13 @@ fn first_process(console: &mut Console) -> i32 {
 
 /// Verifies the devices that the arguments name or, if they name none, all; or a foreign one.
 fn verify(machine: &mut Machine, console: &mut Console, options: Options<'_>, args: Args) -> i32 {
+    let mut stderr = Console::stderr();
     let mut count = devices(args.clone()).count() as u64;
     let mut nodes = Nodes::default();
     if count == 0 || options.foreign {
         nodes = match find() {
             Ok(nodes) => nodes,
-            Err(errno) => return failed(&mut Console::stderr(), ANY_DEVICE, errno),
+            Err(errno) => return failed(&mut stderr, ANY_DEVICE, errno),
         };
     }
     let first = NodePath::new(nodes.next(0).unwrap_or_default());
@@ -101,7 +102,6 @@ fn verify(machine: &mut Machine, console: &mut Console, options: Options<'_>, ar
     } else {
         nodes = Nodes::default();
     }
-    let mut stderr = Console::stderr();
     let report_is_on_terminal = options.json || console.is_terminal();
     let (out, json): (&mut dyn Write, Option<&mut dyn Write>) = if options.json {
         (&mut stderr, Some(console))
