@@ -27,7 +27,7 @@ SHORT, LONG = Name("acme-ring"), Name("northwind-flowmeters")
 DOC = TOP / "docs/your-driver.md"
 EVERY_ROOM = "all"
 # Rooms that the driver's own code is different with.
-FEATURES = ["cached", "prefault", "sysfs", "label", "memory-region", "dma-mask"]
+FEATURES = ["cached", "dma-buf", "prefault", "sysfs", "label", "memory-region", "dma-mask"]
 
 
 @dataclass(frozen=True)
