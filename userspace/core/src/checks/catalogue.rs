@@ -364,7 +364,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "bits",
         proves: text(
-            "Each bit of each word can be set and cleared, whatever the bits beside it are.",
+            "Bits can be set and cleared, whatever is beside them; --long tries all bits.",
         ),
         failure:
             "Bits stick, or follow others. If alias_write, store_read and write_load pass, check \
