@@ -18,7 +18,7 @@ import pytest
 from conftest import Make
 from guests import PATIENCE
 from places import PYTHON, RUNNER, SETUP, TOP, Places, environment
-from project import KCONFIG, PROJECT
+from project import KCONFIG, MODULE, PROJECT
 from runner.initramfs import tool
 from runner.machine import DISKS
 
@@ -36,7 +36,7 @@ BOARDS = {path.parent.name: environment(path) for path in TOP.glob("board/*/boar
 
 
 def defconfig(board: str) -> Path:
-    return TREE / f"configs/{PROJECT}_{board.replace('-', '_')}_defconfig"
+    return TREE / f"configs/{MODULE}_{board.replace('-', '_')}_defconfig"
 
 
 def settings(config: Path) -> list[tuple[str, str]]:
@@ -87,7 +87,7 @@ def test_version_and_board_come_from_their_files(tmp_path: Path) -> None:
     subprocess.run([tmp_path / "board/common/setup", "defconfigs", tmp_path / "new"], check=True)
     expected = defconfig("raspberrypi4-64").read_text()
     expected = expected.replace("raspberrypi4-64", "desk-pi").replace(release, "7.3.99")
-    assert (tmp_path / f"new/{PROJECT}_desk_pi_defconfig").read_text() == expected
+    assert (tmp_path / f"new/{MODULE}_desk_pi_defconfig").read_text() == expected
 
 
 def test_downloads_have_hashes() -> None:
