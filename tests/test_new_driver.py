@@ -30,7 +30,10 @@ EVERY_ROOM = "all"
 # Rooms that the driver's own code is different with.
 FEATURES = ["cached", "prefault", "sysfs", "label", "memory-region", "dma-mask", "self-test"]
 # Rooms of what is beside the driver, and words that no driver without the room has.
-BESIDE = {"buildroot": ("buildroot", "br2_", "run-image")}
+BESIDE = {
+    "buildroot": ("buildroot", "br2_", "run-image"),
+    "farm": ("labgrid/", "lg_env", "make farm", "desk.py"),
+}
 
 
 @dataclass(frozen=True)
