@@ -136,7 +136,8 @@ BUILDROOT_RUST := host
 NAME :=
 ## DIR=DIRECTORY     new-driver: where to make it (default: ../NAME)
 DIR :=
-## WITH='ROOM…'      new-driver: rooms in addition to the smallest driver that is whole
+## WITH='ROOM…'      new-driver: what it has in addition to the smallest driver that is whole, such as
+##                   buildroot, or all (docs/your-driver.md lists the rooms)
 WITH :=
 ## ROOM='ARG…'       clean-room: arguments, such as '--release trixie --user root run'
 ROOM := --help

@@ -25,9 +25,15 @@ from places import SETUP, TOP, Places
 # A short name, and one of twenty letters with every part.
 SHORT, LONG = Name("acme-ring"), Name("northwind-flowmeters")
 DOC = TOP / "docs/your-driver.md"
+ARM = "qemu-virt-arm"
 EVERY_ROOM = "all"
 # Rooms that the driver's own code is different with.
 FEATURES = ["cached", "prefault", "sysfs", "label", "memory-region", "dma-mask", "self-test"]
+# Rooms of what is beside the driver, and words that no driver without the room has.
+BESIDE = {
+    "buildroot": ("buildroot", "br2_", "run-image"),
+    "farm": ("labgrid/", "lg_env", "make farm", "desk.py"),
+}
 
 
 @dataclass(frozen=True)
@@ -155,6 +161,9 @@ def test_modules_of_the_kernel_are_known(places: Places) -> None:
     ('macro_rules! project {\n    () => {\n        "faultline"', 'macro_rules! project {\n    () => {\n        "acme-ring"'),
     ('macro_rules! module {\n    () => {\n        "faultline"', 'macro_rules! module {\n    () => {\n        "acme_ring"'),
     ("Faultline is", "Acme Ring is"),
+    ('BR2_TARGET_GENERIC_HOSTNAME="faultline"', 'BR2_TARGET_GENERIC_HOSTNAME="acme-ring"'),
+    ("linux-ext-faultline.mk faultline-driver.mk", "linux-ext-acme_ring.mk acme-ring-driver.mk"),
+    ("$(FAULTLINE_DRIVER_PKGDIR)/70-faultline.rules", "$(ACME_RING_DRIVER_PKGDIR)/70-acme_ring.rules"),
     ("opt/org.faultline/nonce faultline.nonce=", "opt/org.acme-ring/nonce acme_ring.nonce="),
 ])
 def test_the_name_in_each_form(text: str, renamed: str) -> None:
@@ -199,14 +208,36 @@ def test_lines_that_name_a_missing_file_go() -> None:
 
 
 @pytest.mark.unit
-@pytest.mark.parametrize("room", ["", *FEATURES])
+@pytest.mark.parametrize("room", ["", *FEATURES, *BESIDE])
 def test_a_driver_has_the_files_of_its_rooms_alone(room: str) -> None:
     manifest = Manifest.load()
     rooms = manifest.with_needed(frozenset({"default", room} - {""}))
     files = manifest.files(rooms).keys()
     own = {file for each in rooms - {"default"} for file in manifest.rooms[each].files()}
-    others = {file for other in FEATURES for file in manifest.rooms[other].files()} - own
+    others = {file for other in [*FEATURES, *BESIDE] for file in manifest.rooms[other].files()} - own
     assert own <= files and not others & files
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("room", BESIDE)
+@pytest.mark.parametrize("others", ["none", "all the others"])
+def test_nothing_of_a_room_without_it(room: str, others: str) -> None:
+    manifest = Manifest.load()
+    there = set(manifest.optional) - {room} if others != "none" else set()
+    # The list of what may be in the cache, which drivers share.
+    texts = {file: text.replace(" buildroot-* |", "") if file == "board/common/cache.sh" else text
+             for file, text in manifest.files(manifest.with_needed(frozenset({"default", *there}))).items()}
+    found = [(file, word) for file, text in texts.items() for word in BESIDE[room] if word in f"{file} {text}".lower()]
+    assert found == []
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize("rooms", [{"boards"}, {"buildroot"}, {"boards", "buildroot"}], ids=" ".join)
+def test_files_of_two_rooms(rooms: set[str]) -> None:
+    """A configuration of a board for Buildroot is there with both."""
+    names = Manifest.load().files(frozenset({"default", *rooms})).keys()
+    both = {f"board/{ARM}/buildroot.fragment", f"buildroot/configs/faultline_{ARM.replace('-', '_')}_defconfig"}
+    assert both & names == (both if len(rooms) == 2 else set())
 
 
 @pytest.mark.kernel
@@ -282,9 +313,15 @@ def test_make_passes_the_arguments_on(make: Make, tmp_path: Path) -> None:
 def test_new_driver_tests_itself(name: Name, drivers: Callable[[Name], Driver]) -> None:
     """Its own tests are about format, lints, unit tests, the binding, a boot and a mutant. No kernel is
     built: the one of this project is in the cache."""
-    said = drivers(name).make("test")
-    assert re.search(r"=+ \d+ passed in ", said), said
-    assert not re.search(r"\d+ (?:failed|skipped)", said), said
+    driver = drivers(name)
+    buildroot = os.environ.get("BUILDROOT") if name is LONG else None
+    said = driver.make("test", *([f"BUILDROOT={(TOP / buildroot).resolve()}"] if buildroot else []))
+    assert re.search(r"=+ \d+ passed(?:, \d+ skipped)? in ", said), said
+    assert not re.search(r"\d+ failed", said), said
+    # What Buildroot's own tools say of the external tree is skipped where they are not there.
+    skipped = re.findall(r"^SKIPPED \[\d+\] ([\w.]+):\d+: (.*?):", said, re.MULTILINE)
+    assert {*skipped} <= {("test_buildroot.py", "no Buildroot"), ("test_buildroot.py", "check-package")}, said
+    assert not (name is SHORT and skipped), said
     assert " Linux 7" not in said, said
 
 
@@ -303,7 +340,7 @@ def test_nothing_has_the_name_of_this_project(name: Name, drivers: Callable[[Nam
 @pytest.mark.kernel
 def test_another_board(drivers: Callable[[Name], Driver], places: Places) -> None:
     """The room `boards`."""
-    if (board := "qemu-virt-arm") not in places.boards:
+    if (board := ARM) not in places.boards:
         pytest.skip(f"{board} is not among the BOARDS of this run")
     assert f"{LONG.kebab}-verify: PASS" in drivers(LONG).make("run", f"BOARD={board}", f"TIMEOUT={PATIENCE}")
 

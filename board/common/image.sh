@@ -8,7 +8,7 @@ write_defconfigs() {
 	local board name
 	for board in board/*/board.env; do
 		board=${board%/board.env} board=${board#board/}
-		name=${PROJECT}_${board//-/_}_defconfig
+		name=${MODULE}_${board//-/_}_defconfig
 		image_defconfig "$board" >"$1/$name" || die "$name could not be made"
 	done
 }

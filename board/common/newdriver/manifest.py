@@ -44,10 +44,13 @@ class Room:
     left_out: list[str]
     moved: dict[str, str]  # files that have another place in a new driver
     needs: frozenset[str]  # rooms that come along
+    beside: dict[str, list[str]]  # what it has only together with another room: patterns by that room's name
 
-    def files(self) -> dict[str, Path]:
+    def files(self, rooms: frozenset[str] = frozenset()) -> dict[str, Path]:
+        """Its files, in a driver that has these other rooms."""
         found: dict[str, Path] = {}
-        for pattern in self.patterns:
+        of_both = [pattern for room in sorted(rooms & self.beside.keys()) for pattern in self.beside[room]]
+        for pattern in [*self.patterns, *of_both]:
             paths = [path for path in TOP.glob(pattern) if path.is_file()]
             if not paths:
                 raise BadManifest(f"rooms.toml: no file {pattern}, which is part of '{self.what}'")
@@ -84,8 +87,11 @@ class Manifest:
         ]
         table = tomllib.loads(ROOMS.read_text())["room"]
         rooms = {name: Room(room["what"], room["files"], room.get("except", []), room.get("moved", {}),
-                            frozenset(room.get("needs", []))) for name, room in table.items()}
+                            frozenset(room.get("needs", [])), room.get("beside", {})) for name, room in table.items()}
         known = rooms.keys()
+        for name, room in rooms.items():
+            if unknown := (room.needs | room.beside.keys()) - known:
+                raise BadManifest(f"rooms.toml: '{name}' names no room: {', '.join(sorted(unknown))}")
         for wire in wires:
             if unknown := (wire.given | wire.lacking) - known:
                 raise BadManifest(f"wires/: a wire of {wire.file} names no room: {', '.join(sorted(unknown))}")
@@ -105,7 +111,7 @@ class Manifest:
         of_others = {name for room in self.optional for name in self.rooms[room].files()}
         found = {name: path for name, path in self.rooms["default"].files().items() if name not in of_others}
         for room in rooms - {"default"}:
-            found |= self.rooms[room].files()
+            found |= self.rooms[room].files(rooms)
         for room in rooms:
             # Files that only a new driver has, in their places in its tree.
             own = TREE / room

@@ -112,6 +112,7 @@ def renaming(name: Name) -> list[tuple[str, str]]:
         (rf"(?<=\betc/){old}\b", name.kebab),
         (rf"(?<=\.cache/){old}\b", name.kebab),
         (rf"(?<=^PROJECT=){old}$", name.kebab),
+        (rf'(?<=_HOSTNAME="){old}', name.kebab),
         (rf'(?<=macro_rules! project {{\n    \(\) => {{\n        "){old}', name.kebab),
         (rf"{old}(?=: (?:exit status|the device tree|\{{))", name.kebab),
         # Where the module is meant, and in Rust and C.

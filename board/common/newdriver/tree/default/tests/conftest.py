@@ -45,17 +45,21 @@ class Places:
         lines = re.findall(r"^(\w+)=(.*)$", (self.build / "tools.env").read_text(), re.MULTILINE)
         return {key: " ".join(shlex.split(value)) for key, value in lines}
 
-    def boot(self, module: Path, *arguments: str) -> tuple[int, str, ktap.Report]:
-        """Boots the verifier with a module: the exit status, the console, its report."""
+    def command(self, module: Path, *arguments: str) -> list[str]:
+        """What boots the verifier with a module."""
         from project import INIT, VERIFY
 
+        return [str(word) for word in (
+            COMMON / "python", "-EsB", COMMON / "run.py", "--qemu", self.tools["QEMU_BIN"],
+            "--board", os.environ["BOARD"], "--kernel", self.kernel, "--module", module,
+            "--init", self.build / VERIFY, "--runner", self.build / INIT, "--timeout=600", *arguments)]
+
+    def boot(self, module: Path, *arguments: str) -> tuple[int, str, ktap.Report]:
+        """Boots it: the exit status, the console, its report."""
         if why_not := self.tools["QEMU_WHY_NOT"]:
             pytest.skip(why_not)
-        done = subprocess.run(
-            [COMMON / "python", "-EsB", COMMON / "run.py", "--qemu", self.tools["QEMU_BIN"],
-             "--board", os.environ["BOARD"], "--kernel", self.kernel, "--module", module,
-             "--init", self.build / VERIFY, "--runner", self.build / INIT, "--timeout=600", *arguments],
-            text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = subprocess.run(self.command(module, *arguments), text=True, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         source = (self.build / "linux/source").resolve()
         return done.returncode, done.stdout, ktap.parse(done.stdout, source)
 
