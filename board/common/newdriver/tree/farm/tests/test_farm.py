@@ -14,7 +14,8 @@ from conftest import TOP, Places
 pytestmark = pytest.mark.kernel
 
 FILES = TOP / "tests/labgrid"
-TEST_BOARD = [sys.executable, "-Bm", "pytest", "-p", "no:cacheprovider", "--rootdir=.", "--confcutdir=.", "test_board.py"]
+TEST_BOARD = [sys.executable, "-Bm", "pytest", "-p", "no:cacheprovider", "--rootdir=.", "--confcutdir=.",
+              "test_board.py"]
 # In seconds. Nothing takes that long, however busy the machine is.
 LIMIT = 1800
 
@@ -27,7 +28,7 @@ def test_board_of_a_farm(guest: str, status: int, said: str, places: Places) -> 
     if why_not := places.tools["QEMU_WHY_NOT"]:
         pytest.skip(why_not)
     done = subprocess.run(
-        [sys.executable, FILES / "farm.py", f"--guest={guest}", "--", *TEST_BOARD], cwd=TOP / "tests", text=True,
+        [sys.executable, "-B", FILES / "farm.py", f"--guest={guest}", "--", *TEST_BOARD], cwd=TOP / "tests", text=True,
         env=os.environ | {"LG_ENV": str(FILES / "place.yaml")}, timeout=LIMIT,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == status, done.stdout
