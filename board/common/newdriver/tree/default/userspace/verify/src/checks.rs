@@ -131,7 +131,7 @@ const PAGE: u64 = 4096;
 const PATIENCE: i64 = 10_000;
 /// How often an alarm replaces one that is going off.
 const ROUNDS: u32 = 100;
-/// It does so after less than this, in milliseconds.
+/// The time between the two alarms is shorter than this, in milliseconds.
 const MOST: u32 = 20;
 
 /// A buffer that nobody has used is all zeroes, to the last word.
@@ -266,7 +266,7 @@ fn alarm(subject: &mut Subject<'_>) -> Result<(), Stop> {
 fn alarm_waits(subject: &mut Subject<'_>) -> Result<(), Stop> {
     for round in 0..ROUNDS {
         subject.set_alarm(0)?;
-        // Mostly at once; but on a busy machine it takes milliseconds until the driver hears of the alarm.
+        // Three rounds of four do not pause. On a busy machine the interrupt can take milliseconds.
         let pause = if round % 4 == 0 { round / 4 % MOST } else { 0 };
         let paused = poll(&subject.device, 0, pause.into());
         subject.finding.need("poll()", paused)?;
