@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -298,3 +299,23 @@ def test_no_binary_and_no_large_file(sources: list[Path]) -> None:
     large = [path for path in sources if path.stat().st_size > 256 * 1024]
     binary = [path for path in sources if b"\0" in path.read_bytes()]
     assert (large, binary) == ([], [])
+
+
+def collected(seed: str) -> list[str]:
+    """The names of all tests, in a process whose sets have another order."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-c", "pytest.ini", "--rootdir=.", "--confcutdir=.", "-n", "0",
+         "--collect-only", "-q"],
+        cwd=TOP / "tests", env=environment | {"PYTHONHASHSEED": seed, "PYTHONDONTWRITEBYTECODE": "1"},
+        text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )
+    assert done.returncode == 0, done.stdout
+    return [line for line in done.stdout.splitlines() if "::" in line]
+
+
+def test_every_process_has_the_same_tests() -> None:
+    """xdist gives up if two workers have not: no name and no place of a test may follow from the order of
+    a set, which is another one in each process."""
+    first = collected("1")
+    assert first and first == collected("2") == collected("3")
