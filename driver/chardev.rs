@@ -3,6 +3,7 @@
 //! The character device `/dev/faultlineN`: file operations become typed calls.
 
 use crate::{
+    export,
     ext::{
         address_space::AddressSpace,
         copy::{
@@ -136,6 +137,7 @@ impl<X: Extension> miscdevice::Instance for SharedBuffer<X> {
 
         match cmd {
             uapi::FAULTLINE_IOC_INFO => argument.writer().write(&describe(&this)?)?,
+            uapi::FAULTLINE_IOC_EXPORT => return export::ioctl(this, file, argument),
             uapi::FAULTLINE_IOC_PREFAULT => prefault::ioctl(&this, argument)?,
             uapi::FAULTLINE_IOC_SYNC => sync::ioctl(&this, file, argument)?,
             _ => return X::ioctl(this, |extension| extension, file, cmd, arg),

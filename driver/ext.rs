@@ -10,6 +10,7 @@ pub(crate) mod cached;
 pub(crate) mod coherent;
 pub(crate) mod copy;
 pub(crate) mod device_tree;
+pub(crate) mod dma_buf;
 pub(crate) mod ffi;
 pub(crate) mod memory;
 pub(crate) mod miscdevice;

@@ -19,6 +19,7 @@ mod chardev;
 mod dma_mask;
 #[macro_use]
 mod ext;
+mod export;
 mod label;
 mod length;
 mod mapping;

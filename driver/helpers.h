@@ -112,6 +112,7 @@ unsigned long faultline_free_cma_pages(void);
 
 #include "cached.h"
 #include "device_tree.h"
+#include "dma_buf.h"
 #include "dma_direct.h"
 #include "reserved_memory.h"
 

@@ -136,3 +136,33 @@ pub struct Sync {
 }
 
 const _: () = assert!(core::mem::size_of::<Sync>() == 24);
+
+/// The sequence number of [`FAULTLINE_IOC_EXPORT`].
+pub const NR_EXPORT: u32 = 0x98;
+
+/// `_IOW('|', 0x98, Export)`: returns a new file descriptor of a dma-buf, which stands for all of the
+/// buffer: other devices import it, and it can be mapped as the device's own file.
+///
+/// The file descriptor is open for reading and writing, and closed on exec. It outlives the file. After the
+/// device was unbound, mappings of it answer `SIGBUS` and calls `ENODEV`.
+///
+/// # Errors
+///
+/// - `EINVAL`: a flag.
+/// - `EBADF`: the file is not open for reading and writing.
+/// - `EOPNOTSUPP`: the buffer is in a `no-map` region of reserved memory, which other devices' drivers
+///   cannot be given; or the kernel has no dma-bufs.
+/// - `ENODEV`: the device was unbound after the file had been opened.
+/// - `EMFILE`, `ENFILE`, `ENOMEM`: no file can be opened any more.
+/// - `EFAULT`: the argument does not point at readable memory.
+pub const FAULTLINE_IOC_EXPORT: u32 = 0x4008_7c98;
+
+/// The argument of [`FAULTLINE_IOC_EXPORT`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Export {
+    /// Zero: no flag has a meaning yet.
+    pub flags: u64,
+}
+
+const _: () = assert!(core::mem::size_of::<Export>() == 8);

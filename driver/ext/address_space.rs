@@ -10,7 +10,10 @@
 //!
 //! C header: [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::ffi;
+use super::{
+    dma_buf::importers::Importers,
+    ffi, //
+};
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -36,6 +39,9 @@ pub(crate) struct AddressSpace {
     /// `vmf_insert_pfn_pmd()` warns of what it finds there.
     #[pin]
     insertion: SpinLock<()>,
+    /// The other devices that have the memory.
+    #[pin]
+    importers: Importers,
 }
 
 // SAFETY: The reference count of an inode is atomic, and a reference may be given up by any
@@ -63,8 +69,14 @@ impl AddressSpace {
             Ok(try_pin_init!(Self {
                 inode,
                 insertion <- new_spinlock!((), "AddressSpace::insertion"),
+                importers <- Importers::new(),
             }))
         })
+    }
+
+    /// Returns the other devices that have what is mapped here.
+    pub(super) fn importers(&self) -> &Importers {
+        &self.importers
     }
 
     /// Keeps others from inserting page tables and PMD entries as long as the guard lives, during which

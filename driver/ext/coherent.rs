@@ -167,6 +167,11 @@ impl MappableCoherent {
             .is_some_and(|last| last <= limit)
     }
 
+    /// Returns the address space that the memory can be mapped in.
+    pub(super) fn space(&self) -> &Arc<AddressSpace> {
+        &self.space
+    }
+
     /// Returns the size in bytes.
     pub(crate) fn size(&self) -> usize {
         self.size
@@ -321,6 +326,7 @@ impl Drop for MappableCoherent {
         // Nobody can insert a PFN any more: that takes a borrow of `self`. What was inserted
         // before goes now, and `memory`, which is dropped next, is nobody else's.
         self.space.unmap_all();
+        self.take_from_importers();
 
         if !self.is_abandoned {
             // SAFETY: This is the only place that drops it, and nothing uses it afterwards.

@@ -147,4 +147,4 @@ impl<T: VmOperations> NewVma<'_, T> {
 
 /// Proof that a VMA has been given its operations.
 #[must_use = "mmap_prepare() has to return this"]
-pub(crate) struct Installed(());
+pub(crate) struct Installed(pub(super) ());

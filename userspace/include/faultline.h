@@ -97,6 +97,35 @@
 #define FAULTLINE_SYNC_END (1 << 2)
 
 /**
+ * `_IOW('|', 0x98, Export)`: returns a new file descriptor of a dma-buf, which stands for all of the
+ * buffer: other devices import it, and it can be mapped as the device's own file.
+ *
+ * The file descriptor is open for reading and writing, and closed on exec. It outlives the file. After the
+ * device was unbound, mappings of it answer `SIGBUS` and calls `ENODEV`.
+ *
+ * # Errors
+ *
+ * - `EINVAL`: a flag.
+ * - `EBADF`: the file is not open for reading and writing.
+ * - `EOPNOTSUPP`: the buffer is in a `no-map` region of reserved memory, which other devices' drivers
+ *   cannot be given; or the kernel has no dma-bufs.
+ * - `ENODEV`: the device was unbound after the file had been opened.
+ * - `EMFILE`, `ENFILE`, `ENOMEM`: no file can be opened any more.
+ * - `EFAULT`: the argument does not point at readable memory.
+ */
+#define FAULTLINE_IOC_EXPORT 0x40087c98U
+
+/**
+ * The argument of [`FAULTLINE_IOC_EXPORT`].
+ */
+struct faultline_export {
+        /**
+         * Zero: no flag has a meaning yet.
+         */
+        uint64_t flags;
+};
+
+/**
  * The answer to [`FAULTLINE_IOC_INFO`].
  */
 struct faultline_info {

@@ -19,6 +19,7 @@ const _: () = {
 
     assert!(FAULTLINE_IOC_INFO == read::<Info>(TYPE, NR_INFO as u8));
     assert!(FAULTLINE_IOC_PREFAULT == write::<Prefault>(TYPE, NR_PREFAULT as u8));
+    assert!(FAULTLINE_IOC_EXPORT == write::<Export>(TYPE, NR_EXPORT as u8));
     assert!(FAULTLINE_IOC_SYNC == write::<Sync>(TYPE, NR_SYNC as u8));
     assert!(FAULTLINE_IOC_FRAME == read_write::<Frame>(TYPE, NR_FRAME as u8));
     assert!(FAULTLINE_IOC_TRANSLATE == read_write::<Translation>(TYPE, NR_TRANSLATE as u8));
@@ -41,6 +42,7 @@ fn ioctl_type_and_numbers_fit_their_fields() {
         NR_LITMUS,
         NR_PREFAULT,
         NR_SYNC,
+        NR_EXPORT,
     ];
     for nr in numbers {
         assert!(
@@ -69,6 +71,9 @@ macro_rules! layout {
 layout!(prefault_has_the_same_layout_on_every_abi: Prefault, 16, {
     address: 0,
     length: 8,
+});
+layout!(export_has_the_same_layout_on_every_abi: Export, 8, {
+    flags: 0,
 });
 layout!(info_has_the_same_layout_on_every_abi: Info, 24, {
     flags: 0,

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What dma-bufs need and no Rust binding reaches: macros, static inline functions, and functions that a
+ * kernel without CONFIG_DMA_SHARED_BUFFER does not have. Every decision is made in Rust. dma_buf.h says
+ * what they do.
+ */
+
+#include <linux/dma-buf.h>
+#include <linux/dma-direct.h>
+#include <linux/dma-mapping.h>
+#include <linux/dma-resv.h>
+#include <linux/err.h>
+#include <linux/fcntl.h>
+#include <linux/file_ref.h>
+#include <linux/fs.h>
+#include <linux/iommu-dma.h>
+#include <linux/jiffies.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/scatterlist.h>
+
+#include "helpers.h"
+
+#ifdef CONFIG_DMA_SHARED_BUFFER
+MODULE_IMPORT_NS("DMA_BUF");
+
+struct dma_buf *faultline_dma_buf_export(const struct dma_buf_ops *ops, size_t size, void *priv,
+					 struct address_space *mapping)
+{
+	DEFINE_DMA_BUF_EXPORT_INFO(info);
+	struct dma_buf *buf;
+
+	info.ops = ops;
+	info.size = size;
+	info.flags = O_RDWR;
+	info.priv = priv;
+	buf = dma_buf_export(&info);
+	/* Nobody else has the file yet. */
+	if (!IS_ERR(buf))
+		buf->file->f_mapping = mapping;
+	return buf;
+}
+
+int faultline_dma_buf_fd(struct dma_buf *buf)
+{
+	return dma_buf_fd(buf, O_CLOEXEC);
+}
+
+bool faultline_dma_buf_get_live(struct dma_buf *buf)
+{
+	return file_ref_get(&buf->file->f_ref);
+}
+
+void faultline_dma_buf_put(struct dma_buf *buf)
+{
+	dma_buf_put(buf);
+}
+
+bool faultline_dma_buf_invalidate(struct dma_buf *buf, const struct dma_buf_ops *ops,
+				  unsigned int milliseconds)
+{
+	dma_resv_lock(buf->resv, NULL);
+	WRITE_ONCE(buf->ops, ops);
+	dma_buf_invalidate_mappings(buf);
+	dma_resv_unlock(buf->resv);
+
+	return dma_resv_wait_timeout(buf->resv, DMA_RESV_USAGE_BOOKKEEP, false,
+				     msecs_to_jiffies(milliseconds)) > 0;
+}
+
+void faultline_dma_buf_lock(struct dma_buf *buf)
+{
+	dma_resv_lock(buf->resv, NULL);
+}
+
+void faultline_dma_buf_unlock(struct dma_buf *buf)
+{
+	dma_resv_unlock(buf->resv);
+}
+
+#else /* !CONFIG_DMA_SHARED_BUFFER: there is no dma-buf to call the others for. */
+
+struct dma_buf *faultline_dma_buf_export(const struct dma_buf_ops *ops, size_t size, void *priv,
+					 struct address_space *mapping)
+{
+	return ERR_PTR(-EOPNOTSUPP);
+}
+
+int faultline_dma_buf_fd(struct dma_buf *buf)
+{
+	return -EOPNOTSUPP;
+}
+
+bool faultline_dma_buf_get_live(struct dma_buf *buf)
+{
+	return false;
+}
+
+void faultline_dma_buf_put(struct dma_buf *buf)
+{
+}
+
+bool faultline_dma_buf_invalidate(struct dma_buf *buf, const struct dma_buf_ops *ops,
+				  unsigned int milliseconds)
+{
+	return true;
+}
+
+void faultline_dma_buf_lock(struct dma_buf *buf)
+{
+}
+
+void faultline_dma_buf_unlock(struct dma_buf *buf)
+{
+}
+#endif
+
+struct page *faultline_page_of(unsigned long pfn)
+{
+	/* Memory that is no-map can have a struct page, which nothing but its reservation is true of. */
+	if (!pfn_valid(pfn) || PageReserved(pfn_to_page(pfn)))
+		return NULL;
+	return pfn_to_page(pfn);
+}
+
+/* Whether the device has the pages themselves. Behind an IOMMU coherent memory is never bounced here. */
+static bool faultline_is_direct(struct device *dev, struct sg_table *table)
+{
+	struct scatterlist *sg;
+	int i;
+
+	if (use_dma_iommu(dev))
+		return true;
+	for_each_sgtable_sg(table, sg, i) {
+		if (sg_dma_address(sg) != phys_to_dma(dev, sg_phys(sg)))
+			return false;
+	}
+	return true;
+}
+
+int faultline_sg_map(struct device *dev, struct sg_table *table, struct page **pages,
+		     unsigned int count, unsigned int direction, bool is_in_sync)
+{
+	unsigned long attrs = is_in_sync ? DMA_ATTR_SKIP_CPU_SYNC : 0;
+	int err;
+
+	err = sg_alloc_table_from_pages_segment(table, pages, count, 0, (size_t)count << PAGE_SHIFT,
+						max_t(unsigned int, dma_get_max_seg_size(dev), PAGE_SIZE),
+						GFP_KERNEL);
+	if (err)
+		return err;
+
+	err = dma_map_sgtable(dev, table, direction, attrs);
+	if (!err && is_in_sync && !faultline_is_direct(dev, table)) {
+		dma_unmap_sgtable(dev, table, direction, attrs);
+		err = -EIO;
+	}
+	if (err)
+		sg_free_table(table);
+	return err;
+}
+
+void faultline_sg_unmap(struct device *dev, struct sg_table *table, unsigned int direction,
+			bool is_in_sync)
+{
+	dma_unmap_sgtable(dev, table, direction, is_in_sync ? DMA_ATTR_SKIP_CPU_SYNC : 0);
+	sg_free_table(table);
+}
+
+void faultline_sg_sync(struct device *dev, struct sg_table *table, bool for_cpu,
+		       unsigned int direction)
+{
+	if (for_cpu)
+		dma_sync_sgtable_for_cpu(dev, table, direction);
+	else
+		dma_sync_sgtable_for_device(dev, table, direction);
+}
+
+bool faultline_vma_is_shared(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_MAYSHARE;
+}
+
+bool faultline_vma_forbid_exec(struct vm_area_struct *vma)
+{
+	if (vma->vm_flags & VM_EXEC)
+		return false;
+	vm_flags_clear(vma, VM_MAYEXEC);
+	return true;
+}
+
+void faultline_vma_set_up(struct vm_area_struct *vma, bool uncached, bool huge)
+{
+	vm_flags_set(vma, (IS_ENABLED(CONFIG_ARCH_HAS_PTE_SPECIAL) ? VM_MIXEDMAP : VM_PFNMAP) |
+		     VM_IO | VM_DONTEXPAND | VM_DONTDUMP);
+	if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && huge)
+		vm_flags_set(vma, VM_HUGEPAGE);
+	if (uncached)
+		vma->vm_page_prot = pgprot_dmacoherent(vma->vm_page_prot);
+}
+
+void faultline_vma_set_up_pages(struct vm_area_struct *vma)
+{
+	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
+}
+
+void faultline_pages_get(void *pages, size_t size)
+{
+	void *page;
+
+	for (page = pages; page < pages + size; page += PAGE_SIZE)
+		get_page(virt_to_page(page));
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The functions of dma_buf.c, for buffers that other devices import (ext/dma_buf.rs).
+ */
+
+#ifndef FAULTLINE_DMA_BUF_H
+#define FAULTLINE_DMA_BUF_H
+
+#ifdef __BINDGEN__
+typedef unsigned long size_t;
+#endif
+
+struct address_space;
+struct dma_buf;
+struct dma_buf_ops;
+struct page;
+struct sg_table;
+struct vm_area_struct;
+
+/*
+ * dma_buf_export() of a dma-buf that is open for reading and writing, owned by this module, and whose
+ * mappings @mapping lists; an error pointer, -EOPNOTSUPP without CONFIG_DMA_SHARED_BUFFER.
+ */
+struct dma_buf *faultline_dma_buf_export(const struct dma_buf_ops *ops, size_t size, void *priv,
+					 struct address_space *mapping);
+
+/* dma_buf_fd(), closed on exec: it takes the reference if it succeeds. */
+int faultline_dma_buf_fd(struct dma_buf *buf);
+
+/* Takes a reference, unless the last one is gone and the dma-buf about to be released. */
+bool faultline_dma_buf_get_live(struct dma_buf *buf);
+
+/* dma_buf_put(). */
+void faultline_dma_buf_put(struct dma_buf *buf);
+
+/*
+ * Gives the dma-buf other operations, calls dma_buf_invalidate_mappings(), and waits until the dma-buf has
+ * no fence left that is not signalled, for @milliseconds at most; false if it still has.
+ */
+bool faultline_dma_buf_invalidate(struct dma_buf *buf, const struct dma_buf_ops *ops,
+				  unsigned int milliseconds);
+
+/* dma_resv_lock() and dma_resv_unlock() of a dma-buf, which keep its attachments and their tables. */
+void faultline_dma_buf_lock(struct dma_buf *buf);
+void faultline_dma_buf_unlock(struct dma_buf *buf);
+
+/*
+ * dma_sync_sgtable_for_cpu() or, unless @for_cpu, dma_sync_sgtable_for_device(). @direction is the enum
+ * dma_data_direction of the mapping.
+ */
+void faultline_sg_sync(struct device *dev, struct sg_table *table, bool for_cpu,
+		       unsigned int direction);
+
+/* The page of a PFN, if it has one that an allocator of the kernel has given away; else NULL. */
+struct page *faultline_page_of(unsigned long pfn);
+
+/*
+ * Makes a table of @count pages, of segments as long as @dev takes them, and maps it. With @is_in_sync there
+ * is nothing to synchronise, and the mapping must be of the pages themselves: -EIO if the DMA layer would use
+ * a bounce buffer.
+ */
+int faultline_sg_map(struct device *dev, struct sg_table *table, struct page **pages,
+		     unsigned int count, unsigned int direction, bool is_in_sync);
+void faultline_sg_unmap(struct device *dev, struct sg_table *table, unsigned int direction,
+			bool is_in_sync);
+
+/* VM_MAYSHARE. */
+bool faultline_vma_is_shared(const struct vm_area_struct *vma);
+
+/* Clears VM_MAYEXEC; false if VM_EXEC is set. The VMA is being made. */
+bool faultline_vma_forbid_exec(struct vm_area_struct *vma);
+
+/* As faultline_desc_set_up() and faultline_desc_set_up_pages(), of a VMA that is being made. */
+void faultline_vma_set_up(struct vm_area_struct *vma, bool uncached, bool huge);
+void faultline_vma_set_up_pages(struct vm_area_struct *vma);
+
+/* Takes one reference of each page. */
+void faultline_pages_get(void *pages, size_t size);
+
+#endif
