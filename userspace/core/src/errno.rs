@@ -58,6 +58,7 @@ errnos! {
     20 NOTDIR;
     22 INVAL;
     23 NFILE;
+    24 MFILE;
     25 NOTTY;
     28 NOSPC;
     32 PIPE;

@@ -17,6 +17,7 @@ mod calls;
 mod calls_at_bad_moments;
 mod calls_refused;
 mod context;
+mod dma_buf;
 mod during_faults;
 mod keeps_working;
 mod memory;
@@ -47,6 +48,7 @@ const CASES: &[&[Case]] = &[
     open_flags::CASES,
     prefault::CASES,
     attributes::CASES,
+    dma_buf::CASES,
     not_dumped::CASES,
     during_faults::CASES,
     at_the_same_time::CASES,

@@ -16,6 +16,7 @@
 //! - [`machine`]: all of this as the checks of `faultline-core` need it.
 //! - [`arena`], [`disturb`], [`race`], [`stall`], [`together`], `thread`: what `faultline-stress` has
 //!   beside that, to stress mappings by several tasks at a time.
+//! - [`dma_buf`], [`importer`]: dma-bufs of buffers, and a device of the kernel's that imports them.
 //! - [`ring`]: io_uring, for the tests.
 //! - [`console`], [`command_line`], [`init`], [`process`]: what makes a program.
 //!
@@ -38,9 +39,11 @@ pub mod console;
 pub mod cpu;
 pub mod device;
 pub mod disturb;
+pub mod dma_buf;
 pub mod error;
 pub mod fault;
 pub mod file;
+pub mod importer;
 pub mod init;
 pub mod machine;
 pub mod mapping;

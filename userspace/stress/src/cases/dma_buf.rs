@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! EXPORT: dma-bufs of buffers, and devices that import them.
+
+use core::sync::atomic::Ordering::SeqCst;
+
+use faultline_core::device::{Call, Device, Signal};
+use faultline_core::errno::Errno;
+use faultline_core::finding::Stop;
+use faultline_sys::arena::{Access, Argument, Nowhere, Sharing};
+use faultline_sys::child::fork;
+use faultline_sys::device::File;
+use faultline_sys::dma_buf::{DmaBuf, END, READ, WRITE};
+use faultline_sys::importer::{Importer, PICTURE};
+use faultline_uapi::{Fill, FAULTLINE_IOC_EXPORT, FLAG_CACHED, FLAG_PRISTINE, MASTER_FILL};
+use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
+
+use super::context::{numbers, wait_in_child, Context};
+use super::Case;
+use crate::world::{now_ms, read_file, sleep_ms, tagged, World as W};
+
+pub(super) const CASES: &[Case] = &[
+    Case {
+        name: "dma_buf",
+        proves:
+            "A dma-buf is the buffer: what is stored by one mapping is found by the other, also \
+            after the file of the device was closed, and after fork().",
+        steps: dma_buf,
+    },
+    Case {
+        name: "dma_buf_refuses",
+        proves: "EXPORT refuses flags, files that are not open for writing, and what makes no \
+            descriptor; a dma-buf refuses what the device's own file does.",
+        steps: dma_buf_refuses,
+    },
+    Case {
+        name: "dma_buf_unbound",
+        proves:
+            "After an unbinding every mapping of a dma-buf answers by SIGBUS, its calls by ENODEV, \
+            also after the device is bound again with a new buffer.",
+        steps: dma_buf_unbound,
+    },
+    Case {
+        name: "dma_buf_against_unbind",
+        proves:
+            "Who exports, maps, touches and closes again and again while the device is unbound \
+            gets what it asks for, or hears that the device is gone.",
+        steps: dma_buf_against_unbind,
+    },
+    Case {
+        name: "dma_buf_synchronised",
+        proves:
+            "Between start and end of DMA_BUF_IOCTL_SYNC the CPUs find what the device has written.",
+        steps: dma_buf_synchronised,
+    },
+    Case {
+        name: "dma_buf_imported",
+        proves:
+            "What a device that imports the dma-buf writes is found in the buffer; when it lets go \
+            while an unbinding waits for it, the unbinding goes on.",
+        steps: dma_buf_imported,
+    },
+    Case {
+        name: "dma_buf_held",
+        proves: "A device that does not let go of the dma-buf holds an unbinding up for a limited \
+            time, and writes to memory that is nobody else's.",
+        steps: dma_buf_held,
+    },
+];
+
+/// The longest that an unbinding may wait for importers, with a kernel that checks everything: the
+/// driver's own limits are two seconds.
+const LIMIT_MS: u64 = 15_000;
+
+/// The longest that a picture may take.
+const PICTURE_MS: i64 = 15_000;
+
+fn dma_buf(c: &mut Context<'_>) -> Result<(), Stop> {
+    let (size, page) = (c.size(), c.page());
+    let mut file = c.open()?;
+    let buf = export(c, &file)?;
+    c.same("length of a dma-buf", buf.length(), c.target.size)?;
+    c.same(
+        "FD_CLOEXEC",
+        buf.is_closed_on_exec().map(u64::from),
+        u64::from(true),
+    )?;
+
+    c.map(W::A, &file)?;
+    map(c, W::B, &buf)?;
+    for at in (0..size).step_by(page as usize) {
+        c.store(W::A + at, tagged(700 + at / page))?;
+        c.load("a word by the dma-buf", W::B + at, tagged(700 + at / page))?;
+        c.store(W::B + at + 8, tagged(701 + at / page))?;
+        c.load(
+            "a word by the device",
+            W::A + at + 8,
+            tagged(701 + at / page),
+        )?;
+    }
+    c.read_word(&mut file, size - page + 8, tagged(700 + size / page))?;
+
+    // From another page on, and another dma-buf descriptor of the same buffer.
+    let other = export(c, &file)?;
+    let arena = &mut c.world.arena;
+    let mapped = arena.map(
+        W::C,
+        page,
+        &other,
+        size - page,
+        Access::BOTH,
+        Sharing::Shared,
+    );
+    c.same("mmap() of the last page", mapped, ())?;
+    c.load(
+        "a word of the last page",
+        W::C + 8,
+        tagged(700 + size / page),
+    )?;
+
+    for flags in [READ, WRITE, READ | WRITE] {
+        c.same("DMA_BUF_IOCTL_SYNC: start", buf.sync(flags), ())?;
+        c.same("DMA_BUF_IOCTL_SYNC: end", buf.sync(flags | END), ())?;
+    }
+
+    // Descriptors go in any order; the mappings stay.
+    drop(file);
+    drop(buf);
+    c.store(W::B, tagged(720))?;
+    c.load("a word after close()", W::A, tagged(720))?;
+    let arena = &c.world.arena;
+    let child = fork(|| match arena.load(W::B) {
+        Ok(word) if word == tagged(720) => 0,
+        _ => 1,
+    });
+    let child = c.need("fork()", child)?;
+    c.ending("a child that loads by the dma-buf", child)?;
+    let unmapped = c.world.arena.unmap(W::B, size);
+    c.same("munmap()", unmapped, ())?;
+    let file = c.open()?;
+    let again = export(c, &file)?;
+    drop(other);
+    map(c, W::B, &again)?;
+    c.load("a word of the next dma-buf", W::B, tagged(720))
+}
+
+fn dma_buf_refuses(c: &mut Context<'_>) -> Result<(), Stop> {
+    let (size, page, all) = (c.size(), c.page(), c.target.size);
+    let file = c.open()?;
+    for flags in [1, 1 << 31, 1 << 32, u64::MAX] {
+        let exported = DmaBuf::of(&file, flags).map(drop);
+        c.same("EXPORT with a flag", exported, Errno::INVAL)?;
+    }
+    for nowhere in [Nowhere::Null, Nowhere::Last, Nowhere::Kernel] {
+        let argument = Argument::Nowhere(nowhere);
+        let exported = c.world.arena.ioctl(&file, FAULTLINE_IOC_EXPORT, argument);
+        c.same("EXPORT with an argument nowhere", exported, Errno::FAULT)?;
+    }
+    let read_only = File::open(c.target.path.c_str(), true);
+    let read_only = c.need("open() for reading", read_only)?;
+    let exported = DmaBuf::of(&read_only, 0).map(drop);
+    c.same("EXPORT of a file for reading", exported, Errno::BADF)?;
+
+    let buf = export(c, &file)?;
+    for flags in [0, END, 8 | READ, u64::MAX] {
+        c.same(
+            "DMA_BUF_IOCTL_SYNC without sense",
+            buf.sync(flags),
+            Errno::INVAL,
+        )?;
+    }
+    let arena = &mut c.world.arena;
+    let mut refused = [Ok(()); 5];
+    for (answer, length, offset, access, sharing) in [
+        (0, page, 0, Access::BOTH, Sharing::Private),
+        (1, page, all, Access::BOTH, Sharing::Shared),
+        (2, 2 * page, all - page, Access::BOTH, Sharing::Shared),
+        (3, page, 1 << 40, Access::READ, Sharing::Shared),
+        (4, page, 0, Access::READ | Access::EXEC, Sharing::Shared),
+    ] {
+        refused[answer] = arena.map(W::B, length, &buf, offset, access, sharing);
+    }
+    for (what, answer) in [
+        "MAP_PRIVATE",
+        "mmap() past the end",
+        "mmap() across the end",
+        "mmap() far out",
+    ]
+    .into_iter()
+    .zip(refused)
+    {
+        c.same(what, answer, Errno::INVAL)?;
+    }
+    // By the kernel itself: the file system of dma-bufs is mounted so.
+    c.same("mmap(PROT_EXEC)", refused[4], Errno::PERM)?;
+    map(c, W::B, &buf)?;
+    let arena = &mut c.world.arena;
+    let executable = arena.protect(W::B, page, Access::READ | Access::EXEC);
+    c.same("mprotect(PROT_EXEC)", executable, Errno::ACCES)?;
+    let grown = c.world.arena.resize(W::B, size, size + page);
+    c.same("mremap() to grow", grown, Errno::FAULT)?;
+
+    // No descriptor is left: the dma-buf that was made goes.
+    let child = fork(|| {
+        let limit = Rlimit {
+            current: Some(0),
+            ..getrlimit(Resource::Nofile)
+        };
+        if setrlimit(Resource::Nofile, limit).is_err() {
+            return 1;
+        }
+        for _ in 0..100 {
+            if DmaBuf::of(&file, 0).map(drop) != Err(Errno::MFILE) {
+                return 2;
+            }
+        }
+        0
+    });
+    let child = c.need("fork()", child)?;
+    c.ending("EXPORT without descriptors", child)
+}
+
+fn dma_buf_unbound(c: &mut Context<'_>) -> Result<(), Stop> {
+    let (size, page) = (c.size(), c.page());
+    let file = c.open()?;
+    let buf = export(c, &file)?;
+    let shared = numbers::<2>(c);
+    map(c, W::A, &buf)?;
+    map(c, W::B, &buf)?;
+    c.store(W::A, tagged(740))?;
+
+    // A child has its own copies of the mappings, touched and not.
+    let arena = &c.world.arena;
+    let child = fork(|| {
+        if arena.load(W::A) != Ok(tagged(740)) {
+            return 1;
+        }
+        shared[0].store(1, SeqCst);
+        wait_in_child(&shared[1], 1);
+        for at in [W::A, W::A + size - page, W::B, W::B + size - page] {
+            if arena.load(at).is_ok() {
+                return 2;
+            }
+        }
+        0
+    });
+    let child = c.need("fork()", child)?;
+    c.wait_for("a process that has the dma-buf", &shared[0], 1)?;
+    let unbound = c.target.unbind();
+    shared[1].store(1, SeqCst);
+    c.need("unbind", unbound)?;
+    let remains = look_at_remains(c, &file, &buf);
+    let bound = c.target.bind();
+    c.need("bind", bound)?;
+    remains?;
+    c.ending("the same in a child", child)?;
+
+    // The new buffer is another, and the old dma-buf stays without one.
+    look_at_remains(c, &file, &buf)?;
+    let info = c
+        .target
+        .info()
+        .map(|info| u64::from(info.flags & FLAG_PRISTINE));
+    c.same("FLAG_PRISTINE", info, u64::from(FLAG_PRISTINE))?;
+    let file = c.open()?;
+    let other = export(c, &file)?;
+    map(c, W::C, &other)?;
+    c.load("a word of the new buffer", W::C, 0)?;
+    c.faults("a mapping of the old dma-buf", W::A, Signal::Bus)
+}
+
+/// What is left of a dma-buf and of its device's file after an unbinding.
+fn look_at_remains(c: &mut Context<'_>, file: &File, buf: &DmaBuf) -> Result<(), Stop> {
+    let (size, page) = (c.size(), c.page());
+
+    for at in [W::A, W::A + size - page, W::B] {
+        c.faults("a mapping of the dma-buf", at, Signal::Bus)?;
+    }
+    c.same("DMA_BUF_IOCTL_SYNC", buf.sync(READ), Errno::NODEV)?;
+    c.same(
+        "DMA_BUF_IOCTL_SYNC: end",
+        buf.sync(READ | END),
+        Errno::NODEV,
+    )?;
+    let arena = &mut c.world.arena;
+    let mapped = arena.map(W::C, page, buf, 0, Access::BOTH, Sharing::Shared);
+    c.same("mmap() of the dma-buf", mapped, Errno::NODEV)?;
+    let exported = DmaBuf::of(file, 0).map(drop);
+    c.same("EXPORT of what is gone", exported, Errno::NODEV)
+}
+
+fn dma_buf_against_unbind(c: &mut Context<'_>) -> Result<(), Stop> {
+    let shared = numbers::<2>(c);
+    let (page, path) = (c.page(), c.target.path.clone());
+    for _ in 0..c.cycles {
+        for number in shared {
+            number.store(0, SeqCst);
+        }
+        let arena = &mut c.world.arena;
+        let child = fork(|| {
+            let Ok(file) = File::open(path.c_str(), false) else {
+                return 1;
+            };
+            shared[0].store(1, SeqCst);
+            loop {
+                let buf = match DmaBuf::of(&file, 0) {
+                    Ok(buf) => buf,
+                    Err(Errno::NODEV) => break,
+                    Err(_) => return 2,
+                };
+                match arena.map(W::A, page, &buf, 0, Access::BOTH, Sharing::Shared) {
+                    Ok(()) => {}
+                    Err(Errno::NODEV) => break,
+                    Err(_) => return 3,
+                }
+                // By SIGBUS, if the device goes.
+                let _ = arena.store(W::A, tagged(750));
+                match buf.sync(READ) {
+                    Ok(()) => {}
+                    Err(Errno::NODEV) => break,
+                    Err(_) => return 4,
+                }
+            }
+            wait_in_child(&shared[1], 1);
+            0
+        });
+        let child = c.need("fork()", child)?;
+        c.wait_for("a process that exports", &shared[0], 1)?;
+        let unbound = c.target.unbind();
+        shared[1].store(1, SeqCst);
+        let bound = c.target.bind();
+        c.same("unbind", unbound, ())?;
+        c.same("bind", bound, ())?;
+        c.ending("end of a process that exports", child)?;
+    }
+    Ok(())
+}
+
+fn dma_buf_synchronised(c: &mut Context<'_>) -> Result<(), Stop> {
+    let can_fill = matches!(&c.target.master, Ok(master) if master.abilities & MASTER_FILL != 0);
+    if !can_fill {
+        return Err(Stop::Skip("there is no bus master that fills"));
+    }
+    let mut file = c.open()?;
+    let buf = export(c, &file)?;
+    map(c, W::A, &buf)?;
+
+    c.same("DMA_BUF_IOCTL_SYNC: start", buf.sync(WRITE), ())?;
+    c.store(W::A, tagged(760))?;
+    c.same("DMA_BUF_IOCTL_SYNC: end", buf.sync(WRITE | END), ())?;
+    let mut fill = Fill {
+        offset: 0,
+        length: 8,
+        ..Fill::default()
+    };
+    let filled = file.call(Call::Fill(&mut fill));
+    c.same("FILL", filled, ())?;
+    c.same("DMA_BUF_IOCTL_SYNC: start", buf.sync(READ), ())?;
+    let loaded = c.world.arena.load(W::A);
+    let word = c.need("a load", loaded)?;
+    c.same("DMA_BUF_IOCTL_SYNC: end", buf.sync(READ | END), ())?;
+    // Not what the CPU stored, and what a bus master can have filled with.
+    c.same("whether it is the CPU's word", word == tagged(760), false)?;
+    c.same("whether it is the device's", c.world.is_known(word), true)
+}
+
+fn dma_buf_imported(c: &mut Context<'_>) -> Result<(), Stop> {
+    let importer = importer(c)?;
+    let shared = numbers::<2>(c);
+    let file = c.open()?;
+    let buf = export(c, &file)?;
+    map(c, W::A, &buf)?;
+    c.map(W::B, &file)?;
+    picture(c, &importer, &buf)?;
+    c.same("DMA_BUF_IOCTL_SYNC: start", buf.sync(READ), ())?;
+    is_written(c, W::A, true)?;
+    is_written(c, W::B, true)?;
+    c.same("DMA_BUF_IOCTL_SYNC: end", buf.sync(READ | END), ())?;
+
+    // It lets go, and takes it again, of a descriptor that is closed at once.
+    c.same("STREAMOFF", importer.let_go(), ())?;
+    drop(importer);
+    let holder = fork(|| {
+        let Ok(importer) = Importer::open() else {
+            return 1;
+        };
+        if importer.ask(&buf).is_err() || importer.start().is_err() {
+            return 2;
+        }
+        shared[0].store(1, SeqCst);
+        wait_in_child(&shared[1], 1);
+        // The unbinding waits meanwhile, but not for a task that has the memory cached.
+        sleep_ms(300);
+        i32::from(importer.let_go().is_err()) * 3
+    });
+    let holder = c.need("fork()", holder)?;
+    drop(buf);
+    c.wait_for("a process that imports", &shared[0], 1)?;
+    shared[1].store(1, SeqCst);
+    let started = now_ms();
+    let unbound = c.target.unbind();
+    let took = now_ms() - started;
+    let bound = c.target.bind();
+    c.same("unbind", unbound, ())?;
+    c.same("bind", bound, ())?;
+    c.same("whether unbinding ends", took < LIMIT_MS, true)?;
+    c.ending("end of a process that imports", holder)?;
+    c.faults("a mapping of the dma-buf", W::A, Signal::Bus)
+}
+
+fn dma_buf_held(c: &mut Context<'_>) -> Result<(), Stop> {
+    let info = c.target.info();
+    let is_cached = c.need("INFO", info)?.flags & FLAG_CACHED != 0;
+    // Coherent memory that is not freed is what it reports.
+    let mut disabled = [0; 1];
+    let disabled = read_file(c"/sys/kernel/debug/dma-api/disabled", &mut disabled);
+    if !is_cached && disabled == Ok(b"N") {
+        return Err(Stop::Skip(
+            "DMA-API debugging reports memory that is not freed",
+        ));
+    }
+    let importer = importer(c)?;
+    let file = c.open()?;
+    let buf = export(c, &file)?;
+    picture(c, &importer, &buf)?;
+    c.same("VIDIOC_QBUF", importer.ask(&buf), ())?;
+
+    let started = now_ms();
+    let unbound = c.target.unbind();
+    let took = now_ms() - started;
+    let bound = c.target.bind();
+    c.same("unbind", unbound, ())?;
+    c.same("bind", bound, ())?;
+    c.same("whether unbinding ends", took < LIMIT_MS, true)?;
+
+    // It goes on to write, where the new buffer is not.
+    let mut new = c.open()?;
+    c.map(W::B, &new)?;
+    for _ in 0..3 {
+        c.same(
+            "a picture after unbinding",
+            importer.picture(PICTURE_MS),
+            (),
+        )?;
+        c.same("VIDIOC_QBUF", importer.ask(&buf), ())?;
+    }
+    is_written(c, W::B, false)?;
+    c.read_word(&mut new, 0, 0)?;
+
+    // Nobody gets it any more.
+    let other = export(c, &new)?;
+    c.same("STREAMOFF", importer.let_go(), ())?;
+    drop(importer);
+    let importer = self::importer(c)?;
+    let asked = importer.ask(&buf).is_ok();
+    c.same("whether VIDIOC_QBUF takes what is gone", asked, false)?;
+    c.same("VIDIOC_QBUF of the new buffer", importer.ask(&other), ())?;
+    c.same("STREAMOFF", importer.let_go(), ())
+}
+
+/// Has a picture written to a dma-buf, and goes on.
+fn picture(c: &mut Context<'_>, importer: &Importer, buf: &DmaBuf) -> Result<(), Stop> {
+    c.same("VIDIOC_QBUF", importer.ask(buf), ())?;
+    c.same("VIDIOC_STREAMON", importer.start(), ())?;
+    c.same("a picture", importer.picture(PICTURE_MS), ())
+}
+
+/// Looks at whether a picture was written to what is mapped: the camera's picture has no black line.
+fn is_written(c: &mut Context<'_>, at: u64, want: bool) -> Result<(), Stop> {
+    let mut words = 0_u64;
+    for offset in (0..PICTURE).step_by(8) {
+        let loaded = c.world.arena.load(at + offset);
+        words |= c.need("a load", loaded)?;
+    }
+    c.same("whether a picture was written", words != 0, want)
+}
+
+fn importer(c: &mut Context<'_>) -> Result<Importer, Stop> {
+    if c.target.size < PICTURE {
+        return Err(Stop::Skip("a picture is longer than the buffer"));
+    }
+    match Importer::open() {
+        Err(Errno::NOENT) => Err(Stop::Skip("this kernel has no device that imports")),
+        opened => c.need("open() of a camera", opened),
+    }
+}
+
+fn export(c: &mut Context<'_>, file: &File) -> Result<DmaBuf, Stop> {
+    match DmaBuf::of(file, 0) {
+        Err(Errno::OPNOTSUPP) => Err(Stop::Skip("the buffer cannot be exported: EOPNOTSUPP")),
+        exported => c.need("EXPORT", exported),
+    }
+}
+
+fn map(c: &mut Context<'_>, at: u64, buf: &DmaBuf) -> Result<(), Stop> {
+    let size = c.size();
+    let arena = &mut c.world.arena;
+    let mapped = arena.map(at, size, buf, 0, Access::BOTH, Sharing::Shared);
+    c.same("mmap() of a dma-buf", mapped, ())
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! dma-bufs (include/uapi/linux/dma-buf.h).
+
+use core::ptr;
+
+use faultline_core::errno::Errno;
+use faultline_uapi::{Export, FAULTLINE_IOC_EXPORT};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use rustix::fs::{seek, SeekFrom};
+use rustix::io::{fcntl_getfd, FdFlags};
+
+use crate::call;
+use crate::error::errno;
+
+/// Of [`DmaBuf::sync`]: the CPUs read, they write, and they have done so (`DMA_BUF_SYNC_…`).
+pub const READ: u64 = 1;
+/// See [`READ`].
+pub const WRITE: u64 = 2;
+/// See [`READ`].
+pub const END: u64 = 4;
+
+/// `DMA_BUF_IOCTL_SYNC`: `_IOW('b', 0, struct dma_buf_sync)`.
+const SYNC: u32 = 0x4008_6200;
+
+/// A dma-buf.
+pub struct DmaBuf(OwnedFd);
+
+impl DmaBuf {
+    /// Exports a buffer, by a file of its device.
+    pub fn of(file: impl AsFd, flags: u64) -> Result<Self, Errno> {
+        let mut export = Export { flags };
+        let file = file.as_fd().as_raw_fd() as usize;
+        let argument = ptr::from_mut(&mut export).expose_provenance();
+        // SAFETY: the call reads its argument, and nothing else.
+        let number = unsafe {
+            call::call(
+                call::IOCTL,
+                &[file, FAULTLINE_IOC_EXPORT as usize, argument],
+            )
+        }?;
+        // SAFETY: the call has made this descriptor, for its caller. CAST: descriptors fit.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(number as i32) }))
+    }
+
+    /// `DMA_BUF_IOCTL_SYNC`.
+    pub fn sync(&self, mut flags: u64) -> Result<(), Errno> {
+        let file = self.0.as_raw_fd() as usize;
+        let argument = ptr::from_mut(&mut flags).expose_provenance();
+        // SAFETY: the call reads its argument, and changes no memory of this program's but the buffer's,
+        // which no Rust reference leads to.
+        unsafe { call::call(call::IOCTL, &[file, SYNC as usize, argument]) }.map(drop)
+    }
+
+    /// How long it is, by `lseek()`.
+    pub fn length(&self) -> Result<u64, Errno> {
+        seek(&self.0, SeekFrom::End(0)).map_err(errno)
+    }
+
+    /// Whether a program that is executed does not get it.
+    pub fn is_closed_on_exec(&self) -> Result<bool, Errno> {
+        let flags = fcntl_getfd(&self.0).map_err(errno)?;
+        Ok(flags.contains(FdFlags::CLOEXEC))
+    }
+}
+
+impl AsFd for DmaBuf {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
