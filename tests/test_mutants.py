@@ -132,6 +132,8 @@ STRESSED: Mapping[str, Stressed] = {
     "open-flags-ignored": stressed("open_flags"),
     "prefault-nothing": stressed("prefault"),
     "prefault-any-mapping": stressed("prefault_refuses"),
+    "export-not-revoked": stressed("dma_buf_unbound", is_sample=True),
+    "export-read-only": stressed("dma_buf_refuses"),
     "attributes-for-all": stressed("attributes"),
     "eager": stressed("relocation", "vma_flags", "debugger"),
 }
@@ -150,6 +152,9 @@ OF_NAMES = {"labels-shared"}
 OF_CACHED = {"sync-silent", "sync-wrong-range", "sync-wrong-direction", "sync-misplaced", "sync-end-alone",
              "pinned-freed", "pinned-overwritten"}
 
+# Those of dma-bufs that only an importer or a bounce buffer shows: tests/test_export.py.
+OF_EXPORT = {"export-sync-silent", "imported-freed"}
+
 # Those that are right, but slower, which is what the benchmark shows; or right but in a race.
 MODES = {"batches", "page-by-page"}
 
@@ -163,7 +168,7 @@ def patches() -> list[str]:
 
 def test_every_mutant_is_here() -> None:
     assert patches() == sorted(VERIFIED.keys() | STRESSED.keys() | PRETENDING | OF_MEMORY | OF_BOARDS
-                               | OF_NAMES | OF_CACHED | MODES | RIGHT)
+                               | OF_NAMES | OF_CACHED | OF_EXPORT | MODES | RIGHT)
 
 
 @pytest.mark.parametrize("name", patches())

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""dma-bufs: the ioctl EXPORT, DMA_BUF_IOCTL_SYNC, and importers, which may hold on while the device is
+unbound.
+
+The cases are those of faultline-stress (userspace/stress/src/cases/dma_buf.rs). The importer is the kernel's
+own: V4L2's test driver vivid, which the debug kernel has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import ktap
+from conftest import Make
+from guests import Boot, Run
+from places import TOP, Places
+from test_memory import NO_MAP, REUSABLE, mutant, tree, verdict
+
+pytestmark = pytest.mark.boot
+
+MIB = 1024 * 1024
+
+CACHED, STRESS = (f"--dtso={TOP / 'dts' / name}.dtso" for name in ("qemu-virt-cached", "qemu-virt-stress"))
+# For the kernel's command line.
+BOUNCE = "swiotlb=force"
+# What the importer has: the kernel's address of the memory alone; or a mapping for its device, too.
+IMPORTERS = {"address": [], "device": ["vivid.allocators=1"]}
+# A kernel with DMA-API debugging warns of coherent memory that is never freed.
+NOT_WARNED = "dma_debug=off"
+
+WITHOUT_IMPORTER = ["dma_buf", "dma_buf_refuses", "dma_buf_unbound", "dma_buf_against_unbind",
+                    "dma_buf_synchronised"]
+IMPORTED, HELD = "dma_buf_imported", "dma_buf_held"
+NOT_FREED = "dma-buf: an importer still uses the buffer at DMA address"
+
+
+def stress(places: Places, *cases: str, append: list[str] | None = None) -> list[str]:
+    chosen = " ".join(f"--case {case}" for case in cases)
+    return [f"--overlay={places.stress.parents[1]}", "--smp=4",
+            f"--append={' '.join(['loglevel=5', *(append or [])])}",
+            f"--run=/bin/faultline-stress --seed 1 --part cases --cycles 3 {chosen}"]
+
+
+def outcomes(run: Run, places: Places) -> tuple[set[tuple[str, str]], set[tuple[str, str]], set[tuple[str, str]]]:
+    """The cases that passed, failed and were skipped: the number of the device, and the case."""
+    report = ktap.parse(run.console, places.kernel_source)
+    assert report.errors == 0, run
+
+    def of(paths: set[tuple[str, ...]]) -> set[tuple[str, str]]:
+        return {(path[0].removeprefix("cases /dev/faultline"), path[1]) for path in paths if len(path) > 1}
+
+    return of(report.ok), of(report.not_ok), of(report.skipped)
+
+
+def test_cached_buffers(boot: Boot, places: Places) -> None:
+    """With a bounce buffer, so that what is not synchronised is stale."""
+    run = boot(CACHED, *stress(places, *WITHOUT_IMPORTER, append=[BOUNCE]))
+    ok, not_ok, _ = outcomes(run, places)
+    assert verdict(run) == (0, "") and not not_ok, run
+    assert ("1", "dma_buf_synchronised") in ok, run
+
+
+def test_silent_synchronisation_is_caught(boot: Boot, places: Places, make: Make) -> None:
+    run = boot(CACHED, *stress(places, *WITHOUT_IMPORTER, append=[BOUNCE]),
+               module=mutant(make, places, "export-sync-silent"))
+    _, not_ok, _ = outcomes(run, places)
+    assert run.status == 1 and not_ok == {("1", "dma_buf_synchronised")}, run
+
+
+def test_reserved_memory(boot: Boot, places: Places, tmp_path: Path) -> None:
+    """A reusable region is exported. What is in a no-map region has no pages for others."""
+    regions = {"one": (0x5000_0000, 4 * MIB, REUSABLE), "two": (0x5100_0000, 2 * MIB, NO_MAP)}
+    nodes = ["size = <0x10000>; memory-region = <&two>;", "size = <0x10000>; memory-region = <&one>;"]
+    run = boot(tree(tmp_path, regions, nodes), *stress(places, "dma_buf"))
+    assert verdict(run) == (0, ""), run
+    ok, _, skipped = outcomes(run, places)
+    # The last node is the first device.
+    assert (ok, skipped) == ({("0", "dma_buf")}, {("1", "dma_buf")}), run
+    assert "# SKIP the buffer cannot be exported: EOPNOTSUPP" in run.console, run
+
+
+@pytest.mark.parametrize("importer", IMPORTERS)
+@pytest.mark.parametrize("dtso", [STRESS, CACHED], ids=["coherent", "cached"])
+def test_importer(debug_boot: Boot, places: Places, dtso: str, importer: str) -> None:
+    """What it writes is in the buffer, and an unbinding waits until it lets go. The debug kernel has nothing
+    to say."""
+    run = debug_boot(dtso, *stress(places, *WITHOUT_IMPORTER, IMPORTED, append=IMPORTERS[importer]))
+    ok, not_ok, _ = outcomes(run, places)
+    assert verdict(run) == (0, "") and not not_ok, run
+    large = {"1", "2", "3"} if dtso == STRESS else {"1"}
+    assert {device for device, case in ok if case == IMPORTED} == large, run
+    assert NOT_FREED not in run.console, run
+
+
+@pytest.mark.parametrize("importer", IMPORTERS)
+def test_importer_that_holds_on_to_coherent_memory(debug_boot: Boot, places: Places, importer: str) -> None:
+    """The unbinding goes on without it, the memory is never freed, and nobody else gets it."""
+    run = debug_boot(STRESS, *stress(places, HELD, append=[NOT_WARNED, *IMPORTERS[importer]]))
+    ok, not_ok, _ = outcomes(run, places)
+    assert verdict(run) == (0, "") and not not_ok, run
+    assert {device for device, case in ok if case == HELD} == {"1", "2", "3"}, run
+    assert run.console.count(NOT_FREED) == 3, run
+
+
+@pytest.mark.parametrize("importer", IMPORTERS)
+def test_importer_that_holds_on_to_cached_memory(debug_boot: Boot, places: Places, importer: str) -> None:
+    """Its pages live on until it lets go, and DMA-API debugging has nothing to say."""
+    run = debug_boot(CACHED, *stress(places, HELD, append=IMPORTERS[importer]))
+    ok, not_ok, _ = outcomes(run, places)
+    assert verdict(run) == (0, "") and not not_ok, run
+    assert {device for device, case in ok if case == HELD} == {"1"}, run
+    assert NOT_FREED not in run.console, run
+
+
+def test_memory_that_is_freed_under_an_importer_is_seen(
+        debug_boot: Boot, places: Places, make: Make) -> None:
+    """The importer goes on to write pictures, to where the next buffer is."""
+    built = make("-s", "module", "MUTANT=imported-freed", "DEBUG=1")
+    assert built.returncode == 0, built.stdout
+    run = debug_boot(STRESS, *stress(places, HELD, append=[NOT_WARNED]),
+                     module=places.debug.kernel_build / "driver-imported-freed/faultline.ko")
+    assert run.status == 1, run
+    # Unless the kernel sees it first.
+    if not run.message.startswith("run: the kernel reported"):
+        _, not_ok, _ = outcomes(run, places)
+        assert ("3", HELD) in not_ok, run
