@@ -46,6 +46,7 @@ BOARDS = {
     "raspberrypi4-64": {"fe00b880.dma-buffer": MAILBOX, "soc:dma-buffer-1": CHANNEL},
     "zynqmp": {"dma-buffer-0": CHANNEL, "dma-buffer-1": SNOOPING},
     "zynq-7000": {"dma-buffer-0": WITHOUT_LPAE, "dma-buffer-1": WITHOUT_LPAE},
+    "zedboard": {"dma-buffer-0": WITHOUT_LPAE, "dma-buffer-1": WITHOUT_LPAE},
 }
 
 
