@@ -155,6 +155,9 @@ OF_CACHED = {"sync-silent", "sync-wrong-range", "sync-wrong-direction", "sync-mi
 # Those of dma-bufs that only an importer or a bounce buffer shows: tests/test_export.py.
 OF_EXPORT = {"export-sync-silent", "imported-freed"}
 
+# Those that only an IOMMU shows: tests/test_iommu.py.
+OF_IOMMU = {"taken-for-contiguous"}
+
 # Those that are right, but slower, which is what the benchmark shows; or right but in a race.
 MODES = {"batches", "page-by-page"}
 
@@ -168,7 +171,7 @@ def patches() -> list[str]:
 
 def test_every_mutant_is_here() -> None:
     assert patches() == sorted(VERIFIED.keys() | STRESSED.keys() | PRETENDING | OF_MEMORY | OF_BOARDS
-                               | OF_NAMES | OF_CACHED | OF_EXPORT | MODES | RIGHT)
+                               | OF_NAMES | OF_CACHED | OF_EXPORT | OF_IOMMU | MODES | RIGHT)
 
 
 @pytest.mark.parametrize("name", patches())
