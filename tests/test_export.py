@@ -125,3 +125,20 @@ def test_memory_that_is_freed_under_an_importer_is_seen(
     if not run.message.startswith("run: the kernel reported"):
         _, not_ok, _ = outcomes(run, places)
         assert ("3", HELD) in not_ok, run
+
+
+# What takes a call of this driver; pagemap, which passes a heap's mapping over; read() and write().
+NOT_OF_A_HEAP = {"zeroed", "pagemap_same", "pagemap_kernel", "attribute_kernel", "walk_pfns", "litmus_kernel", "revoked",
+                 "store_read", "write_load", "last_byte", "master_fill", "master_copy", "master_refuses", "master_polled",
+                 "sync_refuses"}
+
+
+@pytest.mark.parametrize(("attribute", "failed"), [("write-back", set()), ("non-cacheable", {"attribute_user"})])
+def test_buffer_of_a_heap(debug_boot: Boot, places: Places, attribute: str, failed: set[str]) -> None:
+    """faultline-verify judges a DMA-BUF heap as another driver's device: both tasks have the same buffer."""
+    run = debug_boot("--append=quiet", "--run=/bin/faultline-verify --foreign --size 262144 "
+                     f"--kernel-attr {attribute} /dev/dma_heap/system")
+    report = ktap.parse(run.console, places.kernel_source)
+    assert (run.status, report.errors, report.failed_checks()) == (1 if failed else 0, 0, failed), run
+    assert {path[-1] for path in report.skipped} == NOT_OF_A_HEAP, run
+    assert {"alias_write", "litmus_user", "past_end"} <= {path[-1] for path in report.ok}, run

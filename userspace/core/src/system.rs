@@ -22,6 +22,10 @@ pub trait System: Worker {
     /// Opens a device for reading and writing.
     fn open(&mut self, path: &CStr) -> Result<Self::Device, Errno>;
 
+    /// The same of another driver's device, or of a DMA-BUF heap, which gives a buffer of `size` bytes: the
+    /// same one, if `path` is the very one that a heap was opened by last.
+    fn open_foreign(&mut self, path: &CStr, size: u64) -> Result<Self::Device, Errno>;
+
     /// The entry of `/proc/self/pagemap` for the page that holds `address`, as
     /// Documentation/admin-guide/mm/pagemap.rst describes it.
     fn pagemap(&mut self, address: u64) -> Result<u64, Errno>;

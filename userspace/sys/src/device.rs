@@ -33,6 +33,12 @@ impl File {
     }
 }
 
+impl From<OwnedFd> for File {
+    fn from(file: OwnedFd) -> Self {
+        Self(file)
+    }
+}
+
 impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

@@ -43,6 +43,7 @@ pub mod dma_buf;
 pub mod error;
 pub mod fault;
 pub mod file;
+mod heap;
 pub mod importer;
 pub mod init;
 pub mod machine;

@@ -26,6 +26,7 @@ use crate::cpu::{lacks_lpae, stay_on_cpu};
 use crate::device::File;
 use crate::error::errno;
 use crate::file::open;
+use crate::heap::Heap;
 use crate::mapping::FileMapping;
 use crate::shared::shared_numbers;
 use crate::{call, clock};
@@ -39,6 +40,7 @@ pub struct Machine {
     /// The task that does a job, and what it shares with this one.
     helper: Option<Child>,
     shared: Result<&'static [AtomicU64], Errno>,
+    heap: Heap,
     /// The device that was unbound last.
     unbound: BusDevice,
 }
@@ -88,6 +90,7 @@ impl Machine {
             cpus: sched_getaffinity(None).unwrap_or_default(),
             helper: None,
             shared: shared_numbers(NUMBERS),
+            heap: Heap::default(),
             unbound: BusDevice::default(),
         }
     }
@@ -109,6 +112,13 @@ impl System for Machine {
 
     fn open(&mut self, path: &CStr) -> Result<File, Errno> {
         File::open(path, false)
+    }
+
+    fn open_foreign(&mut self, path: &CStr, size: u64) -> Result<File, Errno> {
+        if Heap::is_one(path) {
+            return self.heap.buffer(path, size).map(File::from);
+        }
+        self.open(path)
     }
 
     fn pagemap(&mut self, address: u64) -> Result<u64, Errno> {
@@ -282,7 +292,8 @@ impl Machine {
     ) -> Result<Tally, (TaskCall, Errno)> {
         let of = |call| move |errno| (call, errno);
         stay_on_cpu(cpu as usize).map_err(of(TaskCall::StayOnCpu))?;
-        let mut file = self.open(path).map_err(of(TaskCall::Open))?;
+        // A heap is foreign, and no device of this driver has such a path.
+        let mut file = self.open_foreign(path, size).map_err(of(TaskCall::Open))?;
         let mut mapping = file.map(0, size).map_err(of(TaskCall::Map))?;
         Ok(job.run(self, &mut mapping, true))
     }

@@ -87,7 +87,7 @@ a verdict. Zeroes the buffers.
         },
         Flag {
             name: "--foreign",
-            help: "the DEVICEs are another driver's; takes --size",
+            help: "the DEVICEs are another driver's, or DMA-BUF heaps;\ntakes --size",
             meaning: Meaning::Switch(|options| options.foreign = true),
         },
         Flag {

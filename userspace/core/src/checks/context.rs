@@ -80,7 +80,11 @@ impl<'s, S: System> Context<'s, S> {
         terminal: Option<&'s mut dyn Write>,
     ) -> Result<Self, Stop> {
         let page = system.page_size();
-        let device = system.open(path);
+        let device = if options.foreign {
+            system.open_foreign(path, options.size)
+        } else {
+            system.open(path)
+        };
         let device = finding.need("open", device)?;
         let witness = if options.foreign {
             match system.open(options.witness) {

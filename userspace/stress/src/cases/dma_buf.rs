@@ -29,7 +29,8 @@ pub(super) const CASES: &[Case] = &[
     },
     Case {
         name: "dma_buf_refuses",
-        proves: "EXPORT refuses flags, files that are not open for writing, and what makes no \
+        proves:
+            "The call EXPORT refuses flags, files that are not open for writing, and what makes no \
             descriptor; a dma-buf refuses what the device's own file does.",
         steps: dma_buf_refuses,
     },
@@ -43,8 +44,8 @@ pub(super) const CASES: &[Case] = &[
     Case {
         name: "dma_buf_against_unbind",
         proves:
-            "Who exports, maps, touches and closes again and again while the device is unbound \
-            gets what it asks for, or hears that the device is gone.",
+            "A task that exports, maps, touches and closes again and again while the device is \
+            unbound gets what it asks for, or is told that the device is gone.",
         steps: dma_buf_against_unbind,
     },
     Case {
