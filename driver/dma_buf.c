@@ -7,11 +7,11 @@
 
 #include <linux/dma-buf.h>
 #include <linux/dma-direct.h>
+#include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
 #include <linux/err.h>
 #include <linux/fcntl.h>
-#include <linux/file_ref.h>
 #include <linux/fs.h>
 #include <linux/iommu-dma.h>
 #include <linux/jiffies.h>
@@ -46,36 +46,39 @@ int faultline_dma_buf_fd(struct dma_buf *buf)
 	return dma_buf_fd(buf, O_CLOEXEC);
 }
 
-bool faultline_dma_buf_get_live(struct dma_buf *buf)
-{
-	return file_ref_get(&buf->file->f_ref);
-}
-
 void faultline_dma_buf_put(struct dma_buf *buf)
 {
 	dma_buf_put(buf);
 }
 
-bool faultline_dma_buf_invalidate(struct dma_buf *buf, const struct dma_buf_ops *ops,
-				  unsigned int milliseconds)
+void faultline_dma_buf_set_ops(struct dma_buf *buf, const struct dma_buf_ops *ops)
 {
 	dma_resv_lock(buf->resv, NULL);
 	WRITE_ONCE(buf->ops, ops);
+	dma_resv_unlock(buf->resv);
+}
+
+bool faultline_dma_buf_invalidate(struct dma_buf *buf, unsigned int *milliseconds)
+{
+	long left;
+
+	dma_resv_lock(buf->resv, NULL);
 	dma_buf_invalidate_mappings(buf);
 	dma_resv_unlock(buf->resv);
 
-	return dma_resv_wait_timeout(buf->resv, DMA_RESV_USAGE_BOOKKEEP, false,
-				     msecs_to_jiffies(milliseconds)) > 0;
+	/* Without time it looks once. */
+	left = dma_resv_wait_timeout(buf->resv, DMA_RESV_USAGE_BOOKKEEP, false,
+				     msecs_to_jiffies(*milliseconds));
+	*milliseconds = left > 0 ? jiffies_to_msecs(left) : 0;
+	return left > 0;
 }
 
-void faultline_dma_buf_lock(struct dma_buf *buf)
+int faultline_dma_buf_wait(struct dma_buf *buf, bool is_write)
 {
-	dma_resv_lock(buf->resv, NULL);
-}
+	long left = dma_resv_wait_timeout(buf->resv, dma_resv_usage_rw(is_write), true,
+					  MAX_SCHEDULE_TIMEOUT);
 
-void faultline_dma_buf_unlock(struct dma_buf *buf)
-{
-	dma_resv_unlock(buf->resv);
+	return left < 0 ? left : 0;
 }
 
 #else /* !CONFIG_DMA_SHARED_BUFFER: there is no dma-buf to call the others for. */
@@ -91,45 +94,51 @@ int faultline_dma_buf_fd(struct dma_buf *buf)
 	return -EOPNOTSUPP;
 }
 
-bool faultline_dma_buf_get_live(struct dma_buf *buf)
-{
-	return false;
-}
-
 void faultline_dma_buf_put(struct dma_buf *buf)
 {
 }
 
-bool faultline_dma_buf_invalidate(struct dma_buf *buf, const struct dma_buf_ops *ops,
-				  unsigned int milliseconds)
+void faultline_dma_buf_set_ops(struct dma_buf *buf, const struct dma_buf_ops *ops)
+{
+}
+
+bool faultline_dma_buf_invalidate(struct dma_buf *buf, unsigned int *milliseconds)
 {
 	return true;
 }
 
-void faultline_dma_buf_lock(struct dma_buf *buf)
+int faultline_dma_buf_wait(struct dma_buf *buf, bool is_write)
 {
-}
-
-void faultline_dma_buf_unlock(struct dma_buf *buf)
-{
+	return 0;
 }
 #endif
 
 struct page *faultline_page_of(unsigned long pfn)
 {
-	/* Memory that is no-map can have a struct page, which nothing but its reservation is true of. */
+	/* Memory that is no-map can have a struct page, in which PG_reserved alone is set up. */
 	if (!pfn_valid(pfn) || PageReserved(pfn_to_page(pfn)))
 		return NULL;
 	return pfn_to_page(pfn);
 }
 
-/* Whether the device has the pages themselves. Behind an IOMMU coherent memory is never bounced here. */
+/* Whole pages are never bounced behind an IOMMU. arch/arm has operations of its own for one. */
+static bool faultline_has_iommu(struct device *dev)
+{
+	return use_dma_iommu(dev) || (IS_ENABLED(CONFIG_ARM_DMA_USE_IOMMU) && get_dma_ops(dev));
+}
+
+bool faultline_is_bounced(struct device *dev, u64 addr, void *pages)
+{
+	return !faultline_has_iommu(dev) && addr != phys_to_dma(dev, virt_to_phys(pages));
+}
+
+/* Whether the device has the pages themselves. */
 static bool faultline_is_direct(struct device *dev, struct sg_table *table)
 {
 	struct scatterlist *sg;
 	int i;
 
-	if (use_dma_iommu(dev))
+	if (faultline_has_iommu(dev))
 		return true;
 	for_each_sgtable_sg(table, sg, i) {
 		if (sg_dma_address(sg) != phys_to_dma(dev, sg_phys(sg)))
@@ -151,7 +160,7 @@ int faultline_sg_map(struct device *dev, struct sg_table *table, struct page **p
 		return err;
 
 	err = dma_map_sgtable(dev, table, direction, attrs);
-	if (!err && is_in_sync && !faultline_is_direct(dev, table)) {
+	if (!err && !faultline_is_direct(dev, table)) {
 		dma_unmap_sgtable(dev, table, direction, attrs);
 		err = -EIO;
 	}
@@ -165,15 +174,6 @@ void faultline_sg_unmap(struct device *dev, struct sg_table *table, unsigned int
 {
 	dma_unmap_sgtable(dev, table, direction, is_in_sync ? DMA_ATTR_SKIP_CPU_SYNC : 0);
 	sg_free_table(table);
-}
-
-void faultline_sg_sync(struct device *dev, struct sg_table *table, bool for_cpu,
-		       unsigned int direction)
-{
-	if (for_cpu)
-		dma_sync_sgtable_for_cpu(dev, table, direction);
-	else
-		dma_sync_sgtable_for_device(dev, table, direction);
 }
 
 bool faultline_vma_is_shared(const struct vm_area_struct *vma)

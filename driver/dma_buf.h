@@ -27,37 +27,34 @@ struct dma_buf *faultline_dma_buf_export(const struct dma_buf_ops *ops, size_t s
 /* dma_buf_fd(), closed on exec: it takes the reference if it succeeds. */
 int faultline_dma_buf_fd(struct dma_buf *buf);
 
-/* Takes a reference, unless the last one is gone and the dma-buf about to be released. */
-bool faultline_dma_buf_get_live(struct dma_buf *buf);
-
 /* dma_buf_put(). */
 void faultline_dma_buf_put(struct dma_buf *buf);
 
-/*
- * Gives the dma-buf other operations, calls dma_buf_invalidate_mappings(), and waits until the dma-buf has
- * no fence left that is not signalled, for @milliseconds at most; false if it still has.
- */
-bool faultline_dma_buf_invalidate(struct dma_buf *buf, const struct dma_buf_ops *ops,
-				  unsigned int milliseconds);
-
-/* dma_resv_lock() and dma_resv_unlock() of a dma-buf, which keep its attachments and their tables. */
-void faultline_dma_buf_lock(struct dma_buf *buf);
-void faultline_dma_buf_unlock(struct dma_buf *buf);
+/* Gives the dma-buf other operations. */
+void faultline_dma_buf_set_ops(struct dma_buf *buf, const struct dma_buf_ops *ops);
 
 /*
- * dma_sync_sgtable_for_cpu() or, unless @for_cpu, dma_sync_sgtable_for_device(). @direction is the enum
- * dma_data_direction of the mapping.
+ * Calls dma_buf_invalidate_mappings(), and waits until no fence of the dma-buf is unsignalled, for @milliseconds
+ * at most, from which what it took is subtracted; false if there still is one.
  */
-void faultline_sg_sync(struct device *dev, struct sg_table *table, bool for_cpu,
-		       unsigned int direction);
+bool faultline_dma_buf_invalidate(struct dma_buf *buf, unsigned int *milliseconds);
 
-/* The page of a PFN, if it has one that an allocator of the kernel has given away; else NULL. */
+/*
+ * Waits for the fences that an access of the CPUs has to wait for: of those who write and, if the CPUs do, of
+ * those who read; -ERESTARTSYS if a signal arrives.
+ */
+int faultline_dma_buf_wait(struct dma_buf *buf, bool is_write);
+
+/* The page of a PFN; NULL if there is no struct page, or it is reserved. */
 struct page *faultline_page_of(unsigned long pfn);
 
+/* Whether the device's mapping at the DMA address @addr is of a bounce buffer instead of the cached @pages. */
+bool faultline_is_bounced(struct device *dev, u64 addr, void *pages);
+
 /*
- * Makes a table of @count pages, of segments as long as @dev takes them, and maps it. With @is_in_sync there
- * is nothing to synchronise, and the mapping must be of the pages themselves: -EIO if the DMA layer would use
- * a bounce buffer.
+ * Makes a table of @count pages, of segments as long as @dev takes them, and maps it. The mapping must be of the
+ * pages themselves: -EIO if the DMA layer would use a bounce buffer. With @is_in_sync there is nothing to
+ * synchronise.
  */
 int faultline_sg_map(struct device *dev, struct sg_table *table, struct page **pages,
 		     unsigned int count, unsigned int direction, bool is_in_sync);

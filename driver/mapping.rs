@@ -246,6 +246,7 @@ impl<X: Extension> SharedBuffer<X> {
     ///
     /// To be called before the device is unbound; it is harmless to call it twice.
     pub(crate) fn revoke(&self) {
+        self.space.close_to_importers();
         if self.lent.revoke() {
             self.revoked.notify_all();
         }

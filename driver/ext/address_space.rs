@@ -74,6 +74,12 @@ impl AddressSpace {
         })
     }
 
+    /// Has the dma-bufs of what is mapped here refuse new addresses of it, and allows no new dma-buf. May
+    /// sleep. To be called before the memory is taken away.
+    pub(crate) fn close_to_importers(&self) {
+        self.importers.close();
+    }
+
     /// Returns the other devices that have what is mapped here.
     pub(super) fn importers(&self) -> &Importers {
         &self.importers

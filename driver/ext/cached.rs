@@ -171,6 +171,23 @@ impl CachedPages {
         };
     }
 
+    /// Returns the address of the first page in the kernel's own mapping.
+    pub(super) fn first(&self) -> NonNull<c_void> {
+        self.pages
+    }
+
+    /// Returns whether the device's mapping is of a bounce buffer.
+    pub(super) fn is_bounced(&self) -> bool {
+        // SAFETY: By the type invariants the device is valid, and the pages are in the linear map.
+        unsafe {
+            ffi::faultline_is_bounced(
+                ffi::raw_device(&*self.dev),
+                self.address,
+                self.pages.as_ptr(),
+            )
+        }
+    }
+
     /// Waits for the faults that have been answered by one of the pages, until each has mapped it or
     /// given it up. May sleep.
     pub(super) fn wait_for_faults(&self) {

@@ -18,7 +18,13 @@
 //! # Locks
 //!
 //! `map_dma_buf()`, `unmap_dma_buf()`, `vmap()` and `vunmap()` are called with the dma-buf's reservation
-//! lock held; the others are not. The lock keeps the list of attachments, and their private data.
+//! lock held; the others are not.
+//!
+//! # Coherency
+//!
+//! An importer maps the pages themselves, and sees the CPUs' caches exactly if the object's own device
+//! does; others are refused. So what synchronises the memory with one of the devices synchronises it with
+//! all of them.
 //!
 //! C header: [`include/linux/dma-buf.h`](srctree/include/linux/dma-buf.h)
 
@@ -41,13 +47,15 @@ use super::{
 };
 use core::{
     marker::PhantomData,
-    mem::offset_of,
     ptr::NonNull, //
 };
 use kernel::{
     bindings,
     dma::DataDirection,
-    error::from_err_ptr,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
     ffi::{
         c_int,
         c_void, //
@@ -95,12 +103,13 @@ pub(crate) trait Exporter: VmOperations + PageOperations {
     fn mmap(this: ArcBorrow<'_, Self>, vma: ExportedVma<'_, Self>) -> Result<Installed>;
 }
 
-/// Returns a new file descriptor, open for reading and writing and closed on exec, of a dma-buf of
+/// Returns a new file descriptor, open for reading and writing and closed on exec, of a new dma-buf of
 /// `size` bytes of the memory of `this`.
 ///
 /// # Errors
 ///
 /// - `EMFILE`, `ENFILE`, `ENOMEM`.
+/// - `ENODEV`: the memory is being taken away.
 /// - `EOPNOTSUPP`: the kernel has no dma-bufs (`CONFIG_DMA_SHARED_BUFFER`).
 pub(crate) fn export<T: Exporter>(this: ArcBorrow<'_, T>, size: usize) -> Result<isize> {
     let importers = this.address_space().importers();
@@ -222,12 +231,7 @@ impl<T: Exporter> Operations<T> {
             }
         });
         match mapping {
-            Ok(mapping) => {
-                let table: *mut bindings::sg_table = mapping.into_foreign().cast();
-                // SAFETY: The reservation lock is held. `unmap()` clears this before the table goes.
-                unsafe { (*attachment).priv_ = table.cast() };
-                table
-            }
+            Ok(mapping) => mapping.into_foreign().cast(),
             Err(error) => error.to_ptr(),
         }
     }
@@ -236,18 +240,13 @@ impl<T: Exporter> Operations<T> {
     ///
     /// As [`map`](Self::map), which has returned `table`.
     unsafe extern "C" fn unmap(
-        attachment: *mut bindings::dma_buf_attachment,
+        _attachment: *mut bindings::dma_buf_attachment,
         table: *mut bindings::sg_table,
         _direction: bindings::dma_data_direction,
     ) {
-        // SAFETY: The reservation lock is held. By the safety requirements the table is the beginning of
-        // a mapping that `map()` has made, and not used after this.
-        unsafe {
-            if (*attachment).priv_ == table.cast() {
-                (*attachment).priv_ = core::ptr::null_mut();
-            }
-            drop(KBox::<Mapping>::from_foreign(table.cast()));
-        }
+        // SAFETY: By the safety requirements the table is the beginning of a mapping that `map()` has made,
+        // and not used after this.
+        drop(unsafe { KBox::<Mapping>::from_foreign(table.cast()) });
     }
 
     /// # Safety
@@ -273,12 +272,13 @@ impl<T: Exporter> Operations<T> {
         // SAFETY: By the safety requirements; the caller has a reference to the dma-buf.
         let object = unsafe { Self::object(buf) };
         let direction = direction_of(direction);
-        let result = object.this.borrow().begin_cpu_access(direction);
-        if result.is_ok() {
-            // SAFETY: As above. The reservation lock is not held.
-            unsafe { sync_importers(buf, true, direction) };
-        }
-        status(result)
+        let is_write = direction != DataDirection::FromDevice;
+
+        // `dma_buf_begin_cpu_access()` waits only after this call, which would be too early for what a device
+        // is still writing.
+        // SAFETY: As above. The reservation lock is not held.
+        let result = to_result(unsafe { ffi::faultline_dma_buf_wait(buf, is_write) });
+        status(result.and_then(|()| object.this.borrow().begin_cpu_access(direction)))
     }
 
     /// # Safety
@@ -291,12 +291,7 @@ impl<T: Exporter> Operations<T> {
         // SAFETY: By the safety requirements; the caller has a reference to the dma-buf.
         let object = unsafe { Self::object(buf) };
         let direction = direction_of(direction);
-        let result = object.this.borrow().end_cpu_access(direction);
-        if result.is_ok() {
-            // SAFETY: As above. The reservation lock is not held.
-            unsafe { sync_importers(buf, false, direction) };
-        }
-        status(result)
+        status(object.this.borrow().end_cpu_access(direction))
     }
 
     /// # Safety
@@ -359,8 +354,7 @@ impl<T: Exporter> Operations<T> {
         ..pin_init::zeroed()
     };
 
-    /// Those of a dma-buf whose memory is gone. The kernel warns of a `vmap()` that fails
-    /// (`dma_buf_vmap()`), and takes it as an error if there is none.
+    /// Those of a dma-buf whose memory goes ([`Importers::close`](importers::Importers::close)).
     const REVOKED: bindings::dma_buf_ops = bindings::dma_buf_ops {
         vmap: None,
         ..Self::TABLE
@@ -378,33 +372,6 @@ fn direction_of(direction: bindings::dma_data_direction) -> DataDirection {
         bindings::dma_data_direction::DMA_TO_DEVICE => DataDirection::ToDevice,
         bindings::dma_data_direction::DMA_FROM_DEVICE => DataDirection::FromDevice,
         _ => DataDirection::Bidirectional,
-    }
-}
-
-/// Has the CPUs, or else the devices of all attachments, find what the others have written.
-///
-/// # Safety
-///
-/// `buf` must be a dma-buf of an [`Operations`] table, whose reservation lock the caller does not hold.
-unsafe fn sync_importers(buf: *mut bindings::dma_buf, for_cpu: bool, direction: DataDirection) {
-    // SAFETY: By the safety requirements. While the lock is held the list of attachments does not change;
-    // their private data is null or a mapping that `map()` has left there and `unmap()` has not taken.
-    unsafe {
-        ffi::faultline_dma_buf_lock(buf);
-
-        let head = &raw mut (*buf).attachments;
-        let mut node = (*head).next;
-        while node != head {
-            let attachment = node
-                .wrapping_byte_sub(offset_of!(bindings::dma_buf_attachment, node))
-                .cast::<bindings::dma_buf_attachment>();
-            if let Some(mut mapping) = NonNull::new((*attachment).priv_.cast::<Mapping>()) {
-                mapping.as_mut().sync(for_cpu, direction);
-            }
-            node = (*node).next;
-        }
-
-        ffi::faultline_dma_buf_unlock(buf);
     }
 }
 

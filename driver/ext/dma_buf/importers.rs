@@ -43,36 +43,51 @@ const INTERVAL: u32 = 10;
 ///
 /// # Invariants
 ///
-/// If `exported` is a dma-buf, its structure is valid while the mutex is held:
-/// [`forget`](Self::forget) takes it out before the dma-buf is freed.
+/// Each dma-buf in `exported` is valid while the mutex is held: [`forget`](Self::forget) takes it out before
+/// the dma-buf is freed. Its file may be freed already: whoever holds the directory entry, such as by
+/// `O_PATH`, delays the release of a dma-buf, but not that of its file.
 #[pin_data]
 pub(crate) struct Importers {
     #[pin]
-    exported: Mutex<Option<Exported>>,
+    exported: Mutex<Exported>,
     uses: Atomic<u32>,
 }
 
-/// A dma-buf, which may be about to be released, and the operations that it has from the revocation on.
-struct Exported(NonNull<bindings::dma_buf>, &'static bindings::dma_buf_ops);
+/// The dma-bufs of the memory, as long as it may be exported.
+struct Exported {
+    bufs: KVec<Weak>,
+    is_closed: bool,
+}
+
+/// A dma-buf, which may be about to be released, and the operations that it has when the memory goes.
+struct Weak(NonNull<bindings::dma_buf>, &'static bindings::dma_buf_ops);
 
 // SAFETY: A dma-buf belongs to no thread.
-unsafe impl Send for Exported {}
+unsafe impl Send for Weak {}
 
 impl Importers {
     pub(in crate::ext) fn new() -> impl PinInit<Self> {
         // INVARIANT: There is no dma-buf.
         pin_init!(Self {
-            exported <- new_mutex!(None, "Importers::exported"),
+            exported <- new_mutex!(
+                Exported {
+                    bufs: KVec::new(),
+                    is_closed: false,
+                },
+                "Importers::exported"
+            ),
             uses: Atomic::new(0),
         })
     }
 
-    /// Returns a file descriptor of the dma-buf that there is, or of one that `export` makes.
+    /// Returns a file descriptor of the dma-buf that `export` makes.
     ///
-    /// There is one dma-buf at a time, so that all importers have one reservation object.
+    /// Each has a dma-buf of its own. To have one for several descriptors, a reference to its file would be
+    /// needed, and the file of a dma-buf that is known here may be gone.
     ///
     /// # Errors
     ///
+    /// - `ENODEV`: the memory is being taken away.
     /// - `EMFILE`, `ENFILE`, `ENOMEM`.
     /// - As `export`.
     ///
@@ -87,25 +102,21 @@ impl Importers {
         export: impl FnOnce() -> Result<NonNull<bindings::dma_buf>>,
     ) -> Result<isize> {
         let mut exported = self.exported.lock();
-
-        // SAFETY: By the type invariants a dma-buf that is known here is valid while the lock is held.
-        let live = exported
-            .as_ref()
-            .map(|exported| exported.0)
-            .filter(|live| unsafe { ffi::faultline_dma_buf_get_live(live.as_ptr()) });
-        let buf = match live {
-            Some(live) => live,
-            None => export()?,
-        };
+        if exported.is_closed {
+            return Err(ENODEV);
+        }
+        exported.bufs.reserve(1, GFP_KERNEL)?;
+        let buf = export()?;
         // INVARIANT: There is a reference to it; by the safety requirements `release()`, which the
         // last one brings about, calls `forget()` and so waits for the lock.
-        *exported = Some(Exported(buf, revoked));
+        // There is room for it.
+        let _ = exported.bufs.push_within_capacity(Weak(buf, revoked));
         drop(exported);
 
         // SAFETY: The reference is ours, and the function's if it succeeds.
         let fd = unsafe { ffi::faultline_dma_buf_fd(buf.as_ptr()) };
         if fd < 0 {
-            // SAFETY: It is ours still. It may be the last one: the lock is not held any more.
+            // SAFETY: It is ours still. It is the last one: the lock is not held any more.
             unsafe { ffi::faultline_dma_buf_put(buf.as_ptr()) };
             return Err(Error::from_errno(fd));
         }
@@ -115,30 +126,44 @@ impl Importers {
 
     /// Takes note that a dma-buf is about to be freed.
     pub(super) fn forget(&self, buf: NonNull<bindings::dma_buf>) {
+        self.exported.lock().bufs.retain(|weak| weak.0 != buf);
+    }
+
+    /// Has all dma-bufs refuse new addresses of the memory, and allows no new dma-buf. May sleep.
+    ///
+    /// To be called before the memory is taken away. The kernel warns of a `vmap()` that fails
+    /// (`dma_buf_vmap()` in drivers/dma-buf/dma-buf.c), and takes it as an error if there is none.
+    pub(in crate::ext) fn close(&self) {
         let mut exported = self.exported.lock();
 
-        if exported.as_ref().is_some_and(|exported| exported.0 == buf) {
-            *exported = None;
+        exported.is_closed = true;
+        for Weak(buf, revoked) in &exported.bufs {
+            // SAFETY: By the type invariants the dma-buf is valid while the lock is held. The new operations
+            // are as good as the old ones, by the safety requirements of `file_descriptor()`: `dma_buf_vmap()`
+            // looks for `vmap()` and calls it with the reservation lock held, under which they change.
+            unsafe { ffi::faultline_dma_buf_set_ops(buf.as_ptr(), *revoked) };
         }
     }
 
     /// Asks importers to let go of the memory, and waits, for a limited time, until they have. Returns
     /// whether they have. May sleep.
     ///
-    /// To be called when there can be no new [`Use`].
+    /// To be called when there can be no new [`Use`](super::shared::Use).
     pub(in crate::ext) fn revoke(&self) -> bool {
         let exported = self.exported.lock();
-        // SAFETY: By the type invariants the dma-buf is valid while the lock is held. Importers do not
-        // call back but by `unmap_dma_buf()` and its like, which do not take this lock. The new operations
-        // are as good as the old ones, by the safety requirements of `file_descriptor()`: `dma_buf_vmap()`
-        // looks for `vmap()` with the reservation lock held, under which they change.
-        let are_signalled = exported.as_ref().is_none_or(|exported| unsafe {
-            ffi::faultline_dma_buf_invalidate(exported.0.as_ptr(), exported.1, PATIENCE)
-        });
+        let mut left = PATIENCE;
+        let mut are_signalled = true;
+        for Weak(buf, _) in &exported.bufs {
+            // SAFETY: By the type invariants the dma-buf is valid while the lock is held. Importers do not
+            // call back but by `unmap_dma_buf()` and its like, which do not take this lock. `left` may be
+            // written to.
+            are_signalled &= unsafe { ffi::faultline_dma_buf_invalidate(buf.as_ptr(), &mut left) };
+        }
         drop(exported);
 
         let mut waited = 0;
-        // What was done by a use comes before what is done when there is none.
+        // Pairs with the release in `end_use()`: what was done by a use comes before what is done when there
+        // is none.
         while self.uses.load(Acquire) > 0 && waited < PATIENCE {
             fsleep(Delta::from_millis(INTERVAL.into()));
             waited += INTERVAL;
@@ -148,7 +173,7 @@ impl Importers {
 
     /// Takes note of one more use, until [`end_use`](Self::end_use).
     pub(super) fn begin_use(&self) {
-        // It is ordered before the revocation by what keeps the memory meanwhile.
+        // The borrow of the memory, which the caller holds, orders it before the revocation.
         let _ = self.uses.fetch_add(1, Relaxed);
     }
 

@@ -4,6 +4,7 @@
 
 use crate::ext::{
     address_space::AddressSpace,
+    cached::CachedPages,
     coherent::MappableCoherent,
     ffi,
     memory::MemoryType, //
@@ -63,6 +64,8 @@ pub(crate) struct Shared {
     pages: KVVec<*mut bindings::page>,
     /// Whether nothing has to be done for the CPUs and a device to see what the other has written.
     is_in_sync: bool,
+    /// Whether the memory's own device sees the CPU's caches.
+    device_is_coherent: bool,
     memory: Use,
 }
 
@@ -72,11 +75,11 @@ impl MappableCoherent {
     /// Dropping the memory waits for that, for a limited time; then the memory is never freed. Cached pages
     /// are kept by references of their own, and nobody waits.
     pub(crate) fn keep(&self) -> Use {
-        let pages = self.pages().and_then(|pages| {
-            let start = NonNull::new(pages.page(0)?)?;
+        let pages = self.pages().map(|pages| {
+            let start = pages.first();
             // SAFETY: The pages are allocated, as `self` is borrowed.
             unsafe { ffi::faultline_pages_get(start.as_ptr(), pages.size()) };
-            Some((start, pages.size()))
+            (start, pages.size())
         });
         if pages.is_none() {
             self.space().importers().begin_use();
@@ -94,18 +97,23 @@ impl MappableCoherent {
     ///
     /// # Errors
     ///
+    /// - `EIO`: the memory's own device has a bounce buffer, which each synchronisation copies over what
+    ///   another device has written.
     /// - `EOPNOTSUPP`: it has pages without a `struct page` that is its own: it is in a `no-map` region.
     /// - `ENOMEM`: `room` is too small.
     pub(crate) fn share(&self, room: Room) -> Result<Shared> {
         let Room(mut pages) = room;
 
+        if self.pages().is_some_and(CachedPages::is_bounced) {
+            return Err(EIO);
+        }
         for page in 0..self.size() >> PAGE_SHIFT {
             pages.push_within_capacity(self.page_of(page)?.as_ptr())?;
         }
         Ok(Shared {
             pages,
-            // Cached memory is in sync for its own device alone, if it sees the caches: importers may not.
             is_in_sync: self.memory_type() == MemoryType::DmaCoherent,
+            device_is_coherent: self.device_is_coherent(),
             memory: self.keep(),
         })
     }
@@ -130,11 +138,11 @@ impl MappableCoherent {
             self.dma_address(),
             self.size()
         );
-        if self.pages().is_some() {
-            // A fence says so: mappings have references of the pages. The DMA mapping itself ends.
-            core::mem::forget(self.keep());
-        } else {
-            self.abandon();
+        match self.pages().map(CachedPages::first) {
+            // A fence is not signalled: mappings have references of the pages. The DMA mapping itself ends.
+            // SAFETY: The pages are allocated, as `self` is borrowed.
+            Some(start) => unsafe { ffi::faultline_pages_get(start.as_ptr(), self.size()) },
+            None => self.abandon(),
         }
     }
 
@@ -164,8 +172,9 @@ impl Mapping {
     ///
     /// # Errors
     ///
-    /// - `EIO`: the device does not reach coherent memory. It would need a bounce buffer, which nobody could
-    ///   synchronise.
+    /// - `EIO`: the device sees the CPU's caches and the memory's own does not, or the other way round; or it
+    ///   does not reach the memory, and would need a bounce buffer. What synchronises the memory with one
+    ///   of the two would then destroy what the other has written.
     /// - `ENOMEM`, and what else `dma_map_sgtable()` answers.
     ///
     /// # Safety
@@ -179,8 +188,13 @@ impl Mapping {
         let Shared {
             mut pages,
             is_in_sync,
+            device_is_coherent,
             memory,
         } = shared;
+        // SAFETY: By the safety requirements the device is valid. It is bound: its driver maps the memory.
+        if unsafe { ffi::faultline_dev_is_dma_coherent(dev.as_ptr()) } != device_is_coherent {
+            return Err(EIO);
+        }
         let count = c_uint::try_from(pages.len()).map_err(|_| EINVAL)?;
         let room = KBox::<Self>::new_uninit(GFP_KERNEL)?;
         let mut table = bindings::sg_table::default();
@@ -208,27 +222,6 @@ impl Mapping {
             is_in_sync,
             _memory: memory,
         }))
-    }
-
-    /// Has the CPU, or else the device, find what the other has written, if `direction` includes what
-    /// the mapping does.
-    pub(super) fn sync(&mut self, for_cpu: bool, direction: DataDirection) {
-        let is_of_it = direction == self.direction
-            || direction == DataDirection::Bidirectional
-            || self.direction == DataDirection::Bidirectional;
-
-        if !self.is_in_sync && is_of_it {
-            // SAFETY: By the type invariants the table is mapped for the device, in this direction.
-            unsafe {
-                ffi::faultline_sg_sync(
-                    self.dev.as_ptr(),
-                    &mut self.table,
-                    for_cpu,
-                    // CAST: As the enumeration is declared.
-                    self.direction as c_uint,
-                )
-            };
-        }
     }
 }
 

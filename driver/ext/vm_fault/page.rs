@@ -127,8 +127,8 @@ impl<T: PageOperations> PageOperationsVTable<T> {
             _not_send: NotThreadSafe,
         };
 
-        // SAFETY: The VMA is one that `NewVma::install_pages()` has set up with `T`, and locked for as long as
-        // the fault is handled.
+        // SAFETY: The VMA is one that was set up with these operations of `T`, which is done for VMAs whose
+        // private data is a foreign `Arc<T>`, and locked for as long as the fault is handled.
         let data = unsafe { VmOperationsVTable::<T>::data(VmaRef::from_raw(fault.raw().vma)) };
 
         match T::page_fault(data, PageFault(fault)) {

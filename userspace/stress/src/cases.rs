@@ -18,6 +18,7 @@ mod calls_at_bad_moments;
 mod calls_refused;
 mod context;
 mod dma_buf;
+mod dma_buf_imported;
 mod during_faults;
 mod keeps_working;
 mod memory;
@@ -49,6 +50,7 @@ const CASES: &[&[Case]] = &[
     prefault::CASES,
     attributes::CASES,
     dma_buf::CASES,
+    dma_buf_imported::CASES,
     not_dumped::CASES,
     during_faults::CASES,
     at_the_same_time::CASES,

@@ -2,16 +2,20 @@
 
 //! dma-bufs (include/uapi/linux/dma-buf.h).
 
+use core::fmt::Write;
 use core::ptr;
 
 use faultline_core::errno::Errno;
+use faultline_core::text::Line;
 use faultline_uapi::{Export, FAULTLINE_IOC_EXPORT};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use rustix::fs::{seek, SeekFrom};
+use rustix::fs::{seek, OFlags, SeekFrom};
 use rustix::io::{fcntl_getfd, FdFlags};
 
 use crate::call;
 use crate::error::errno;
+use crate::file::open;
+use crate::nodes::path;
 
 /// Of [`DmaBuf::sync`]: the CPUs read, they write, and they have done so (`DMA_BUF_SYNC_…`).
 pub const READ: u64 = 1;
@@ -55,6 +59,14 @@ impl DmaBuf {
     /// How long it is, by `lseek()`.
     pub fn length(&self) -> Result<u64, Errno> {
         seek(&self.0, SeekFrom::End(0)).map_err(errno)
+    }
+
+    /// A file that names the dma-buf, and does not open it (`O_PATH`).
+    pub fn name(&self) -> Result<OwnedFd, Errno> {
+        let mut line = Line::new();
+        // A line has room for it.
+        let _ = write!(line, "/proc/self/fd/{}\0", self.0.as_raw_fd());
+        open(path(&line), OFlags::PATH)
     }
 
     /// Whether a program that is executed does not get it.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! EXPORT: dma-bufs of buffers, and devices that import them.
+//! EXPORT: dma-bufs of buffers.
 
 use core::sync::atomic::Ordering::SeqCst;
 
@@ -11,13 +11,12 @@ use faultline_sys::arena::{Access, Argument, Nowhere, Sharing};
 use faultline_sys::child::fork;
 use faultline_sys::device::File;
 use faultline_sys::dma_buf::{DmaBuf, END, READ, WRITE};
-use faultline_sys::importer::{Importer, PICTURE};
-use faultline_uapi::{Fill, FAULTLINE_IOC_EXPORT, FLAG_CACHED, FLAG_PRISTINE, MASTER_FILL};
+use faultline_uapi::{Fill, FAULTLINE_IOC_EXPORT, FLAG_PRISTINE, MASTER_FILL};
 use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
 
 use super::context::{numbers, wait_in_child, Context};
 use super::Case;
-use crate::world::{now_ms, read_file, sleep_ms, tagged, World as W};
+use crate::world::{tagged, World as W};
 
 pub(super) const CASES: &[Case] = &[
     Case {
@@ -26,6 +25,13 @@ pub(super) const CASES: &[Case] = &[
             "A dma-buf is the buffer: what is stored by one mapping is found by the other, also \
             after the file of the device was closed, and after fork().",
         steps: dma_buf,
+    },
+    Case {
+        name: "dma_buf_named",
+        proves:
+            "A dma-buf that is closed but still named by O_PATH does no harm: the next EXPORT makes \
+            another one, and unbinding passes it over.",
+        steps: dma_buf_named,
     },
     Case {
         name: "dma_buf_refuses",
@@ -54,27 +60,7 @@ pub(super) const CASES: &[Case] = &[
             "Between start and end of DMA_BUF_IOCTL_SYNC the CPUs find what the device has written.",
         steps: dma_buf_synchronised,
     },
-    Case {
-        name: "dma_buf_imported",
-        proves:
-            "What a device that imports the dma-buf writes is found in the buffer; when it lets go \
-            while an unbinding waits for it, the unbinding goes on.",
-        steps: dma_buf_imported,
-    },
-    Case {
-        name: "dma_buf_held",
-        proves: "A device that does not let go of the dma-buf holds an unbinding up for a limited \
-            time, and writes to memory that is nobody else's.",
-        steps: dma_buf_held,
-    },
 ];
-
-/// The longest that an unbinding may wait for importers, with a kernel that checks everything: the
-/// driver's own limits are two seconds.
-const LIMIT_MS: u64 = 15_000;
-
-/// The longest that a picture may take.
-const PICTURE_MS: i64 = 15_000;
 
 fn dma_buf(c: &mut Context<'_>) -> Result<(), Stop> {
     let (size, page) = (c.size(), c.page());
@@ -101,7 +87,7 @@ fn dma_buf(c: &mut Context<'_>) -> Result<(), Stop> {
     }
     c.read_word(&mut file, size - page + 8, tagged(700 + size / page))?;
 
-    // From another page on, and another dma-buf descriptor of the same buffer.
+    // From another page on, and another dma-buf of the same buffer.
     let other = export(c, &file)?;
     let arena = &mut c.world.arena;
     let mapped = arena.map(
@@ -143,6 +129,33 @@ fn dma_buf(c: &mut Context<'_>) -> Result<(), Stop> {
     drop(other);
     map(c, W::B, &again)?;
     c.load("a word of the next dma-buf", W::B, tagged(720))
+}
+
+/// The name keeps the dma-buf, but not its file.
+fn dma_buf_named(c: &mut Context<'_>) -> Result<(), Stop> {
+    let file = c.open()?;
+    let buf = export(c, &file)?;
+    let name = buf.name();
+    let name = c.need("open(O_PATH) of a dma-buf", name)?;
+    drop(buf);
+    for round in 0..8 {
+        // One of them gets the memory of the file that is gone.
+        let _others = [c.open()?, c.open()?, c.open()?, c.open()?];
+        let buf = export(c, &file)?;
+        c.same("DMA_BUF_IOCTL_SYNC: start", buf.sync(READ), ())?;
+        c.same("DMA_BUF_IOCTL_SYNC: end", buf.sync(READ | END), ())?;
+        map(c, W::A, &buf)?;
+        c.store(W::A, tagged(730 + round))?;
+        let unmapped = c.world.arena.unmap(W::A, c.size());
+        c.same("munmap()", unmapped, ())?;
+    }
+    let unbound = c.target.unbind();
+    let bound = c.target.bind();
+    c.same("unbind", unbound, ())?;
+    c.same("bind", bound, ())?;
+    drop(name);
+    let exported = DmaBuf::of(&file, 0).map(drop);
+    c.same("EXPORT of what is gone", exported, Errno::NODEV)
 }
 
 fn dma_buf_refuses(c: &mut Context<'_>) -> Result<(), Stop> {
@@ -365,135 +378,16 @@ fn dma_buf_synchronised(c: &mut Context<'_>) -> Result<(), Stop> {
     c.same("whether it is the device's", c.world.is_known(word), true)
 }
 
-fn dma_buf_imported(c: &mut Context<'_>) -> Result<(), Stop> {
-    let importer = importer(c)?;
-    let shared = numbers::<2>(c);
-    let file = c.open()?;
-    let buf = export(c, &file)?;
-    map(c, W::A, &buf)?;
-    c.map(W::B, &file)?;
-    picture(c, &importer, &buf)?;
-    c.same("DMA_BUF_IOCTL_SYNC: start", buf.sync(READ), ())?;
-    is_written(c, W::A, true)?;
-    is_written(c, W::B, true)?;
-    c.same("DMA_BUF_IOCTL_SYNC: end", buf.sync(READ | END), ())?;
-
-    // It lets go, and takes it again, of a descriptor that is closed at once.
-    c.same("STREAMOFF", importer.let_go(), ())?;
-    drop(importer);
-    let holder = fork(|| {
-        let Ok(importer) = Importer::open() else {
-            return 1;
-        };
-        if importer.ask(&buf).is_err() || importer.start().is_err() {
-            return 2;
-        }
-        shared[0].store(1, SeqCst);
-        wait_in_child(&shared[1], 1);
-        // The unbinding waits meanwhile, but not for a task that has the memory cached.
-        sleep_ms(300);
-        i32::from(importer.let_go().is_err()) * 3
-    });
-    let holder = c.need("fork()", holder)?;
-    drop(buf);
-    c.wait_for("a process that imports", &shared[0], 1)?;
-    shared[1].store(1, SeqCst);
-    let started = now_ms();
-    let unbound = c.target.unbind();
-    let took = now_ms() - started;
-    let bound = c.target.bind();
-    c.same("unbind", unbound, ())?;
-    c.same("bind", bound, ())?;
-    c.same("whether unbinding ends", took < LIMIT_MS, true)?;
-    c.ending("end of a process that imports", holder)?;
-    c.faults("a mapping of the dma-buf", W::A, Signal::Bus)
-}
-
-fn dma_buf_held(c: &mut Context<'_>) -> Result<(), Stop> {
-    let info = c.target.info();
-    let is_cached = c.need("INFO", info)?.flags & FLAG_CACHED != 0;
-    // Coherent memory that is not freed is what it reports.
-    let mut disabled = [0; 1];
-    let disabled = read_file(c"/sys/kernel/debug/dma-api/disabled", &mut disabled);
-    if !is_cached && disabled == Ok(b"N") {
-        return Err(Stop::Skip(
-            "DMA-API debugging reports memory that is not freed",
-        ));
-    }
-    let importer = importer(c)?;
-    let file = c.open()?;
-    let buf = export(c, &file)?;
-    picture(c, &importer, &buf)?;
-    c.same("VIDIOC_QBUF", importer.ask(&buf), ())?;
-
-    let started = now_ms();
-    let unbound = c.target.unbind();
-    let took = now_ms() - started;
-    let bound = c.target.bind();
-    c.same("unbind", unbound, ())?;
-    c.same("bind", bound, ())?;
-    c.same("whether unbinding ends", took < LIMIT_MS, true)?;
-
-    // It goes on to write, where the new buffer is not.
-    let mut new = c.open()?;
-    c.map(W::B, &new)?;
-    for _ in 0..3 {
-        c.same(
-            "a picture after unbinding",
-            importer.picture(PICTURE_MS),
-            (),
-        )?;
-        c.same("VIDIOC_QBUF", importer.ask(&buf), ())?;
-    }
-    is_written(c, W::B, false)?;
-    c.read_word(&mut new, 0, 0)?;
-
-    // Nobody gets it any more.
-    let other = export(c, &new)?;
-    c.same("STREAMOFF", importer.let_go(), ())?;
-    drop(importer);
-    let importer = self::importer(c)?;
-    let asked = importer.ask(&buf).is_ok();
-    c.same("whether VIDIOC_QBUF takes what is gone", asked, false)?;
-    c.same("VIDIOC_QBUF of the new buffer", importer.ask(&other), ())?;
-    c.same("STREAMOFF", importer.let_go(), ())
-}
-
-/// Has a picture written to a dma-buf, and goes on.
-fn picture(c: &mut Context<'_>, importer: &Importer, buf: &DmaBuf) -> Result<(), Stop> {
-    c.same("VIDIOC_QBUF", importer.ask(buf), ())?;
-    c.same("VIDIOC_STREAMON", importer.start(), ())?;
-    c.same("a picture", importer.picture(PICTURE_MS), ())
-}
-
-/// Looks at whether a picture was written to what is mapped: the camera's picture has no black line.
-fn is_written(c: &mut Context<'_>, at: u64, want: bool) -> Result<(), Stop> {
-    let mut words = 0_u64;
-    for offset in (0..PICTURE).step_by(8) {
-        let loaded = c.world.arena.load(at + offset);
-        words |= c.need("a load", loaded)?;
-    }
-    c.same("whether a picture was written", words != 0, want)
-}
-
-fn importer(c: &mut Context<'_>) -> Result<Importer, Stop> {
-    if c.target.size < PICTURE {
-        return Err(Stop::Skip("a picture is longer than the buffer"));
-    }
-    match Importer::open() {
-        Err(Errno::NOENT) => Err(Stop::Skip("this kernel has no device that imports")),
-        opened => c.need("open() of a camera", opened),
-    }
-}
-
-fn export(c: &mut Context<'_>, file: &File) -> Result<DmaBuf, Stop> {
+/// Exports the buffer.
+pub(super) fn export(c: &mut Context<'_>, file: &File) -> Result<DmaBuf, Stop> {
     match DmaBuf::of(file, 0) {
         Err(Errno::OPNOTSUPP) => Err(Stop::Skip("the buffer cannot be exported: EOPNOTSUPP")),
         exported => c.need("EXPORT", exported),
     }
 }
 
-fn map(c: &mut Context<'_>, at: u64, buf: &DmaBuf) -> Result<(), Stop> {
+/// Maps all of a dma-buf.
+pub(super) fn map(c: &mut Context<'_>, at: u64, buf: &DmaBuf) -> Result<(), Stop> {
     let size = c.size();
     let arena = &mut c.world.arena;
     let mapped = arena.map(at, size, buf, 0, Access::BOTH, Sharing::Shared);
