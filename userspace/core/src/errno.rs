@@ -61,6 +61,7 @@ errnos! {
     24 MFILE;
     25 NOTTY;
     28 NOSPC;
+    29 SPIPE;
     32 PIPE;
     38 NOSYS;
     61 NODATA;

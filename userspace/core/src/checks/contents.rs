@@ -133,8 +133,8 @@ impl<S: System> Context<'_, S> {
         };
         let result = self.finding.same(about(call).at(at), seen, want);
         match answer {
-            // That is how the kernel says that a driver has no such call.
-            Err(errno @ Errno::INVAL) if foreign && result.is_err() => {
+            // That is how the kernel says that a driver has no such call; or dma-bufs none at an offset.
+            Err(errno @ (Errno::INVAL | Errno::SPIPE)) if foreign && result.is_err() => {
                 Err(Stop::Refused(CallError { call, errno }))
             }
             _ => result,
