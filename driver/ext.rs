@@ -17,6 +17,8 @@ pub(crate) mod miscdevice;
 pub(crate) mod new_vma;
 mod open_flags;
 pub(crate) mod pieces;
+#[cfg(CONFIG_FAULTLINE_RUNTIME)]
+pub(crate) mod platform_device;
 mod pmd_memory;
 mod position;
 pub(crate) mod prefault;

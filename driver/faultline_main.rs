@@ -30,12 +30,19 @@ mod platform;
 mod prefault;
 mod properties;
 mod refused;
+#[cfg(CONFIG_FAULTLINE_RUNTIME)]
+mod runtime;
 #[cfg(CONFIG_FAULTLINE_SELFTEST)]
 pub mod selftest;
 mod sync;
 pub mod uapi;
 
-kernel::module_driver!(<T>, ext::shutdown::Adapter<T>, {
+#[cfg(not(CONFIG_FAULTLINE_RUNTIME))]
+use kernel::module_driver;
+#[cfg(CONFIG_FAULTLINE_RUNTIME)]
+use runtime::module_driver;
+
+module_driver!(<T>, ext::shutdown::Adapter<T>, {
     type: platform::CoherentBufferDriver,
     name: "faultline",
     authors: ["The Faultline authors"],

@@ -32,9 +32,10 @@ pub(crate) fn read(pdev: &platform::Device<Core<'_>>) -> Result<Option<CString>>
     };
 
     let label = node.property_read::<CString>(c"label").required_by(dev)?;
-    // With its end; where there are more strings only the first one would be looked at.
-    let length = node.property_count_elem::<u8>(c"label")?;
-    if length != label.to_bytes_with_nul().len() || !is_name(label.to_bytes()) {
+    // With its end; where a node of the device tree has more strings only the first one would be looked at.
+    let is_one = !node.is_of_node()
+        || node.property_count_elem::<u8>(c"label")? == label.to_bytes_with_nul().len();
+    if !is_one || !is_name(label.to_bytes()) {
         dev_err!(
             dev,
             "label: want one string of 1 to {MAX} of a-z A-Z 0-9 . _ - with no dot at the beginning\n"
@@ -49,7 +50,8 @@ pub(crate) fn read(pdev: &platform::Device<Core<'_>>) -> Result<Option<CString>>
     Ok(Some(label))
 }
 
-fn is_name(label: &[u8]) -> bool {
+/// Returns whether a label can be the name of a file that every program can handle.
+pub(crate) fn is_name(label: &[u8]) -> bool {
     let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._-".contains(byte);
 
     (1..=MAX).contains(&label.len()) && label[0] != b'.' && label.iter().all(is_allowed)
