@@ -145,4 +145,4 @@ def test_stress_cases_are_those_of_the_documentation() -> None:
             listed[path.name] = set(cases)
     assert documented == listed
     source = (TOP / "userspace/stress/src/cases.rs").read_text()
-    assert set(re.findall(r"^    (\w+)::CASES,$", source, re.MULTILINE)) == {Path(file).stem for file in listed}
+    assert set(re.findall(r"\b(\w+)::(?:CASES|MACHINE)\b", source)) == {Path(file).stem for file in listed}

@@ -34,7 +34,7 @@ TOO_SMALL = {
 # The last device alone is a bus master.
 NO_MASTER = {(f"cases {device}", "unbind_against_masters") for device in DEVICES[:-1]}
 # What only the debug kernel has: userfaultfd, core dumps, kmemleak, allocations that fail.
-DEBUG_ONLY = {"stalled_read", "stalled_write", "core_dump", "no_memory_is_forgotten"}
+DEBUG_ONLY = {"stalled_read", "stalled_write", "core_dump", "no_memory_is_forgotten", "run_time_without_memory"}
 
 
 def options(places: Places, *arguments: str, dtso: str = "qemu-virt-stress") -> list[str]:

@@ -27,6 +27,7 @@ mod open_flags;
 mod prefault;
 mod race;
 mod refused;
+mod run_time;
 mod unbind;
 mod unbind_during_calls;
 
@@ -62,7 +63,7 @@ const CASES: &[&[Case]] = &[
 ];
 
 /// Those of the machine: once, after everything else.
-const MACHINE: &[&[Case]] = &[memory::MACHINE];
+const MACHINE: &[&[Case]] = &[run_time::MACHINE, memory::MACHINE];
 
 /// The cases that are run.
 #[derive(Clone, Copy)]

@@ -277,14 +277,14 @@ fn usable(world: &mut World, target: &Target, finding: &mut Finding) -> Result<(
 }
 
 /// Lets allocations of this process fail.
-struct Failer {
+pub(crate) struct Failer {
     nth: OwnedFd,
 }
 
 impl Failer {
     /// Sets the kernel up: allocations that may sleep fail too, and nothing is printed, as a
     /// stack dump is what a mistake looks like.
-    fn new() -> Result<Self, Errno> {
+    pub(crate) fn new() -> Result<Self, Errno> {
         const SETTINGS: &[(&CStr, &[u8])] = &[
             (c"/sys/kernel/debug/failslab/ignore-gfp-wait", b"N"),
             (c"/sys/kernel/debug/failslab/verbose", b"0"),
@@ -304,7 +304,7 @@ impl Failer {
     }
 
     /// Has the `nth` allocation from here on fail.
-    fn arm(&self, nth: u64) -> Result<(), Errno> {
+    pub(crate) fn arm(&self, nth: u64) -> Result<(), Errno> {
         let mut text = Note::<20>::new();
         // There is room for the longest number.
         let _ = write!(text, "{nth}");
@@ -313,7 +313,7 @@ impl Failer {
     }
 
     /// Lets none fail any more, and tells whether one has.
-    fn disarm(&self) -> Result<bool, Errno> {
+    pub(crate) fn disarm(&self) -> Result<bool, Errno> {
         let mut text = [0; 16];
         let length = rustix::io::pread(&self.nth, &mut text, 0).map_err(errno)?;
         self.arm(0)?;
