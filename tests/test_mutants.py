@@ -158,6 +158,9 @@ OF_EXPORT = {"export-sync-silent", "imported-freed"}
 # Those that only an IOMMU shows: tests/test_iommu.py.
 OF_IOMMU = {"taken-for-contiguous"}
 
+# Those of buffers that are made at run time: tests/test_configfs.py.
+OF_CONFIGFS = {"run-time-kept", "run-time-probe-ignored", "run-time-changed", "run-time-coherency-ignored"}
+
 # Those that are right, but slower, which is what the benchmark shows; or right but in a race.
 MODES = {"batches", "page-by-page"}
 
@@ -171,7 +174,7 @@ def patches() -> list[str]:
 
 def test_every_mutant_is_here() -> None:
     assert patches() == sorted(VERIFIED.keys() | STRESSED.keys() | PRETENDING | OF_MEMORY | OF_BOARDS
-                               | OF_NAMES | OF_CACHED | OF_EXPORT | OF_IOMMU | MODES | RIGHT)
+                               | OF_NAMES | OF_CACHED | OF_EXPORT | OF_IOMMU | OF_CONFIGFS | MODES | RIGHT)
 
 
 @pytest.mark.parametrize("name", patches())
