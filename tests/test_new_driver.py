@@ -28,7 +28,8 @@ DOC = TOP / "docs/your-driver.md"
 ARM = "qemu-virt-arm"
 EVERY_ROOM = "all"
 # Rooms that the driver's own code is different with.
-FEATURES = ["cached", "dma-buf", "prefault", "sysfs", "label", "memory-region", "dma-mask", "self-test"]
+FEATURES = ["cached", "dma-buf", "prefault", "sysfs", "label", "memory-region", "dma-mask",
+            "run-time", "self-test"]
 # Rooms of what is beside the driver, and words that no driver without the room has.
 BESIDE = {
     "buildroot": ("buildroot", "br2_", "run-image"),
