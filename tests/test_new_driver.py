@@ -385,12 +385,7 @@ def test_modules_load_together(
 @pytest.mark.kernel
 def test_the_walk_of_the_documentation(drivers: Callable[[Name], Driver]) -> None:
     """Each diff is applied and booted, as it stands there; then what the text says of a broken driver."""
-    text = DOC.read_text()
-    made = re.search(r"^make new-driver NAME=(\S+)", text, re.MULTILINE)
-    assert made and made[1] == SHORT.kebab
-    sections = re.findall(r"^### (.+)\n((?:(?!##).*\n)*)", text, re.MULTILINE)
-    diffs = [(title, diff) for title, body in sections for diff in re.findall(r"```diff\n(.*?)```", body, re.DOTALL)]
-    assert [title for title, _ in diffs] == ["A register", "A property", "An ioctl", "A check"]
+    diffs = diffs_of_the_documentation()
     walk = drivers(SHORT)
     hardware = walk.tree / "driver/hardware.rs"
     with ExitStack() as undo:  # In the tree of the other tests, where most is built already.
@@ -409,6 +404,28 @@ def test_the_walk_of_the_documentation(drivers: Callable[[Name], Driver]) -> Non
             ["make", "run", f"TIMEOUT={PATIENCE}"], cwd=walk.tree, env=walk.environment, text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode and re.search(r"^ *not ok 10 count$", done.stdout, re.MULTILINE), done.stdout
+
+
+def diffs_of_the_documentation() -> list[tuple[str, str]]:
+    """The title of each step, and its diff."""
+    text = DOC.read_text()
+    made = re.search(r"^make new-driver NAME=(\S+)", text, re.MULTILINE)
+    assert made and made[1] == SHORT.kebab
+    sections = re.findall(r"^### (.+)\n((?:(?!##).*\n)*)", text, re.MULTILINE)
+    diffs = [(title, diff) for title, body in sections for diff in re.findall(r"```diff\n(.*?)```", body, re.DOTALL)]
+    assert [title for title, _ in diffs] == ["A register", "A property", "An ioctl", "A check"]
+    return diffs
+
+
+@pytest.mark.kernel
+def test_the_walk_in_a_driver_with_every_room(make: Make, cache: Path, tmp_path: Path) -> None:
+    """The lines around what the diffs change are the same there: `git apply` takes them, by an offset."""
+    tree = tmp_path / SHORT.kebab
+    done = new_driver(make, cache, NAME=SHORT.kebab, DIR=tree, WITH=EVERY_ROOM)
+    assert done.returncode == 0, done.stdout
+    for title, diff in diffs_of_the_documentation():
+        applied = subprocess.run(["git", "apply"], cwd=tree, input=diff, text=True, stderr=subprocess.PIPE)
+        assert applied.returncode == 0, f"{title}: {applied.stderr}"
 
 
 def apply(diff: str, tree: Path, direction: str = "--forward") -> None:
