@@ -22,6 +22,7 @@
 //! - [`name`]: the project's name, in each form that the programs need.
 //! - [`nodes`]: the devices when the command line names none.
 //! - [`decimal`]: numbers as they are written there, and in `/proc`.
+//! - [`minor_faults`]: how many page faults a process has had.
 //! - [`bench`]: the statistics and the report of `faultline-bench`.
 //!
 //! [`System`]: system::System
@@ -43,6 +44,7 @@ pub mod job;
 pub mod kmsg;
 pub mod ktap;
 pub mod memory;
+pub mod minor_faults;
 pub mod name;
 pub mod nodes;
 pub mod pattern;

@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What an operation costs: time, and page faults.
+//! Time.
 
 use core::ptr;
 use core::time::Duration;
 
-use faultline_core::bench::minor_faults;
-use faultline_core::errno::Errno;
 use linux_raw_sys::general::{__kernel_timespec, CLOCK_MONOTONIC};
-use rustix::fd::OwnedFd;
-use rustix::fs::OFlags;
 use rustix::time::{clock_gettime, ClockId};
 
 use crate::call::{call, CLOCK_GETTIME};
-use crate::error::errno;
-use crate::file::open;
 
 /// The time since the machine started (`CLOCK_MONOTONIC`).
 pub fn uptime() -> Duration {
@@ -44,21 +38,4 @@ pub fn now_ms() -> u64 {
     // A clock that stands still would have a check wait for ever.
     assert!(read.is_ok(), "the kernel has no clock");
     now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
-}
-
-/// Counts the minor faults of this process.
-pub struct FaultCounter(OwnedFd);
-
-impl FaultCounter {
-    /// Opens what the kernel says of this process.
-    pub fn new() -> Result<Self, Errno> {
-        open(c"/proc/self/stat", OFlags::RDONLY).map(Self)
-    }
-
-    /// The faults so far, if the kernel's answer has such a number.
-    pub fn read(&self) -> Result<Option<u64>, Errno> {
-        let mut stat = [0; 512];
-        let length = rustix::io::pread(&self.0, &mut stat, 0).map_err(errno)?;
-        Ok(minor_faults(&stat[..length]))
-    }
 }

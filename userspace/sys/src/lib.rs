@@ -10,8 +10,9 @@
 //! - [`fault`]: **what SIGBUS and SIGSEGV look like to the program.**
 //! - [`scratch`], [`shared`], [`mapping`]: memory of the program's own, memory that processes share,
 //!   and mappings of a file, which survive both signals.
-//! - [`file`], [`device`], [`nodes`], [`module`], [`clock`], [`cpu`], [`child`]: an open file, an open
-//!   device and its calls, the device nodes, kernel modules, time and page faults, CPUs, processes.
+//! - [`file`], [`device`], [`nodes`], [`module`], [`clock`], [`fault_counter`], [`cpu`], [`child`]: an open
+//!   file, an open device and its calls, the device nodes, kernel modules, time, page faults, CPUs,
+//!   processes.
 //! - [`binding`]: takes a device away from its driver, and gives it back.
 //! - [`machine`]: all of this as the checks of `faultline-core` need it.
 //! - [`arena`], [`disturb`], [`race`], [`stall`], [`together`], `thread`: what `faultline-stress` has
@@ -42,6 +43,7 @@ pub mod disturb;
 pub mod dma_buf;
 pub mod error;
 pub mod fault;
+pub mod fault_counter;
 pub mod file;
 mod heap;
 pub mod importer;

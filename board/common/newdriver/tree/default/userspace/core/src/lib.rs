@@ -17,12 +17,14 @@
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+pub mod decimal;
 pub mod device;
 pub mod errno;
 pub mod failure;
 pub mod finding;
 pub mod ktap;
 pub mod memory;
+pub mod minor_faults;
 pub mod name;
 pub mod nodes;
 pub mod text;

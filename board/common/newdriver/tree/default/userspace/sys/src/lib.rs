@@ -23,6 +23,7 @@ pub mod console;
 pub mod device;
 pub mod error;
 pub mod fault;
+pub mod fault_counter;
 pub mod file;
 pub mod init;
 pub mod mapping;
