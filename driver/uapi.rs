@@ -138,9 +138,9 @@ pub struct Sync {
 const _: () = assert!(core::mem::size_of::<Sync>() == 24);
 
 /// The sequence number of [`FAULTLINE_IOC_EXPORT`].
-pub const NR_EXPORT: u32 = 0x98;
+pub const NR_EXPORT: u32 = 0x9c;
 
-/// `_IOW('|', 0x98, Export)`: returns a new file descriptor of a dma-buf, which stands for all of the
+/// `_IOW('|', 0x9c, Export)`: returns a new file descriptor of a dma-buf, which stands for all of the
 /// buffer: other devices import it, and it can be mapped as the device's own file.
 ///
 /// The file descriptor is open for reading and writing, and closed on exec. It outlives the file. After the
@@ -155,7 +155,7 @@ pub const NR_EXPORT: u32 = 0x98;
 /// - `ENODEV`: the device was unbound after the file had been opened.
 /// - `EMFILE`, `ENFILE`, `ENOMEM`: no file can be opened any more.
 /// - `EFAULT`: the argument does not point at readable memory.
-pub const FAULTLINE_IOC_EXPORT: u32 = 0x4008_7c98;
+pub const FAULTLINE_IOC_EXPORT: u32 = 0x4008_7c9c;
 
 /// The argument of [`FAULTLINE_IOC_EXPORT`].
 #[repr(C)]

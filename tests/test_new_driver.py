@@ -241,6 +241,15 @@ def test_files_of_two_rooms(rooms: str) -> None:
     assert both & names == (both if " " in rooms else set())
 
 
+@pytest.mark.unit
+def test_numbers_of_calls_differ() -> None:
+    """Those of the rooms, of the self-test, and of what only a new driver has."""
+    files = [TOP / "driver/uapi.rs", TOP / "driver/selftest/uapi.rs",
+             *(TOP / "board/common/newdriver/tree").rglob("uapi.rs")]
+    numbers = [number for file in files for number in re.findall(r"const NR_\w+: u32 = (0x\w+);", file.read_text())]
+    assert len(files) > 2 and len(numbers) > 10 and len(set(numbers)) == len(numbers), sorted(numbers)
+
+
 @pytest.mark.kernel
 @pytest.mark.parametrize("room", FEATURES)
 def test_each_feature_by_itself(room: str, make: Make, cache: Path, tmp_path: Path) -> None:

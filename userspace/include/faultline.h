@@ -97,7 +97,7 @@
 #define FAULTLINE_SYNC_END (1 << 2)
 
 /**
- * `_IOW('|', 0x98, Export)`: returns a new file descriptor of a dma-buf, which stands for all of the
+ * `_IOW('|', 0x9c, Export)`: returns a new file descriptor of a dma-buf, which stands for all of the
  * buffer: other devices import it, and it can be mapped as the device's own file.
  *
  * The file descriptor is open for reading and writing, and closed on exec. It outlives the file. After the
@@ -113,7 +113,7 @@
  * - `EMFILE`, `ENFILE`, `ENOMEM`: no file can be opened any more.
  * - `EFAULT`: the argument does not point at readable memory.
  */
-#define FAULTLINE_IOC_EXPORT 0x40087c98U
+#define FAULTLINE_IOC_EXPORT 0x40087c9cU
 
 /**
  * The argument of [`FAULTLINE_IOC_EXPORT`].

@@ -25,6 +25,7 @@ pub mod error;
 pub mod fault;
 pub mod fault_counter;
 pub mod file;
+mod heap;
 pub mod init;
 pub mod mapping;
 pub mod module;
