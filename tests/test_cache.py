@@ -32,6 +32,7 @@ fill() {
 }
 entry kernel-0123 "the kernel" fill
 """
+DISTCLEAN = SCRIPT.partition("trap ")[0] + "distclean\n"
 
 
 class Cache:
@@ -39,9 +40,9 @@ class Cache:
         self.home = home
         self.entry = home / "faultline/kernel-0123"
 
-    def use(self, **environment: str) -> subprocess.CompletedProcess[str]:
+    def use(self, script: str = SCRIPT, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["bash", "-c", SCRIPT], cwd=TOP, text=True, stdin=subprocess.DEVNULL,
+            ["bash", "-c", script], cwd=TOP, text=True, stdin=subprocess.DEVNULL,
             env={"PATH": "/usr/bin:/bin", "XDG_CACHE_HOME": str(self.home), "IMAGE": "x" * 5000}
             | environment,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -102,3 +103,28 @@ def test_interrupted_making(tmp_path: Path) -> None:
     again = cache.use()
     assert again.returncode == 0
     assert "half-made" in again.stdout and again.stdout.endswith("made\n")
+
+
+def test_distclean(tmp_path: Path) -> None:
+    """It deletes the project's own cache, unless a file there is not the project's. `make new-driver` makes a link
+    to a cache that is another project's, too: nothing behind it is deleted."""
+    cache = Cache(tmp_path)
+    shared = tmp_path / "shared/linux-arm64-0123"
+    shared.mkdir(parents=True)
+    (shared / "Image").touch()
+    cache.home.joinpath("faultline").symlink_to(shared.parent)
+    done = cache.use(DISTCLEAN)
+    assert done.returncode == 0 and f"is a link to {shared.parent}" in done.stdout, done.stdout
+    assert (shared / "Image").exists() and cache.home.joinpath("faultline").is_symlink()
+
+    cache.home.joinpath("faultline").unlink()
+    shared.parent.rename(cache.home / "faultline")
+    foreign = cache.home / "faultline/letter"
+    foreign.touch()
+    done = cache.use(DISTCLEAN)
+    assert done.returncode == 1 and f"{foreign} is not this project's" in done.stdout, done.stdout
+    assert (cache.home / "faultline/linux-arm64-0123/Image").exists()
+    foreign.unlink()
+    done = cache.use(DISTCLEAN)
+    assert done.returncode == 0 and not (cache.home / "faultline").exists(), done.stdout
+    assert "there is none in" in cache.use(DISTCLEAN).stdout

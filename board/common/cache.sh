@@ -123,10 +123,14 @@ entry_interrupted() {
 	touch "$ENTRY/.entry/resumable"
 }
 
-# distclean: deletes the cache, if it is one.
+# distclean: deletes the cache, if it is one. One that is behind a link is that of another project, too.
 distclean() {
 	local item
-	if [[ ! -d $CACHE || -L $CACHE_LINK ]]; then
+	if [[ -L $CACHE_LINK ]]; then
+		say CACHE "$CACHE_LINK is a link to $CACHE, which other projects use: not deleted. 'rm $CACHE_LINK' deletes the link"
+		return
+	fi
+	if [[ ! -d $CACHE ]]; then
 		say CACHE "there is none in $CACHE_LINK"
 		return
 	fi
