@@ -4,6 +4,7 @@ own tools are skipped unless `make test BUILDROOT=DIR` gives a source tree."""
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import re
@@ -13,14 +14,20 @@ from pathlib import Path
 
 import pytest
 
-from project import MODULE, TOP, environment
+from project import EXIT_STATUS, KCONFIG, MODULE, PROJECT, TOP, VERIFY, environment
 from runner.machine import DISKS
 
 pytestmark = pytest.mark.image
 
 SETUP = TOP / "board/common/setup"
 TREE = TOP / "buildroot"
-INIT_SCRIPT = TREE / "package/faultline-verify/S90faultline-verify"
+DRIVER_RECIPE = TREE / "package/faultline-driver/faultline-driver.mk"
+VERIFY_RECIPE = TREE / "package/faultline-verify/faultline-verify.mk"
+INIT_SCRIPT = VERIFY_RECIPE.with_name(f"S90{VERIFY}")
+RECIPES = {path.stem: path.read_text() for path in sorted(TREE.glob("package/*/*.mk"))}
+LINUX_EXTENSION = TREE / f"linux/linux-ext-{MODULE}.mk"
+# What a line of a makefile sets.
+SET = re.compile(r"^(?:define )?(\w+)(?: [:+]?=|(?<!endef)(?<!endif)(?<!else)$)", re.MULTILINE)
 
 VERSIONS = environment(TOP / "board/common/versions.env")
 BOARDS = {path.parent.name: environment(path) for path in TOP.glob("board/*/board.env")}
@@ -66,6 +73,114 @@ def test_kernel_is_the_one_of_make_run(board: str) -> None:
     assert layout in DISKS
 
 
+def options() -> set[str]:
+    """The options of this tree, found as Buildroot finds them: from Config.in on."""
+    main = (TREE / "Config.in").read_text()
+    sourced = re.findall(rf'^source "\$BR2_EXTERNAL_{KCONFIG}_PATH/(.*)"$', main, re.MULTILINE)
+    assert sorted(sourced) == sorted(str(path.relative_to(TREE)) for path in TREE.glob("package/*/Config.in"))
+    texts = [main, *((TREE / file).read_text() for file in sourced)]
+    return {name for text in texts for name in re.findall(r"^config (\w+)$", text, re.MULTILINE)}
+
+
+def is_ours(name: str) -> bool:
+    return name.removeprefix("BR2_PACKAGE_").startswith(f"{KCONFIG}_")
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_this_tree_is_in_the_image(board: str) -> None:
+    """Kconfig drops a line with an option that there is not."""
+    made = dict(settings(defconfig(board)))
+    assert {name for name in made if is_ours(name)} <= options()
+    for package in TREE.glob("package/*/Config.in"):
+        name = package.parent.name.replace("-", "_").upper()
+        assert made.get(f"BR2_PACKAGE_{name}") == "y", package
+    assert made[f"{KCONFIG}_RUST_TARGET"] == f'"{BOARDS[board]["RUST_TARGET"]}"'
+    prefix = f'"$(BR2_EXTERNAL_{KCONFIG}_PATH)/'
+    assert (TREE / made["BR2_GLOBAL_PATCH_DIR"].removeprefix(prefix).strip('"') / "linux/linux.hash").is_file()
+
+
+def test_buildroot_finds_the_parts() -> None:
+    lines = (TREE / "external.desc").read_text().splitlines()
+    assert f"name: {KCONFIG}" in lines
+    assert any(line.startswith("desc: ") for line in lines)
+    assert f"$(BR2_EXTERNAL_{KCONFIG}_PATH)/package/*/*.mk" in (TREE / "external.mk").read_text()
+    assert LINUX_EXTENSION.is_file()
+    folders = {path.name for path in TREE.glob("package/*")}
+    assert {f"{PROJECT}-driver", VERIFY} <= folders == RECIPES.keys()
+    for name, text in RECIPES.items():
+        assert re.search(r"^\$\(eval \$\((?:host-)?generic-package\)\)$", text, re.MULTILINE), name
+    assert "$(eval $(kernel-module))" in RECIPES[f"{PROJECT}-driver"]
+
+
+def test_recipes_name_what_there_is() -> None:
+    """make takes a variable that nobody has set for nothing. Those of a package that Buildroot reads begin with
+    the package's name."""
+    text = "\n".join([(TREE / "external.mk").read_text(), LINUX_EXTENSION.read_text(), *RECIPES.values()])
+    there = {*options(), *SET.findall(text), f"BR2_EXTERNAL_{KCONFIG}_PATH"}
+    there |= {f"{name.replace('-', '_').upper()}_{of_buildroot}" for name in RECIPES
+              for of_buildroot in ("PKGDIR", "REDIST_SOURCES_DIR")}
+    used = re.findall(rf"\$\((\w*{KCONFIG}_\w+)\)", text)
+    assert {*used} - there == set()
+    # Buildroot itself looks at the options of packages, and Kconfig at the one that stands for no other of a choice.
+    by_others = {f"BR2_PACKAGE_{name.replace('-', '_').upper()}" for name in RECIPES} | {f"{KCONFIG}_PINNED_RUST"}
+    assert options() - by_others <= {*used}
+    for part in (TREE / "external.mk", LINUX_EXTENSION):
+        assert f"ifeq ($(BR2_PACKAGE_{KCONFIG}_DRIVER),y)" in part.read_text()
+    for name, recipe in RECIPES.items():
+        own = tuple(f"{prefix}{name.replace('-', '_').upper()}_" for prefix in ("", "HOST_"))
+        assert [each for each in SET.findall(recipe) if not each.startswith(own)] == []
+        folder = TREE / "package" / name
+        files = re.findall(r"\$\(\w+_PKGDIR\)/([\w.-]+)", recipe)
+        assert [file for file in files if not (folder / file).is_file()] == []
+        licences = re.findall(r"LICENSES/[\w.-]+\.txt", recipe)
+        assert [file for file in licences if not (TOP / file).is_file()] == []
+    paths = re.findall(rf"\$\({KCONFIG}_TOP\)/([\w./-]+)", text)
+    assert paths and [path for path in paths if not (TOP / path).exists()] == []
+
+
+def is_copied(recipe: Path, path: str) -> bool:
+    """Whether the first of rsync's rules that matches a file, and those for the folders that it is in, let it in."""
+    rules = re.findall(r"--(include|exclude)=(\S+)", recipe.read_text())
+    parts = path.split("/")
+    for length in range(1, len(parts) + 1):
+        name = "/" + "/".join(parts[:length])
+        for kind, pattern in rules:
+            if pattern.endswith("/***"):
+                matches = f"{name}/".startswith(pattern.removesuffix("***"))
+            else:
+                matches = pattern == name or pattern == "*" or (pattern == "/*" and length == 1)
+            if matches:
+                if kind == "exclude":
+                    return False
+                break
+    return True
+
+
+def test_packages_have_their_sources() -> None:
+    for path in (TOP / "driver").rglob("*.[rch]*"):
+        assert is_copied(DRIVER_RECIPE, str(path.relative_to(TOP)))
+    assert is_copied(DRIVER_RECIPE, "driver/Kbuild") and not is_copied(DRIVER_RECIPE, "build/x")
+    assert f"CONFIG_{KCONFIG}=m" in DRIVER_RECIPE.read_text()
+    numbers = (TOP / "userspace/uapi/src/lib.rs").read_text()
+    shared = re.findall(r'^#\[path = "\.\./\.\./\.\./(.*)"\]$', numbers, re.MULTILINE)
+    assert shared
+    for path in [*shared, "userspace/Cargo.lock", "userspace/.cargo/config.toml", "userspace/verify/src/main.rs"]:
+        assert is_copied(VERIFY_RECIPE, path), path
+    assert not is_copied(VERIFY_RECIPE, "build/x")
+    assert f"--package {VERIFY}\n" in VERIFY_RECIPE.read_text()
+    assert f'name = "{VERIFY}"\n' in (TOP / "userspace/verify/Cargo.toml").read_text()
+
+
+def test_the_names_of_devices() -> None:
+    """mdev and udev know the driver's devices, and no others."""
+    (mdev,) = re.findall(r"^\techo '(\S+) .*' >> \S+/etc/mdev\.conf$", DRIVER_RECIPE.read_text(), re.MULTILINE)
+    rules = DRIVER_RECIPE.with_name(f"70-{MODULE}.rules").read_text()
+    (udev,) = re.findall(r'^KERNEL!="(\S+)", GOTO=', rules, re.MULTILINE)
+    for name, is_one in ((f"{MODULE}0", True), (f"{MODULE}12", True), (MODULE, False), (f"{MODULE}-x", False)):
+        assert bool(re.fullmatch(mdev, name)) is is_one, name
+        assert fnmatch.fnmatchcase(name, udev) is is_one, name
+
+
 def test_downloads_have_hashes() -> None:
     for board in BOARDS:
         assert ("BR2_DOWNLOAD_FORCE_CHECK_HASHES", "y") in settings(defconfig(board))
@@ -81,16 +196,19 @@ def test_downloads_have_hashes() -> None:
 
 @pytest.mark.parametrize("status", [0, 3])
 def test_init_script_ends_with_the_verdict(tmp_path: Path, status: int) -> None:
-    verify, log = tmp_path / "faultline-verify", tmp_path / "log"
+    verify, log = tmp_path / VERIFY, tmp_path / f"{VERIFY}.log"
     verify.write_text(f"#!/bin/sh\necho TAP\necho trouble >&2\nexit {status}\n")
     verify.chmod(0o755)
     text = INIT_SCRIPT.read_text()
-    for there, here in {"/usr/bin/$DAEMON": verify, "/var/log/$DAEMON.log": log}.items():
-        assert there in text
-        text = text.replace(there, str(here))
+    for there in ("/usr/bin/", "/var/log/"):
+        assert text.count(there) == 1
+        text = text.replace(there, f"{tmp_path}/")
     done = subprocess.run(["sh", "-s", "start"], input=text, capture_output=True, text=True)
-    assert done.stdout.splitlines() == ["TAP", "trouble", f"faultline: exit status {status}"]
+    assert done.stdout.splitlines() == ["TAP", "trouble", f"{EXIT_STATUS}{status}"]
     assert log.read_text() == done.stdout
+    # Where the recipe puts both.
+    for place in (f"/usr/bin/{VERIFY}", f"/etc/init.d/{INIT_SCRIPT.name}"):
+        assert f"\t$(TARGET_DIR){place}\n" in VERIFY_RECIPE.read_text()
 
 
 # -------------------------------------------------------------------------------- with Buildroot
