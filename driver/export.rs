@@ -58,7 +58,7 @@ pub(crate) fn ioctl<X: Extension>(
     if request != Export::default() {
         return Err(EINVAL);
     }
-    // Whoever has the dma-buf can write to the buffer, and so can the devices that import it.
+    // A process that has the dma-buf can write to the buffer, and so can the devices that import it.
     if file.flags() & flags::O_ACCMODE != flags::O_RDWR {
         return Err(EBADF);
     }

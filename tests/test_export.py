@@ -123,11 +123,11 @@ def test_memory_that_is_freed_under_an_importer_is_seen(
     """The importer goes on to write pictures, to where the next buffer is."""
     built = make("-s", "module", "MUTANT=imported-freed", "DEBUG=1")
     assert built.returncode == 0, built.stdout
-    run = debug_boot(STRESS, *stress(places, HELD, append=[NOT_WARNED]),
+    run = debug_boot(STRESS, "--timeout=600", *stress(places, HELD, append=[NOT_WARNED]),
                      module=places.debug.kernel_build / "driver-imported-freed/faultline.ko")
-    assert run.status == 1, run
-    # Unless the kernel sees it first.
-    if not run.message.startswith("run: the kernel reported"):
+    assert run.status != 0, run
+    # Unless the kernel sees it first, or does not get that far: the pictures may have gone anywhere.
+    if run.status == 1 and "run: the kernel reported" not in run.message:
         _, not_ok, _ = outcomes(run, places)
         assert ("3", HELD) in not_ok, run
 

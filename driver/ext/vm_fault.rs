@@ -217,7 +217,8 @@ impl Fault<'_> {
         let pfn = run.first() + (before - back);
         // SAFETY:
         // - The VMA is locked for reading and is of the kind that the function wants
-        //   (those that install these operations set the flags, which are never cleared); where entries cannot be special, the
+        //   (those that install these operations set the flags, which are never cleared); where
+        //   entries cannot be special, the
         //   function itself refuses a private one. By the computation above the pages are in it and in
         //   one table.
         // - By the type invariants of `run` the PFNs are of allocated memory; before it is freed, the
@@ -317,9 +318,10 @@ impl Outcome {
 
 /// The C operations of VMAs that `T` serves.
 ///
-/// The functions are called for VMAs that `NewVma::install()` or `ExportedVma::install()` has set up with the
-/// same `T`, as nothing else names this table; so `vm_private_data` is the pointer to a `T` that the VMA's
-/// file owns a reference to, as a foreign `Arc<T>`, until it is released. A VMA keeps its file.
+/// The functions are called for VMAs that `install()` of [`NewVma`](super::new_vma::NewVma) or of its like has
+/// set up with the same `T`, as nothing else names this table; so `vm_private_data` is
+/// the pointer to a `T` that the VMA's file owns a
+/// reference to, as a foreign `Arc<T>`, until it is released. A VMA keeps its file.
 pub(super) struct VmOperationsVTable<T: VmOperations>(PhantomData<T>);
 
 impl<T: VmOperations> VmOperationsVTable<T> {

@@ -44,7 +44,7 @@ const INTERVAL: u32 = 10;
 /// # Invariants
 ///
 /// Each dma-buf in `exported` is valid while the mutex is held: [`forget`](Self::forget) takes it out before
-/// the dma-buf is freed. Its file may be freed already: whoever holds the directory entry, such as by
+/// the dma-buf is freed. Its file may be freed already: a process that holds the directory entry, such as by
 /// `O_PATH`, delays the release of a dma-buf, but not that of its file.
 #[pin_data]
 pub(crate) struct Importers {
@@ -162,8 +162,7 @@ impl Importers {
         drop(exported);
 
         let mut waited = 0;
-        // Pairs with the release in `end_use()`: what was done by a use comes before what is done when there
-        // is none.
+        // Pairs with the release in `end_use()`: what a use did comes before what follows here.
         while self.uses.load(Acquire) > 0 && waited < PATIENCE {
             fsleep(Delta::from_millis(INTERVAL.into()));
             waited += INTERVAL;
