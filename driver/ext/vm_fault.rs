@@ -218,9 +218,8 @@ impl Fault<'_> {
         // SAFETY:
         // - The VMA is locked for reading and is of the kind that the function wants
         //   (those that install these operations set the flags, which are never cleared); where
-        //   entries cannot be special, the
-        //   function itself refuses a private one. By the computation above the pages are in it and in
-        //   one table.
+        //   entries cannot be special, the function itself refuses a private one. By the computation
+        //   above the pages are in it and in one table.
         // - By the type invariants of `run` the PFNs are of allocated memory; before it is freed, the
         //   address space that this VMA belongs to is unmapped.
         let mut outcome = unsafe { ffi::faultline_insert_pages(vmf, address, pfn, count) };
