@@ -33,12 +33,6 @@ impl File {
     }
 }
 
-impl From<OwnedFd> for File {
-    fn from(file: OwnedFd) -> Self {
-        Self(file)
-    }
-}
-
 impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -97,5 +91,11 @@ impl File {
     /// The size of the device: its end, as `lseek()` gives it.
     pub fn end(&self) -> Result<u64, Errno> {
         seek(&self.0, SeekFrom::End(0)).map_err(errno)
+    }
+}
+
+impl From<OwnedFd> for File {
+    fn from(file: OwnedFd) -> Self {
+        Self(file)
     }
 }
