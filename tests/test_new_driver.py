@@ -250,6 +250,35 @@ def test_numbers_of_calls_differ() -> None:
     assert len(files) > 2 and len(numbers) > 10 and len(set(numbers)) == len(numbers), sorted(numbers)
 
 
+@pytest.fixture(scope="module")
+def trees() -> dict[str, dict[str, str]]:
+    """The texts of a driver without rooms, of one with each room, and of one with all, before they are renamed."""
+    manifest = Manifest.load()
+    asked = {"no room": [], EVERY_ROOM: manifest.optional} | {room: [room] for room in manifest.optional}
+    return {name: manifest.files(manifest.with_needed(frozenset({"default", *rooms}))) for name, rooms in asked.items()}
+
+
+@pytest.mark.unit
+def test_no_function_of_set_up_is_missing(trees: dict[str, dict[str, str]]) -> None:
+    """Bash says so only when it calls one."""
+    define = re.compile(r"^(\w+)\(\) \{", re.MULTILINE)
+    scripts = [*SETUP.parent.glob("*.sh"), SETUP]
+    known = {name for path in scripts for name in define.findall(path.read_text())}
+    assert "setup_kernel" in known
+    # Words of other meanings: entries of the cache have names like these.
+    known -= {"buildroot"}
+    for tree, files in trees.items():
+        texts = [text for file, text in files.items() if TOP / file in scripts]
+        missing = known.difference(*(define.findall(text) for text in texts))
+        lines = [line for text in texts for line in text.splitlines() if not line.lstrip().startswith("#")]
+        assert missing & {word for line in lines for word in re.findall(r"\w+", line)} == set(), tree
+
+
+@pytest.mark.kernel
+def test_doctor(drivers: Callable[[Name], Driver]) -> None:
+    assert re.search(r"^  (?:ok|get) +cache ", drivers(SHORT).make("doctor"), re.MULTILINE)
+
+
 @pytest.mark.kernel
 @pytest.mark.parametrize("room", FEATURES)
 def test_each_feature_by_itself(room: str, make: Make, cache: Path, tmp_path: Path) -> None:
