@@ -274,6 +274,26 @@ def test_no_function_of_set_up_is_missing(trees: dict[str, dict[str, str]]) -> N
         assert missing & {word for line in lines for word in re.findall(r"\w+", line)} == set(), tree
 
 
+@pytest.mark.unit
+def test_pages_name_what_there_is(trees: dict[str, dict[str, str]]) -> None:
+    """Links, targets of make, and paths."""
+    found = set()
+    for files in trees.values():
+        folders = {str(folder) for file in files for folder in Path(file).parents}
+        targets = set(re.findall(r"^([a-z-]+):", files["Makefile"], re.MULTILINE))
+        for page, text in files.items():
+            if not page.endswith(".md"):
+                continue
+            links = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+            paths = [os.path.normpath(Path(page).parent / link) for link in links]
+            paths += re.findall(r"`((?:board|buildroot|docs|driver|dts|tests|userspace)/[\w./-]+?)/?`", text)
+            found |= {(page, path) for path in paths
+                      if path not in {*files, *folders} and not re.search(r"\b(?:BOARD|NAME)\b", path)}
+            calls = re.findall(r"(?:^|`)make ([a-z][a-z-]*)", text, re.MULTILINE)
+            found |= {(page, f"make {target}") for target in calls if target not in targets}
+    assert found == set()
+
+
 @pytest.mark.kernel
 def test_doctor(drivers: Callable[[Name], Driver]) -> None:
     assert re.search(r"^  (?:ok|get) +cache ", drivers(SHORT).make("doctor"), re.MULTILINE)

@@ -10,7 +10,7 @@
 //!
 //! What a flag announces is stored before it with `STLR` and loaded after it with `LDAR`: both
 //! sides are CPUs, and for normal memory of either kind, cached or not, acquire and release hold
-//! between all of them. The kernel's side of these tests (`driver/litmus.rs`) does the same.
+//! between all of them. The kernel's side of these tests (`driver/selftest/litmus.rs`) does the same.
 //! Stronger barriers (`DSB`) would hide what is looked for, a mapping by which an ordering that the
 //! architecture promises does not hold.
 
