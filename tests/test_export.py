@@ -123,7 +123,7 @@ def test_memory_that_is_freed_under_an_importer_is_seen(
     """The importer goes on to write pictures, to where the next buffer is."""
     built = make("-s", "module", "MUTANT=imported-freed", "DEBUG=1")
     assert built.returncode == 0, built.stdout
-    run = debug_boot(STRESS, "--timeout=600", *stress(places, HELD, append=[NOT_WARNED]),
+    run = debug_boot(STRESS, "--timeout=300", *stress(places, HELD, append=[NOT_WARNED]),
                      module=places.debug.kernel_build / "driver-imported-freed/faultline.ko")
     assert run.status != 0, run
     # Unless the kernel sees it first, or does not get that far: the pictures may have gone anywhere.
