@@ -176,34 +176,6 @@ void faultline_sg_unmap(struct device *dev, struct sg_table *table, unsigned int
 	sg_free_table(table);
 }
 
-bool faultline_vma_is_shared(const struct vm_area_struct *vma)
-{
-	return vma->vm_flags & VM_MAYSHARE;
-}
-
-bool faultline_vma_forbid_exec(struct vm_area_struct *vma)
-{
-	if (vma->vm_flags & VM_EXEC)
-		return false;
-	vm_flags_clear(vma, VM_MAYEXEC);
-	return true;
-}
-
-void faultline_vma_set_up(struct vm_area_struct *vma, bool uncached, bool huge)
-{
-	vm_flags_set(vma, (IS_ENABLED(CONFIG_ARCH_HAS_PTE_SPECIAL) ? VM_MIXEDMAP : VM_PFNMAP) |
-		     VM_IO | VM_DONTEXPAND | VM_DONTDUMP);
-	if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && huge)
-		vm_flags_set(vma, VM_HUGEPAGE);
-	if (uncached)
-		vma->vm_page_prot = pgprot_dmacoherent(vma->vm_page_prot);
-}
-
-void faultline_vma_set_up_pages(struct vm_area_struct *vma)
-{
-	vm_flags_set(vma, VM_DONTEXPAND | VM_DONTDUMP);
-}
-
 void faultline_pages_get(void *pages, size_t size)
 {
 	void *page;

@@ -15,7 +15,6 @@ struct dma_buf;
 struct dma_buf_ops;
 struct page;
 struct sg_table;
-struct vm_area_struct;
 
 /*
  * dma_buf_export() of a dma-buf that is open for reading and writing, owned by this module, and whose
@@ -60,16 +59,6 @@ int faultline_sg_map(struct device *dev, struct sg_table *table, struct page **p
 		     unsigned int count, unsigned int direction, bool is_in_sync);
 void faultline_sg_unmap(struct device *dev, struct sg_table *table, unsigned int direction,
 			bool is_in_sync);
-
-/* VM_MAYSHARE. */
-bool faultline_vma_is_shared(const struct vm_area_struct *vma);
-
-/* Clears VM_MAYEXEC; false if VM_EXEC is set. The VMA is being made. */
-bool faultline_vma_forbid_exec(struct vm_area_struct *vma);
-
-/* As faultline_desc_set_up() and faultline_desc_set_up_pages(), of a VMA that is being made. */
-void faultline_vma_set_up(struct vm_area_struct *vma, bool uncached, bool huge);
-void faultline_vma_set_up_pages(struct vm_area_struct *vma);
 
 /* Takes one reference of each page. */
 void faultline_pages_get(void *pages, size_t size);

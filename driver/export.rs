@@ -12,10 +12,12 @@ use crate::{
                 Shared,
                 Use, //
             },
-            ExportedVma,
             Exporter, //
         },
-        new_vma::Installed, //
+        new_vma::{
+            Installed,
+            NewVma, //
+        }, //
     },
     mapping::{
         Extension,
@@ -110,22 +112,7 @@ impl<X: Extension> Exporter for SharedBuffer<X> {
         Ok(())
     }
 
-    /// As [`SharedBuffer::map`].
-    fn mmap(this: ArcBorrow<'_, Self>, vma: ExportedVma<'_, Self>) -> Result<Installed> {
-        let buffer = this.borrow()?;
-
-        if !vma.is_shared() {
-            return Err(EINVAL);
-        }
-        if !this.length().contains_pages(vma.pgoff(), vma.page_count()) {
-            return Err(EINVAL);
-        }
-        vma.forbid_execution()?;
-
-        buffer.mark_used();
-        if buffer.memory().pages().is_some() {
-            return Ok(vma.install_pages());
-        }
-        Ok(vma.install(buffer.memory().memory_type()))
+    fn mmap(this: ArcBorrow<'_, Self>, vma: NewVma<'_, Self>) -> Result<Installed> {
+        this.map(vma)
     }
 }

@@ -34,19 +34,15 @@ pub(crate) mod shared;
 use super::{
     address_space::AddressSpace,
     ffi,
-    memory::MemoryType,
-    new_vma::Installed,
-    vm_fault::{
-        page::{
-            PageOperations,
-            PageOperationsVTable, //
-        },
-        VmOperations,
-        VmOperationsVTable, //
-    }, //
+    new_vma::{
+        Installed,
+        NewVma, //
+    },
+    vm_fault::VmOperations, //
 };
 use core::{
     marker::PhantomData,
+    mem::MaybeUninit,
     ptr::NonNull, //
 };
 use kernel::{
@@ -61,17 +57,13 @@ use kernel::{
         c_void, //
     },
     new_mutex,
-    page::PAGE_SHIFT,
     prelude::*,
     sync::{
         Arc,
         ArcBorrow,
         Mutex, //
     },
-    types::{
-        ForeignOwnable,
-        NotThreadSafe, //
-    }, //
+    types::ForeignOwnable, //
 };
 use shared::{
     Mapping,
@@ -80,7 +72,7 @@ use shared::{
 };
 
 /// An object whose memory other devices may import.
-pub(crate) trait Exporter: VmOperations + PageOperations {
+pub(crate) trait Exporter: VmOperations {
     /// Returns the address space that lists the mappings of the object's files.
     fn address_space(&self) -> &AddressSpace;
 
@@ -100,7 +92,7 @@ pub(crate) trait Exporter: VmOperations + PageOperations {
     fn end_cpu_access(&self, direction: DataDirection) -> Result;
 
     /// Sets up a new VMA of the dma-buf.
-    fn mmap(this: ArcBorrow<'_, Self>, vma: ExportedVma<'_, Self>) -> Result<Installed>;
+    fn mmap(this: ArcBorrow<'_, Self>, vma: NewVma<'_, Self>) -> Result<Installed>;
 }
 
 /// Returns a new file descriptor, open for reading and writing and closed on exec, of a new dma-buf of
@@ -303,14 +295,23 @@ impl<T: Exporter> Operations<T> {
     ) -> c_int {
         // SAFETY: By the safety requirements; the VMA has a reference to the dma-buf's file.
         let object = unsafe { Self::object(buf) };
-        let vma = ExportedVma {
-            vma,
-            this: object.this.0,
-            _data: PhantomData,
-            _not_send: NotThreadSafe,
-        };
+        let mut desc = MaybeUninit::uninit();
 
-        status(T::mmap(object.this.borrow(), vma).map(|Installed { .. }| ()))
+        // SAFETY: By the safety requirements. The function initialises the whole description.
+        unsafe {
+            bindings::compat_set_desc_from_vma(desc.as_mut_ptr(), (*vma).vm_file, vma);
+        }
+        // SAFETY: The description is this function's, and `object` owns the `Arc<T>` until the dma-buf is
+        // released, which its file delays.
+        let new_vma = unsafe { NewVma::from_raw(desc.as_mut_ptr(), object.this.0) };
+        status(
+            new_vma
+                .and_then(|new_vma| T::mmap(object.this.borrow(), new_vma))
+                // SAFETY: The description is that of the VMA, which is still being made.
+                .and_then(|Installed { .. }| {
+                    to_result(unsafe { bindings::__compat_vma_mmap(desc.as_mut_ptr(), vma) })
+                }),
+        )
     }
 
     /// # Safety
@@ -372,96 +373,5 @@ fn direction_of(direction: bindings::dma_data_direction) -> DataDirection {
         bindings::dma_data_direction::DMA_TO_DEVICE => DataDirection::ToDevice,
         bindings::dma_data_direction::DMA_FROM_DEVICE => DataDirection::FromDevice,
         _ => DataDirection::Bidirectional,
-    }
-}
-
-/// A VMA of a dma-buf in the `mmap()` call that makes it.
-///
-/// # Invariants
-///
-/// `vma` is being made, for the duration of `'a`, and nobody else accesses it meanwhile. Its file is that
-/// of a dma-buf whose object owns `this`, a foreign `Arc<T>`, until the file is released.
-pub(crate) struct ExportedVma<'a, T> {
-    vma: *mut bindings::vm_area_struct,
-    this: *mut c_void,
-    _data: PhantomData<&'a T>,
-    /// The locks belong to the task.
-    _not_send: NotThreadSafe,
-}
-
-impl<T: Exporter> ExportedVma<'_, T> {
-    /// Returns which page of the dma-buf the VMA begins with.
-    pub(crate) fn pgoff(&self) -> usize {
-        // SAFETY: By the type invariants the VMA is valid, and nobody else writes to it.
-        unsafe { (*self.vma).vm_pgoff }
-    }
-
-    /// Returns the length of the VMA in pages.
-    pub(crate) fn page_count(&self) -> usize {
-        // SAFETY: By the type invariants the VMA is valid, and nobody else writes to it.
-        unsafe {
-            let range = &(*self.vma).__bindgen_anon_1.__bindgen_anon_1;
-            (range.vm_end - range.vm_start) >> PAGE_SHIFT
-        }
-    }
-
-    /// Returns whether the VMA was asked for with `MAP_SHARED`.
-    pub(crate) fn is_shared(&self) -> bool {
-        // SAFETY: By the type invariants the VMA is valid; the function reads its flags.
-        unsafe { ffi::faultline_vma_is_shared(self.vma) }
-    }
-
-    /// Keeps the VMA from ever being made executable.
-    ///
-    /// # Errors
-    ///
-    /// `EACCES`: it is to be executable at once.
-    pub(crate) fn forbid_execution(&self) -> Result {
-        // SAFETY: By the type invariants the VMA is valid, and ours to change.
-        if unsafe { ffi::faultline_vma_forbid_exec(self.vma) } {
-            Ok(())
-        } else {
-            Err(EACCES)
-        }
-    }
-
-    /// As [`NewVma::install`](super::new_vma::NewVma::install).
-    pub(crate) fn install(self, memory_type: MemoryType) -> Installed {
-        let is_uncached = memory_type == MemoryType::DmaCoherent;
-
-        // SAFETY: By the type invariants the VMA is valid, and ours to change. The function sets the flags
-        // that these operations want.
-        unsafe {
-            ffi::faultline_vma_set_up(self.vma, is_uncached, T::HAS_HUGE_FAULT);
-            self.install_operations(&VmOperationsVTable::<T>::VTABLE)
-        }
-    }
-
-    /// As [`NewVma::install_pages`](super::new_vma::NewVma::install_pages).
-    pub(crate) fn install_pages(self) -> Installed {
-        // SAFETY: As in `install()`.
-        unsafe {
-            ffi::faultline_vma_set_up_pages(self.vma);
-            self.install_operations(&PageOperationsVTable::<T>::VTABLE)
-        }
-    }
-
-    /// Gives the VMA `operations`, and the object that the dma-buf's file owns a reference to.
-    ///
-    /// # Safety
-    ///
-    /// `operations` must be for VMAs whose private data is a foreign `Arc<T>` that their file owns, and
-    /// the VMA must have the flags that they want.
-    unsafe fn install_operations(
-        self,
-        operations: &'static bindings::vm_operations_struct,
-    ) -> Installed {
-        // SAFETY: By the type invariants the VMA is valid, and ours to change, and `this` is a foreign
-        // `Arc<T>` that its file owns. The VMA keeps the file.
-        unsafe {
-            (*self.vma).vm_private_data = self.this;
-            (*self.vma).vm_ops = operations;
-        }
-        Installed(())
     }
 }

@@ -430,7 +430,13 @@ impl<T: Instance> Operations<T> {
     unsafe extern "C" fn mmap_prepare(desc: *mut bindings::vm_area_desc) -> c_int {
         // SAFETY: By the safety requirements; the file of the description is not released before the
         // call has ended, and owns its `Arc<T>` until then.
-        let (instance, vma) = unsafe { (Self::instance((*desc).file), NewVma::from_raw(desc)) };
+        let (instance, vma) = unsafe {
+            let file = (*desc).file;
+            (
+                Self::instance(file),
+                NewVma::from_raw(desc, (*file).private_data),
+            )
+        };
 
         match vma.and_then(|vma| T::mmap_prepare(instance, vma)) {
             Ok(Installed { .. }) => 0,

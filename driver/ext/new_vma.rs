@@ -19,21 +19,22 @@ use super::{
 use core::marker::PhantomData;
 use kernel::{
     bindings,
+    ffi::c_void,
     page::PAGE_SHIFT,
     prelude::*,
     types::NotThreadSafe, //
 };
 
-/// A VMA in the `mmap_prepare()` call that describes it, of a file that owns a reference to a `T`.
+/// A VMA that is being made, and has been described so far, of a file that owns a reference to a `T`.
 ///
 /// # Invariants
 ///
-/// `desc` is the description that the kernel asks about, for the duration of `'a`, and nobody else
-/// accesses it meanwhile. The private data of
-/// its file is a foreign `Arc<T>`, which the file owns until it is released, and the VMA will be one of
-/// this very file.
+/// `desc` describes a VMA that is being made, for the duration of `'a`, and nobody else accesses the
+/// description meanwhile. `data` is a foreign `Arc<T>`, which the VMA's file owns until it is released, and
+/// the VMA will be one of this very file.
 pub(crate) struct NewVma<'a, T> {
     pub(super) desc: *mut bindings::vm_area_desc,
+    data: *mut c_void,
     _data: PhantomData<&'a T>,
     /// The description is on the task's stack.
     _not_send: NotThreadSafe,
@@ -49,13 +50,14 @@ impl<T> NewVma<'_, T> {
     ///
     /// # Safety
     ///
-    /// - `desc` must be the argument of an `mmap_prepare()` that is under way during the lifetime of
-    ///   the result.
-    /// - The private data of its file must be a foreign `Arc<T>` that the file owns until it is
-    ///   released.
-    pub(super) unsafe fn from_raw(desc: *mut bindings::vm_area_desc) -> Result<Self> {
-        // SAFETY: By the safety requirements the description is there until `mmap_prepare()` returns, and
-        // nobody else writes to it.
+    /// - `desc` must describe a VMA that is being made during the lifetime of the result, in which nobody
+    ///   else accesses the description.
+    /// - `data` must be a foreign `Arc<T>` that the file which is asked owns until it is released.
+    pub(super) unsafe fn from_raw(
+        desc: *mut bindings::vm_area_desc,
+        data: *mut c_void,
+    ) -> Result<Self> {
+        // SAFETY: By the safety requirements the description is there, and nobody else writes to it.
         if unsafe { (*desc).file != (*desc).vm_file } {
             return Err(EINVAL);
         }
@@ -63,6 +65,7 @@ impl<T> NewVma<'_, T> {
         // INVARIANT: By the safety requirements and the check.
         Ok(Self {
             desc,
+            data,
             _data: PhantomData,
             _not_send: NotThreadSafe,
         })
@@ -95,8 +98,7 @@ impl<T> NewVma<'_, T> {
     ///
     /// `EACCES`: it is to be executable at once.
     pub(crate) fn forbid_execution(&self) -> Result {
-        // SAFETY: By the type invariants the description is there, and ours to change: its flags are what
-        // an `mmap_prepare()` decides on.
+        // SAFETY: By the type invariants the description is there, and ours to change.
         if unsafe { ffi::faultline_desc_forbid_exec(self.desc) } {
             Ok(())
         } else {
@@ -116,9 +118,8 @@ impl<T: VmOperations> NewVma<'_, T> {
     pub(crate) fn install(self, memory_type: MemoryType) -> Installed {
         let is_uncached = memory_type == MemoryType::DmaCoherent;
 
-        // SAFETY: By the type invariants the description is valid, and its file's private data is a
-        // foreign `Arc<T>`: what the operations of `T` want in the VMA's. The VMA keeps the file, and
-        // with it the reference. The function sets the flags that these operations want.
+        // SAFETY: By the type invariants the description is valid, and ours to change. The operations are
+        // those of `T`, for VMAs with the flags that the function sets.
         unsafe {
             ffi::faultline_desc_set_up(self.desc, is_uncached, T::HAS_HUGE_FAULT);
             self.install_operations(&VmOperationsVTable::<T>::VTABLE)
@@ -135,10 +136,10 @@ impl<T: VmOperations> NewVma<'_, T> {
         self,
         operations: &'static bindings::vm_operations_struct,
     ) -> Installed {
-        // SAFETY: By the type invariants the description is valid, and ours to change, and the private
-        // data of its file is what the operations want. The VMA keeps the file, and with it the reference.
+        // SAFETY: By the type invariants the description is valid, and ours to change, and `data` is what
+        // the operations want. The VMA keeps the file, and with it the reference.
         unsafe {
-            (*self.desc).private_data = (*(*self.desc).file).private_data;
+            (*self.desc).private_data = self.data;
             (*self.desc).vm_ops = operations;
         }
         Installed(())
@@ -147,4 +148,4 @@ impl<T: VmOperations> NewVma<'_, T> {
 
 /// Proof that a VMA has been given its operations.
 #[must_use = "mmap_prepare() has to return this"]
-pub(crate) struct Installed(pub(super) ());
+pub(crate) struct Installed(());

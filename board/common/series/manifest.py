@@ -105,12 +105,11 @@ impl<P: ForeignOwnable> NewVma<'_, P> {
     ///
     /// The VMA cannot be expanded by `mremap()`, and is not merged with others.
     pub fn install<T: VmOperations<Data = P>>(self) -> Installed {
-        // SAFETY: By the type invariants the description is valid, and its file's private data is a
-        // foreign `P`: what the operations of `T` want in the VMA's. The VMA keeps the file, and with it
-        // what the file owns.
+        // SAFETY: By the type invariants the description is valid, and `data` is a foreign `P`: what the
+        // operations of `T` want in the VMA's. The VMA keeps the file, and with it what the file owns.
         unsafe {
             ffi::vma_desc_set_mixedmap(self.desc);
-            (*self.desc).private_data = (*(*self.desc).file).private_data;
+            (*self.desc).private_data = self.data;
             (*self.desc).vm_ops = &VmOperationsVTable::<T>::VTABLE;
         }
 

@@ -110,7 +110,7 @@ impl<T: PageOperations> NewVma<'_, T> {
 }
 
 /// The C operations of VMAs of ordinary pages that `T` serves, as [`VmOperationsVTable`] otherwise.
-pub(in crate::ext) struct PageOperationsVTable<T: PageOperations>(PhantomData<T>);
+struct PageOperationsVTable<T: PageOperations>(PhantomData<T>);
 
 impl<T: PageOperations> PageOperationsVTable<T> {
     /// A page is not there.
@@ -141,10 +141,9 @@ impl<T: PageOperations> PageOperationsVTable<T> {
         }
     }
 
-    pub(in crate::ext) const VTABLE: bindings::vm_operations_struct =
-        bindings::vm_operations_struct {
-            open: Some(VmOperationsVTable::<T>::open),
-            fault: Some(Self::fault),
-            ..pin_init::zeroed()
-        };
+    const VTABLE: bindings::vm_operations_struct = bindings::vm_operations_struct {
+        open: Some(VmOperationsVTable::<T>::open),
+        fault: Some(Self::fault),
+        ..pin_init::zeroed()
+    };
 }
