@@ -2,14 +2,15 @@
 
 //! What the cases have in common: what they work with, and how they take note of what they see.
 
+use core::convert::Infallible;
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use faultline_core::device::{Device, Signal};
 use faultline_core::errno::Errno;
 use faultline_core::failure::TaskError;
 use faultline_core::finding::{Finding, Stop, Value};
-use faultline_sys::arena::{Access, Sharing};
-use faultline_sys::child::{Child, Ending};
+use faultline_sys::arena::{Access, Arena, Sharing};
+use faultline_sys::child::{fork, Child, Ending};
 use faultline_sys::device::File;
 
 use crate::world::{now_ms, sleep_ms, Target, World};
@@ -188,6 +189,47 @@ pub(super) fn wait_in_child(number: &AtomicU64, want: u64) {
     while number.load(SeqCst) < want && now_ms() < deadline {
         sleep_ms(1);
     }
+}
+
+/// Unbinds the device again and again, each time while a process with a file of its own calls `step`, until
+/// that answers `ENODEV`: it may answer nothing else than that and success.
+pub(super) fn unbind_against(
+    c: &mut Context<'_>,
+    what: &'static str,
+    mut step: impl FnMut(&mut Arena, &File) -> Result<(), Errno>,
+) -> Result<(), Stop> {
+    let shared = numbers::<2>(c);
+    let path = c.target.path.clone();
+    for _ in 0..c.cycles {
+        for number in shared {
+            number.store(0, SeqCst);
+        }
+        let arena = &mut c.world.arena;
+        let child = fork(|| {
+            let mut use_it = || -> Result<Infallible, Errno> {
+                let file = File::open(path.c_str(), false)?;
+                shared[0].store(1, SeqCst);
+                loop {
+                    step(arena, &file)?;
+                }
+            };
+            let Err(error) = use_it();
+            if error != Errno::NODEV {
+                return error.number() as i32;
+            }
+            wait_in_child(&shared[1], 1);
+            0
+        });
+        let child = c.need("fork()", child)?;
+        c.wait_for("a process that uses the device", &shared[0], 1)?;
+        let unbound = c.target.unbind();
+        shared[1].store(1, SeqCst);
+        let bound = c.target.bind();
+        c.same("unbind", unbound, ())?;
+        c.same("bind", bound, ())?;
+        c.answer(what, child)?;
+    }
+    Ok(())
 }
 
 /// As many zeroes that the processes of a case share. A case takes them once.

@@ -14,7 +14,7 @@ use faultline_sys::dma_buf::{DmaBuf, END, READ, WRITE};
 use faultline_uapi::{Fill, FAULTLINE_IOC_EXPORT, FLAG_PRISTINE, MASTER_FILL};
 use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
 
-use super::context::{numbers, wait_in_child, Context};
+use super::context::{numbers, unbind_against, wait_in_child, Context};
 use super::Case;
 use crate::world::{tagged, World as W};
 
@@ -304,50 +304,14 @@ fn look_at_remains(c: &mut Context<'_>, file: &File, buf: &DmaBuf) -> Result<(),
 }
 
 fn dma_buf_against_unbind(c: &mut Context<'_>) -> Result<(), Stop> {
-    let shared = numbers::<2>(c);
-    let (page, path) = (c.page(), c.target.path.clone());
-    for _ in 0..c.cycles {
-        for number in shared {
-            number.store(0, SeqCst);
-        }
-        let arena = &mut c.world.arena;
-        let child = fork(|| {
-            let Ok(file) = File::open(path.c_str(), false) else {
-                return 1;
-            };
-            shared[0].store(1, SeqCst);
-            loop {
-                let buf = match DmaBuf::of(&file, 0) {
-                    Ok(buf) => buf,
-                    Err(Errno::NODEV) => break,
-                    Err(_) => return 2,
-                };
-                match arena.map(W::A, page, &buf, 0, Access::BOTH, Sharing::Shared) {
-                    Ok(()) => {}
-                    Err(Errno::NODEV) => break,
-                    Err(_) => return 3,
-                }
-                // By SIGBUS, if the device goes.
-                let _ = arena.store(W::A, tagged(750));
-                match buf.sync(READ) {
-                    Ok(()) => {}
-                    Err(Errno::NODEV) => break,
-                    Err(_) => return 4,
-                }
-            }
-            wait_in_child(&shared[1], 1);
-            0
-        });
-        let child = c.need("fork()", child)?;
-        c.wait_for("a process that exports", &shared[0], 1)?;
-        let unbound = c.target.unbind();
-        shared[1].store(1, SeqCst);
-        let bound = c.target.bind();
-        c.same("unbind", unbound, ())?;
-        c.same("bind", bound, ())?;
-        c.ending("end of a process that exports", child)?;
-    }
-    Ok(())
+    let page = c.page();
+    unbind_against(c, "calls of a process that exports", |arena, file| {
+        let buf = DmaBuf::of(file, 0)?;
+        arena.map(W::A, page, &buf, 0, Access::BOTH, Sharing::Shared)?;
+        // By SIGBUS, if the device goes.
+        let _ = arena.store(W::A, tagged(750));
+        buf.sync(READ)
+    })
 }
 
 fn dma_buf_synchronised(c: &mut Context<'_>) -> Result<(), Stop> {

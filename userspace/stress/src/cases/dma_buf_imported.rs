@@ -73,13 +73,7 @@ fn dma_buf_imported(c: &mut Context<'_>) -> Result<(), Stop> {
     drop(buf);
     c.wait_for("a process that imports", &shared[0], 1)?;
     shared[1].store(1, SeqCst);
-    let started = now_ms();
-    let unbound = c.target.unbind();
-    let took = now_ms() - started;
-    let bound = c.target.bind();
-    c.same("unbind", unbound, ())?;
-    c.same("bind", bound, ())?;
-    c.same("whether unbinding ends", took < LIMIT_MS, true)?;
+    unbind_in_time(c)?;
     c.ending("end of a process that imports", holder)?;
     c.faults("a mapping of the dma-buf", W::A, Signal::Bus)
 }
@@ -101,13 +95,7 @@ fn dma_buf_held(c: &mut Context<'_>) -> Result<(), Stop> {
     picture(c, &importer, &buf)?;
     c.same("VIDIOC_QBUF", importer.ask(&buf), ())?;
 
-    let started = now_ms();
-    let unbound = c.target.unbind();
-    let took = now_ms() - started;
-    let bound = c.target.bind();
-    c.same("unbind", unbound, ())?;
-    c.same("bind", bound, ())?;
-    c.same("whether unbinding ends", took < LIMIT_MS, true)?;
+    unbind_in_time(c)?;
 
     // It goes on to write, where the new buffer is not.
     let mut new = c.open()?;
@@ -132,6 +120,17 @@ fn dma_buf_held(c: &mut Context<'_>) -> Result<(), Stop> {
     c.same("whether VIDIOC_QBUF takes what is gone", asked, false)?;
     c.same("VIDIOC_QBUF of the new buffer", importer.ask(&other), ())?;
     c.same("STREAMOFF", importer.let_go(), ())
+}
+
+/// Unbinds the device, which may not take too long, and binds it again.
+fn unbind_in_time(c: &mut Context<'_>) -> Result<(), Stop> {
+    let started = now_ms();
+    let unbound = c.target.unbind();
+    let took = now_ms() - started;
+    let bound = c.target.bind();
+    c.same("unbind", unbound, ())?;
+    c.same("bind", bound, ())?;
+    c.same("whether unbinding ends", took < LIMIT_MS, true)
 }
 
 /// Has a picture written to a dma-buf, and goes on.

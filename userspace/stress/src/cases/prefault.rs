@@ -2,17 +2,14 @@
 
 //! PREFAULT: maps all of a range, and nothing else.
 
-use core::sync::atomic::Ordering::SeqCst;
-
 use faultline_core::errno::Errno;
 use faultline_core::finding::{Stop, Value};
-use faultline_sys::arena::{Access, Argument, Nowhere, Sharing};
-use faultline_sys::child::fork;
+use faultline_sys::arena::{Access, Arena, Argument, Nowhere, Sharing};
 use faultline_sys::device::File;
 use faultline_uapi::{FAULTLINE_IOC_PREFAULT, TRANSLATED, TRANSLATE_WRITE, TRANSLATION_WRITABLE};
 
 use super::calls::translate;
-use super::context::{numbers, wait_in_child, Context};
+use super::context::{unbind_against, Context};
 use super::Case;
 use crate::world::{tagged, World as W};
 
@@ -208,54 +205,13 @@ fn prefault_refuses(c: &mut Context<'_>) -> Result<(), Stop> {
 }
 
 fn prefault_against_unbind(c: &mut Context<'_>) -> Result<(), Stop> {
-    let shared = numbers::<2>(c);
-    let (size, path) = (c.size(), c.target.path.clone());
-    for _ in 0..c.cycles {
-        let file = c.open()?;
-        c.map(W::A, &file)?;
-        for number in shared {
-            number.store(0, SeqCst);
-        }
-        // `clear` has left nothing at W::MEMORY, and the child has its own copy.
-        let arena = &mut c.world.arena;
-        let child = fork(|| {
-            let Ok(file) = File::open(path.c_str(), false) else {
-                return 1;
-            };
-            shared[0].store(1, SeqCst);
-            loop {
-                // Have something to map each time.
-                match arena.drop_pages(W::A, size, &file, 0) {
-                    Ok(()) => {}
-                    // Where it maps again.
-                    Err(Errno::NODEV) => break,
-                    Err(_) => return 2,
-                }
-                let address = arena.address(W::A);
-                if arena.store(W::MEMORY, address).is_err()
-                    || arena.store(W::MEMORY + 8, size).is_err()
-                {
-                    return 3;
-                }
-                match arena.ioctl(&file, FAULTLINE_IOC_PREFAULT, Argument::At(W::MEMORY)) {
-                    Ok(()) => {}
-                    Err(Errno::NODEV) => break,
-                    Err(_) => return 4,
-                }
-            }
-            wait_in_child(&shared[1], 1);
-            0
-        });
-        let child = c.need("fork()", child)?;
-        c.wait_for("a process that asks", &shared[0], 1)?;
-        let unbound = c.target.unbind();
-        shared[1].store(1, SeqCst);
-        let bound = c.target.bind();
-        c.same("unbind", unbound, ())?;
-        c.same("bind", bound, ())?;
-        c.ending("end of a process that asks", child)?;
-    }
-    Ok(())
+    let size = c.size();
+    unbind_against(c, "PREFAULT in a process", |arena, file| {
+        // There is something to map each time.
+        arena.map(W::A, size, file, 0, Access::BOTH, Sharing::Shared)?;
+        let address = arena.address(W::A);
+        prefault_call(arena, file, address, size)
+    })
 }
 
 /// PREFAULT of what the arena has from `at` on, and its answer.
@@ -277,7 +233,10 @@ fn ask(c: &mut Context<'_>, file: &File, at: u64, length: u64) -> Result<(), Err
 }
 
 fn ask_of(c: &mut Context<'_>, file: &File, address: u64, length: u64) -> Result<(), Errno> {
-    let arena = &mut c.world.arena;
+    prefault_call(&mut c.world.arena, file, address, length)
+}
+
+fn prefault_call(arena: &mut Arena, file: &File, address: u64, length: u64) -> Result<(), Errno> {
     for (at, word) in [(0, address), (8, length)] {
         arena
             .store(W::MEMORY + at, word)
