@@ -73,6 +73,7 @@ impl Length {
 
     /// Returns the pages that are less than `reach` pages away from `page`, as far as they lie inside
     /// the buffer.
+    #[inline]
     pub(crate) fn around(self, page: usize, reach: usize) -> Range<usize> {
         page.saturating_sub(reach - 1)..page.saturating_add(reach).min(self.pages)
     }

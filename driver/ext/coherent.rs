@@ -216,6 +216,7 @@ impl MappableCoherent {
     ///
     /// They are those that the kernel's own page table has for the memory, so that they are
     /// right whatever lies between the device and its memory: the DMA address is not looked at.
+    #[inline]
     pub(crate) fn run(&self, pages: Range<usize>) -> Option<Run<'_>> {
         if pages.is_empty() || pages.end > self.page_count() {
             return None;

@@ -78,6 +78,7 @@ impl<T> SleepableRevocable<T> {
     ///
     /// The caller may sleep while it holds the guard, but must not wait for anything that
     /// [`revoke`](Self::revoke)'s caller holds.
+    #[inline]
     pub(crate) fn try_access(&self) -> Option<Guard<'_, T>> {
         let srcu = self.srcu.read_lock();
 

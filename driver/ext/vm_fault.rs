@@ -186,6 +186,7 @@ impl Fault<'_> {
     /// Answers [`Outcome::SIGBUS`] if the page that was touched is not in the run, or if the VMA
     /// is not one of the address space that the PFNs' memory is tied to: that memory, when it
     /// goes, could not be taken back. The same of a private VMA where entries cannot be special.
+    #[inline]
     pub(crate) fn insert(&self, first: usize, run: Run<'_>) -> Outcome {
         let raw = self.raw();
         let vma = self.vma();
@@ -260,6 +261,7 @@ pub(crate) struct PmdFault<'a> {
 impl PmdFault<'_> {
     /// Returns which pages of the file the entry would map, or `None` if it would reach out of
     /// the VMA.
+    #[inline]
     pub(crate) fn pages(&self) -> Option<Range<usize>> {
         let raw = self.fault.raw();
         let vma = self.fault.vma();
@@ -278,6 +280,7 @@ impl PmdFault<'_> {
     ///
     /// Answers [`Outcome::FALLBACK`] if that cannot be: `run` is not of the entry's length, not
     /// aligned to it, the entry would reach out of the VMA, or the architecture has none.
+    #[inline]
     pub(crate) fn insert(&self, run: Run<'_>) -> Outcome {
         let length = 1 << self.order;
         if run.length() != length || run.first() % length != 0 || self.pages().is_none() {
