@@ -118,11 +118,9 @@ impl CachedPages {
         self.address as DmaAddress
     }
 
-    /// Returns whether the device sees the CPU's caches.
-    pub(super) fn device_is_coherent(&self) -> bool {
-        // SAFETY: By the type invariants the device is valid; its DMA configuration was set up when it was
-        // bound, as the mapping shows.
-        unsafe { ffi::faultline_dev_is_dma_coherent(ffi::raw_device(&*self.dev)) }
+    /// Returns the device that the pages are mapped for.
+    pub(super) fn device(&self) -> &ARef<Device> {
+        &self.dev
     }
 
     /// Returns the address of a page in the kernel's own mapping, or `None` past the end.

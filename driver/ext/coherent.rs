@@ -53,7 +53,10 @@ use kernel::{
     },
     platform,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        aref::ARef,
+        Arc, //
+    }, //
 };
 use ordinary::Memory;
 
@@ -71,13 +74,17 @@ pub(crate) fn set_dma_mask(pdev: &platform::Device<Core<'_>>, mask: DmaMask) -> 
 
 /// Zeroed memory from `dma_alloc_coherent()`: a whole number of pages, which can be mapped into user
 /// space.
+///
+/// # Invariants
+///
+/// The driver of `dev` is bound: as [`Coherent`], memory of a device is dropped before that is unbound.
 pub(crate) struct MappableCoherent {
     memory: ManuallyDrop<Memory>,
     size: usize,
     /// Whether a device may access the memory even when it is nobody's.
     is_abandoned: bool,
     space: Arc<AddressSpace>,
-    device_is_coherent: bool,
+    dev: ARef<Device>,
     /// The type of the memory in the kernel's own mapping.
     memory_type: MemoryType,
     /// What the memory was allocated from, if the node says: given back after the memory.
@@ -109,19 +116,16 @@ impl MappableCoherent {
 
     /// Takes memory of `dev`.
     fn new(dev: &Device<Bound>, memory: Coherent<[u8]>, space: Arc<AddressSpace>) -> Self {
-        // SAFETY: `dev` is valid, and bound, so that its DMA configuration is set up.
-        let device_is_coherent =
-            unsafe { ffi::faultline_dev_is_dma_coherent(ffi::raw_device(dev)) };
-
+        // INVARIANT: The device is bound.
         Self {
             size: memory.size(),
             memory: ManuallyDrop::new(Memory::Coherent(memory)),
             is_abandoned: false,
             space,
-            device_is_coherent,
+            dev: dev.into(),
             // The DMA layer's choice by the same rule: `dma_pgprot()` in kernel/dma/mapping.c, without
             // what it does where memory is encrypted.
-            memory_type: if device_is_coherent {
+            memory_type: if is_coherent(dev) {
                 MemoryType::Cached
             } else {
                 MemoryType::DmaCoherent
@@ -192,9 +196,15 @@ impl MappableCoherent {
         self.memory.dma_address()
     }
 
+    /// Returns the device that the memory was allocated for.
+    pub(crate) fn device(&self) -> &Device<Bound> {
+        // SAFETY: By the type invariants the device is bound as long as `self` lives.
+        unsafe { Device::from_raw(ffi::raw_device(&*self.dev)) }
+    }
+
     /// Returns whether the device sees the CPU's caches.
     pub(crate) fn device_is_coherent(&self) -> bool {
-        self.device_is_coherent
+        is_coherent(self.device())
     }
 
     /// Gives the memory up: it will be taken away from user space as usual, but never freed.
@@ -317,6 +327,12 @@ impl MappableCoherent {
     fn clamp(&self, offset: usize, length: usize) -> Option<usize> {
         Some(self.size().checked_sub(offset)?.min(length))
     }
+}
+
+/// Returns whether a device sees the CPU's caches.
+fn is_coherent(dev: &Device<Bound>) -> bool {
+    // SAFETY: `dev` is valid, and bound, so that its DMA configuration is set up.
+    unsafe { ffi::faultline_dev_is_dma_coherent(ffi::raw_device(dev)) }
 }
 
 impl Drop for MappableCoherent {

@@ -46,9 +46,10 @@ impl MappableCoherent {
     /// Makes ordinary pages mappable through the files of `space`. There is no [`Run`](super::Run) of
     /// them: they are mapped by themselves.
     pub(crate) fn cached(pages: CachedPages, space: Arc<AddressSpace>) -> Self {
+        // INVARIANT: The pages are mapped for the device, which is bound.
         Self {
             size: pages.size(),
-            device_is_coherent: pages.device_is_coherent(),
+            dev: pages.device().clone(),
             memory: ManuallyDrop::new(Memory::Cached(pages)),
             memory_type: MemoryType::Cached,
             is_abandoned: false,
