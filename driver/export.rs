@@ -75,7 +75,7 @@ impl<X: Extension> Exporter for SharedBuffer<X> {
         self.address_space()
     }
 
-    fn attach(&self) -> Result {
+    fn is_there(&self) -> Result {
         self.borrow().map(drop)
     }
 

@@ -13,7 +13,7 @@
 //! mutex of [`Brackets`] is taken by itself.
 //!
 //! While the read side is held, nothing touches user memory: the copies of `read()` and `write()` run
-//! with page faults disabled. Nothing allocates either: the kernel allocates page tables before it
+//! with page faults disabled. The driver allocates nothing either: the kernel allocates page tables before it
 //! calls the handler. So neither a slow copy nor a tight cgroup of one process makes a critical section
 //! longer that others wait for. A copy from one mapping of the buffer to the buffer itself does not
 //! recurse.

@@ -76,8 +76,8 @@ pub(crate) trait Exporter: VmOperations {
     /// Returns the address space that lists the mappings of the object's files.
     fn address_space(&self) -> &AddressSpace;
 
-    /// Allows or refuses a new device.
-    fn attach(&self) -> Result;
+    /// Refuses if the memory is not there any more: by `ENODEV`.
+    fn is_there(&self) -> Result;
 
     /// Returns the memory, for a device to be mapped for.
     fn share(&self) -> Result<Shared>;
@@ -201,7 +201,7 @@ impl<T: Exporter> Operations<T> {
         _attachment: *mut bindings::dma_buf_attachment,
     ) -> c_int {
         // SAFETY: By the safety requirements; the importer has a reference to the dma-buf.
-        status(unsafe { Self::object(buf) }.this.borrow().attach())
+        status(unsafe { Self::object(buf) }.this.borrow().is_there())
     }
 
     /// # Safety
@@ -263,14 +263,20 @@ impl<T: Exporter> Operations<T> {
     ) -> c_int {
         // SAFETY: By the safety requirements; the caller has a reference to the dma-buf.
         let object = unsafe { Self::object(buf) };
+        let this = object.this.borrow();
         let direction = direction_of(direction);
         let is_write = direction != DataDirection::FromDevice;
 
         // `dma_buf_begin_cpu_access()` waits only after this call, which would be too early for what a device
         // is still writing.
         // SAFETY: As above. The reservation lock is not held.
-        let result = to_result(unsafe { ffi::faultline_dma_buf_wait(buf, is_write) });
-        status(result.and_then(|()| object.this.borrow().begin_cpu_access(direction)))
+        let wait = || to_result(unsafe { ffi::faultline_dma_buf_wait(buf, is_write) });
+        // What is gone has nothing to wait for.
+        status(
+            this.is_there()
+                .and_then(|()| wait())
+                .and_then(|()| this.begin_cpu_access(direction)),
+        )
     }
 
     /// # Safety
@@ -299,19 +305,17 @@ impl<T: Exporter> Operations<T> {
 
         // SAFETY: By the safety requirements. The function initialises the whole description.
         unsafe {
-            bindings::compat_set_desc_from_vma(desc.as_mut_ptr(), (*vma).vm_file, vma);
+            bindings::compat_set_desc_from_vma(desc.as_mut_ptr(), (*buf).file, vma);
         }
         // SAFETY: The description is this function's, and `object` owns the `Arc<T>` until the dma-buf is
         // released, which its file delays.
-        let new_vma = unsafe { NewVma::from_raw(desc.as_mut_ptr(), object.this.0) };
-        status(
-            new_vma
-                .and_then(|new_vma| T::mmap(object.this.borrow(), new_vma))
-                // SAFETY: The description is that of the VMA, which is still being made.
-                .and_then(|Installed { .. }| {
-                    to_result(unsafe { bindings::__compat_vma_mmap(desc.as_mut_ptr(), vma) })
-                }),
-        )
+        let described = unsafe { NewVma::from_raw(desc.as_mut_ptr(), object.this.0) }
+            .and_then(|new_vma| T::mmap(object.this.borrow(), new_vma));
+        match described {
+            // SAFETY: The description is that of the VMA, which is still being made.
+            Ok(Installed { .. }) => unsafe { bindings::__compat_vma_mmap(desc.as_mut_ptr(), vma) },
+            Err(error) => error.to_errno(),
+        }
     }
 
     /// # Safety

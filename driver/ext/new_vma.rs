@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! VMAs that are being made: the `mmap_prepare()` of a file.
+//! VMAs that are being made: the `mmap_prepare()` of a file, or the `mmap()` of a dma-buf.
 //!
 //! `kernel::mm::virt::VmaNew` is for `mmap()`, which is deprecated: it is given a VMA, and may leave
-//! one half made. [`NewVma`] describes a VMA that does not exist yet. Nothing that is done to it has to
+//! one half made. [`NewVma`] is a description of a VMA. Nothing that is done to it has to
 //! be undone if the kernel gives up: it takes no reference and has no state.
 //!
 //! C header: [`include/linux/mm_types.h`](srctree/include/linux/mm_types.h)

@@ -320,7 +320,7 @@ impl Outcome {
 
 /// The C operations of VMAs that `T` serves.
 ///
-/// The functions are called for VMAs that `install()` of [`NewVma`](super::new_vma::NewVma) or of its like has
+/// The functions are called for VMAs that `install()` of [`NewVma`](super::new_vma::NewVma) has
 /// set up with the same `T`, as nothing else names this table; so `vm_private_data` is
 /// the pointer to a `T` that the VMA's file owns a
 /// reference to, as a foreign `Arc<T>`, until it is released. A VMA keeps its file.
