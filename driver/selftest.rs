@@ -10,6 +10,7 @@
 
 mod calls;
 mod ext;
+mod imported;
 mod litmus;
 mod master;
 pub mod uapi;

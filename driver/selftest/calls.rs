@@ -10,10 +10,10 @@ use super::{
             Access, //
         }, //
     },
+    imported,
     litmus,
     master::{
         Data,
-        Description,
         Target, //
     },
     uapi::{
@@ -25,15 +25,10 @@ use super::{
     },
     SelfTest, //
 };
-use crate::{
-    buffer::Buffer,
-    mapping::{
-        Extension,
-        SharedBuffer, //
-    },
-    part::part, //
+use crate::mapping::{
+    Extension,
+    SharedBuffer, //
 };
-use core::ops::Range;
 use kernel::{
     fs::{
         file::flags,
@@ -91,6 +86,9 @@ pub(super) fn ioctl<X: Extension>(
         uapi::FAULTLINE_IOC_MASTER => argument.writer().write(&describe_master(&this, own)?)?,
         uapi::FAULTLINE_IOC_FILL => exchange(argument, |question| fill(&this, own, question))?,
         uapi::FAULTLINE_IOC_COPY => copy(&this, own, argument.reader().read()?)?,
+        uapi::FAULTLINE_IOC_COPY_IMPORTED => {
+            imported::copy(&this, own, file, argument.reader().read()?)?
+        }
         uapi::FAULTLINE_IOC_LITMUS => {
             exchange(argument, |question| litmus::run(this, own, question))?
         }
@@ -227,7 +225,8 @@ fn fill<X: Extension>(
     let description = master.describe();
 
     let Fill { offset, length, .. } = question;
-    let range = accessible(description, description.max_fill, &buffer, offset, length)?;
+    let size = buffer.memory().size();
+    let range = description.accessible(description.max_fill, size, offset, length)?;
     let length = range.len().min(description.max_fill);
     if length < description.orders {
         return Err(EMSGSIZE);
@@ -259,8 +258,9 @@ fn copy<X: Extension>(
     let limit = description.max_copy;
 
     let Copy { length, .. } = request;
-    let source = accessible(description, limit, &buffer, request.source, length)?;
-    let destination = accessible(description, limit, &buffer, request.destination, length)?;
+    let size = buffer.memory().size();
+    let source = description.accessible(limit, size, request.source, length)?;
+    let destination = description.accessible(limit, size, request.destination, length)?;
     if source.len() > limit {
         return Err(EMSGSIZE);
     }
@@ -270,21 +270,4 @@ fn copy<X: Extension>(
         buffer.memory().span(source).ok_or(EINVAL)?,
         buffer.memory().span(destination).ok_or(EINVAL)?,
     )
-}
-
-/// Returns the bytes that a bus master is to access, if it does such a thing at all.
-fn accessible(
-    master: Description,
-    limit: usize,
-    buffer: &Buffer,
-    offset: u64,
-    length: u64,
-) -> Result<Range<usize>> {
-    if limit == 0 {
-        return Err(EOPNOTSUPP);
-    }
-
-    part(buffer.memory().size(), offset, length)
-        .filter(|range| (range.start | range.len()) % master.alignment == 0)
-        .ok_or(EINVAL)
 }

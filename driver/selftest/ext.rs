@@ -5,6 +5,7 @@
 pub(crate) mod capability;
 pub(crate) mod dmaengine;
 mod ffi;
+pub(crate) mod import;
 pub(crate) mod kthread;
 pub(crate) mod memory;
 pub(crate) mod translate;

@@ -85,4 +85,6 @@ int faultline_translate_user(unsigned long addr, struct faultline_walk *walk);
  */
 int faultline_translate_kernel(const void *addr, struct faultline_walk *walk);
 
+#include "import.h"
+
 #endif

@@ -24,7 +24,10 @@ pub(crate) mod fw_cfg;
 pub(crate) mod mailbox;
 
 use super::ext::memory::DmaSpan;
-use crate::ext::coherent::MappableCoherent;
+use crate::{
+    ext::coherent::MappableCoherent,
+    part::part, //
+};
 use core::ops::Range;
 use kernel::{
     device::{
@@ -134,6 +137,31 @@ pub(crate) struct Description {
     pub(crate) orders: usize,
     /// How much it copies at once, in bytes; zero if it cannot.
     pub(crate) max_copy: usize,
+}
+
+impl Description {
+    /// Returns which of the `size` bytes of a buffer the device is to access, in a request of which it does up to
+    /// `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// - `EOPNOTSUPP`: it has no such request.
+    /// - `EINVAL`: the range is empty, reaches past the end, or is not aligned.
+    pub(crate) fn accessible(
+        &self,
+        limit: usize,
+        size: usize,
+        offset: u64,
+        length: u64,
+    ) -> Result<Range<usize>> {
+        if limit == 0 {
+            return Err(EOPNOTSUPP);
+        }
+
+        part(size, offset, length)
+            .filter(|range| (range.start | range.len()) % self.alignment == 0)
+            .ok_or(EINVAL)
+    }
 }
 
 /// Claims the bus master that a device is or has, whose DMA mask is set. Logs what is

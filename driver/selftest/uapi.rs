@@ -119,6 +119,24 @@ pub const FAULTLINE_IOC_COPY: u32 = 0x4020_7c85;
 /// - `EFAULT`: the argument does not point at readable and writable memory.
 pub const FAULTLINE_IOC_LITMUS: u32 = 0xc040_7c86;
 
+/// The sequence number of [`FAULTLINE_IOC_COPY_IMPORTED`].
+pub const NR_COPY_IMPORTED: u32 = 0x87;
+
+/// `_IOW('|', 0x87, CopyImported)`: has the bus master import a dma-buf, of this driver or of another, and
+/// copy from a part of the buffer to a part of the dma-buf, or the other way round. Fences of the dma-buf are
+/// not waited for, and none is added. Unbinding waits for the call.
+///
+/// # Errors
+///
+/// - `EBADF`: the file is not open for reading and writing; there is no file [`CopyImported::fd`]; or that one
+///   is to be written to, and is not open for writing.
+/// - `EINVAL`: that file is no dma-buf; or the part reaches past its end, or does not lie in one piece for the
+///   master.
+/// - `EIO`: the master does not see the dma-buf's memory as its exporter wants it to.
+/// - `EOPNOTSUPP`: the kernel has no dma-bufs.
+/// - As [`FAULTLINE_IOC_COPY`], and those of the exporter.
+pub const FAULTLINE_IOC_COPY_IMPORTED: u32 = 0x4020_7c87;
+
 /// The question and the answer of [`FAULTLINE_IOC_FRAME`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -242,6 +260,25 @@ pub struct Copy {
     pub reserved: u64,
 }
 
+/// [`CopyImported::request`]: from the dma-buf to the buffer.
+pub const COPY_FROM_IMPORTED: u32 = 1 << 0;
+
+/// The argument of [`FAULTLINE_IOC_COPY_IMPORTED`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CopyImported {
+    /// A file descriptor of the dma-buf.
+    pub fd: i32,
+    /// Zero, for a copy to the dma-buf, or [`COPY_FROM_IMPORTED`].
+    pub request: u32,
+    /// Where in the buffer the master reads or writes, in bytes.
+    pub offset: u64,
+    /// Where in the dma-buf it writes or reads, in bytes.
+    pub imported: u64,
+    /// How many bytes.
+    pub length: u64,
+}
+
 /// [`Litmus::test`]: message passing, in both directions in turn.
 ///
 /// There are two *channels*, each a flag and a block of [`LITMUS_WORDS`] data words, all of 64
@@ -302,5 +339,6 @@ const _: () = {
     assert!(core::mem::size_of::<Master>() == 48);
     assert!(core::mem::size_of::<Fill>() == 24);
     assert!(core::mem::size_of::<Copy>() == 32);
+    assert!(core::mem::size_of::<CopyImported>() == 32);
     assert!(core::mem::size_of::<Litmus>() == 64);
 };

@@ -46,18 +46,23 @@ class Room:
     needs: frozenset[str]  # rooms that come along
     beside: dict[str, list[str]]  # what it has only together with another room: patterns by that room's name
 
-    def files(self, rooms: frozenset[str] = frozenset()) -> dict[str, Path]:
-        """Its files, in a driver that has these other rooms."""
+    def matches(self, patterns: list[str]) -> dict[str, Path]:
         found: dict[str, Path] = {}
-        of_both = [pattern for room in sorted(rooms & self.beside.keys()) for pattern in self.beside[room]]
-        for pattern in [*self.patterns, *of_both]:
+        for pattern in patterns:
             paths = [path for path in TOP.glob(pattern) if path.is_file()]
             if not paths:
                 raise BadManifest(f"rooms.toml: no file {pattern}, which is part of '{self.what}'")
             found |= {str(path.relative_to(TOP)): path for path in paths}
+        return found
+
+    def files(self, rooms: frozenset[str] = frozenset()) -> dict[str, Path]:
+        """Its files, in a driver that has these other rooms."""
+        found = self.matches(self.patterns)
         for name in self.left_out:
             if not found.pop(name, None):
                 raise BadManifest(f"rooms.toml: '{self.what}' leaves out {name}, which it does not have")
+        for room in sorted(rooms & self.beside.keys()):
+            found |= self.matches(self.beside[room])
         return found | {new: TOP / old for old, new in self.moved.items()}
 
 

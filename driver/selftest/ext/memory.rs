@@ -234,6 +234,19 @@ impl<'memory> DmaSpan<'memory> {
         })
     }
 
+    /// Describes `length` bytes that the device finds at `address`.
+    ///
+    /// # Safety
+    ///
+    /// There must be at least one, and they must be memory that stays during `'memory`.
+    pub(super) unsafe fn from_raw(address: DmaAddress, length: usize) -> Self {
+        Self {
+            address,
+            length,
+            _memory: PhantomData,
+        }
+    }
+
     /// Returns the address of the first byte, for the device that the memory was allocated for.
     pub(crate) fn address(self) -> DmaAddress {
         self.address

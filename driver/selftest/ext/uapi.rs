@@ -44,6 +44,14 @@ crosses!(Copy, in and out, {
     reserved: 8,
 });
 
+crosses!(CopyImported, in and out, {
+    fd: 4,
+    request: 4,
+    offset: 8,
+    imported: 8,
+    length: 8,
+});
+
 crosses!(Litmus, in and out, {
     cpu: 4,
     test: 4,
@@ -70,5 +78,6 @@ const _: () = {
     assert!(FAULTLINE_IOC_MASTER == _IOR::<Master>(IOC_TYPE, NR_MASTER));
     assert!(FAULTLINE_IOC_FILL == _IOWR::<Fill>(IOC_TYPE, NR_FILL));
     assert!(FAULTLINE_IOC_COPY == _IOW::<Copy>(IOC_TYPE, NR_COPY));
+    assert!(FAULTLINE_IOC_COPY_IMPORTED == _IOW::<CopyImported>(IOC_TYPE, NR_COPY_IMPORTED));
     assert!(FAULTLINE_IOC_LITMUS == _IOWR::<Litmus>(IOC_TYPE, NR_LITMUS));
 };

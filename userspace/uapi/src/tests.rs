@@ -26,6 +26,7 @@ const _: () = {
     assert!(FAULTLINE_IOC_MASTER == read::<Master>(TYPE, NR_MASTER as u8));
     assert!(FAULTLINE_IOC_FILL == read_write::<Fill>(TYPE, NR_FILL as u8));
     assert!(FAULTLINE_IOC_COPY == write::<Copy>(TYPE, NR_COPY as u8));
+    assert!(FAULTLINE_IOC_COPY_IMPORTED == write::<CopyImported>(TYPE, NR_COPY_IMPORTED as u8));
     assert!(FAULTLINE_IOC_LITMUS == read_write::<Litmus>(TYPE, NR_LITMUS as u8));
 };
 
@@ -39,6 +40,7 @@ fn ioctl_type_and_numbers_fit_their_fields() {
         NR_MASTER,
         NR_FILL,
         NR_COPY,
+        NR_COPY_IMPORTED,
         NR_LITMUS,
         NR_PREFAULT,
         NR_SYNC,
