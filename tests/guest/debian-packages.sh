@@ -49,6 +49,9 @@ first() {
 }
 
 service() {
+	# udev has a module loaded for each device. systemd's own service waits for two minutes at most, which is too
+	# little for a guest on a busy machine.
+	tell settle udevadm settle --timeout=1800
 	tell kernel uname -r
 	tell loaded grep -c '^faultline ' /proc/modules
 	tell modalias sh -c 'cat /sys/bus/platform/drivers/faultline/*/modalias'
