@@ -23,8 +23,8 @@ SMALL = (DEVICES[0], DEVICES[1], DEVICES[4])
 TOO_SMALL = {
     *((f"cases {device}", f"{what}_beside_faults")
       for device in SMALL for what in ("advice", "fork", "protection", "move")),
-    ("cases /dev/faultline0", "dma_buf_imported"),
-    ("cases /dev/faultline4", "dma_buf_imported"),
+    *((f"cases {device}", case) for device in (DEVICES[0], DEVICES[4])
+      for case in ("dma_buf_imported", "dma_buf_imported_against_unbind")),
     ("cases /dev/faultline0", "split"),
     ("cases /dev/faultline0", "nothing_leaks"),
     ("cases /dev/faultline1", "nothing_leaks"),
@@ -35,12 +35,15 @@ TOO_SMALL = {
 }
 # The last device alone is a bus master.
 NO_MASTER = {(f"cases {device}", case) for device in DEVICES[:-1]
-             for case in ("unbind_against_masters", "dma_buf_synchronised")}
+             for case in ("unbind_against_masters", "dma_buf_synchronised", "dma_buf_fenced")}
+# It does not see the caches, and is refused.
+REFUSED = {(f"cases {device}", "dma_buf_master_against_unbind") for device in (DEVICES[0], DEVICES[2])}
 # DMA-API debugging would report the memory that is not freed.
-HELD = {(f"cases {device}", "dma_buf_held") for device in DEVICES}
-# What only the debug kernel has: userfaultfd, core dumps, kmemleak, allocations that fail, an importer.
+HELD = {(f"cases {device}", case) for device in DEVICES for case in ("dma_buf_held", "dma_buf_never_signalled")}
+# What only the debug kernel has: userfaultfd, core dumps, kmemleak, allocations that fail, an importer, fences.
 DEBUG_ONLY = {"stalled_read", "stalled_write", "core_dump", "no_memory_is_forgotten", "run_time_without_memory",
-              "dma_buf_imported", "dma_buf_held"}
+              "dma_buf_imported", "dma_buf_imported_against_unbind", "dma_buf_held", "dma_buf_fenced",
+              "dma_buf_never_signalled"}
 
 
 def options(places: Places, *arguments: str, dtso: str = "qemu-virt-stress") -> list[str]:
@@ -79,7 +82,7 @@ def test_stress(places: Places, tmp_path: Path, debug: bool) -> None:
     for device in DEVICES:
         assert len([path for path in results if path[:-1] == (f"cases {device}",)]) > 20
         assert len([path for path in results if path[:-1] == (f"inject {device}",)]) > 8
-    skipped = {path for path in report.skipped if len(path) > 1} - TOO_SMALL - NO_MASTER
+    skipped = {path for path in report.skipped if len(path) > 1} - TOO_SMALL - NO_MASTER - REFUSED
     if debug:
         assert skipped == HELD, run
     else:

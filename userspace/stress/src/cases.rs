@@ -18,7 +18,9 @@ mod calls_at_bad_moments;
 mod calls_refused;
 mod context;
 mod dma_buf;
+mod dma_buf_fenced;
 mod dma_buf_imported;
+mod dma_buf_master;
 mod during_faults;
 mod keeps_working;
 mod memory;
@@ -51,7 +53,9 @@ const CASES: &[&[Case]] = &[
     prefault::CASES,
     attributes::CASES,
     dma_buf::CASES,
+    dma_buf_fenced::CASES,
     dma_buf_imported::CASES,
+    dma_buf_master::CASES,
     not_dumped::CASES,
     during_faults::CASES,
     at_the_same_time::CASES,

@@ -10,10 +10,11 @@ use faultline_core::device::{Call, Device, Fault};
 use faultline_core::errno::Errno;
 use faultline_core::finding::{Finding, Stop, Value};
 use faultline_core::text::Note;
-use faultline_sys::arena::{Access, Sharing, DONT_NEED};
+use faultline_sys::arena::{Access, Argument, Sharing, DONT_NEED};
 use faultline_sys::device::File;
-use faultline_uapi::{Copy, Fill};
-use rustix::fd::OwnedFd;
+use faultline_sys::dma_buf::{copy_imported, DmaBuf};
+use faultline_uapi::{Copy, CopyImported, Fill, FAULTLINE_IOC_PREFAULT};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::OFlags;
 
 use crate::report::Part;
@@ -70,6 +71,23 @@ const OPERATIONS: &[Operation] = &[
             let _ = world
                 .arena
                 .advise(W::A, target.size.min(W::MOST), DONT_NEED);
+        },
+    },
+    Operation {
+        name: "prefault",
+        run: |world, _, file| {
+            let argument = Argument::At(W::MEMORY);
+            world
+                .arena
+                .ioctl(&*file, FAULTLINE_IOC_PREFAULT, argument)
+                .into()
+        },
+        undo: |world, target| {
+            map_anew(world, target);
+            let length = target.size.min(W::MOST);
+            for (at, word) in [(0, world.arena.address(W::A)), (8, length)] {
+                let _ = world.arena.store(W::MEMORY + at, word);
+            }
         },
     },
     Operation {
@@ -132,6 +150,34 @@ const OPERATIONS: &[Operation] = &[
                 ..Copy::default()
             };
             by_master(target, file.call(Call::Copy(&mut copy)))
+        },
+        undo: |_, _| {},
+    },
+    Operation {
+        name: "export",
+        run: |world, target, file| {
+            let length = target.size.min(W::MOST);
+            let mapped = DmaBuf::of(&*file, 0).and_then(|buf| {
+                let arena = &mut world.arena;
+                arena.map(W::B, length, &buf, 0, Access::BOTH, Sharing::Shared)
+            });
+            mapped.into()
+        },
+        undo: map_anew,
+    },
+    Operation {
+        name: "import",
+        run: |_, target, file| {
+            let copied = DmaBuf::of(&*file, 0).and_then(|buf| {
+                let request = CopyImported {
+                    fd: buf.as_fd().as_raw_fd(),
+                    imported: 8,
+                    length: 8,
+                    ..CopyImported::default()
+                };
+                copy_imported(&*file, &request)
+            });
+            by_master(target, copied)
         },
         undo: |_, _| {},
     },

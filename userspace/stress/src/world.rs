@@ -35,6 +35,8 @@ pub(crate) struct World {
     /// What the processes of one case share, and then those of the next: were it mapped for each,
     /// there would be more VMAs than fit into what is read of `/proc/self/smaps`.
     pub(crate) shared: &'static [AtomicU64],
+    /// Whether the kernel gives every device bounce buffers.
+    pub(crate) is_bounced: bool,
     nonce: Nonce,
 }
 
@@ -117,6 +119,10 @@ impl World {
     /// Looks at all the devices there are.
     pub(crate) fn find() -> Result<Self, CallError> {
         let cpus = sched_getaffinity(None).map_err(errno);
+        let mut buffer = [0; 4096];
+        let line = read_file(c"/proc/cmdline", &mut buffer)
+            .map_err(CallError::of("read of /proc/cmdline"))?;
+        let mut options = line.split(u8::is_ascii_whitespace);
         let mut world = Self {
             targets: heapless::Vec::new(),
             arena: Arena::new(Self::ARENA).map_err(CallError::of("mmap() of an arena"))?,
@@ -124,7 +130,8 @@ impl World {
             cpus: cpus.map_err(CallError::of("sched_getaffinity()"))?.count() as usize,
             shared: shared_numbers(Self::SHARED)
                 .map_err(CallError::of("mmap() of shared memory"))?,
-            nonce: nonce().map_err(CallError::of("read of /proc/cmdline"))?,
+            is_bounced: options.any(|option| option == b"swiotlb=force"),
+            nonce: nonce(line),
         };
         let nodes = find().map_err(CallError::of("access() of a device node"))?;
         for number in nodes.numbers() {
@@ -243,9 +250,7 @@ pub(crate) fn read_file<'b>(path: &CStr, buffer: &'b mut [u8]) -> Result<&'b [u8
 }
 
 /// Finds the nonce on the kernel's command line, as far as it is whole words.
-fn nonce() -> Result<Nonce, Errno> {
-    let mut buffer = [0; 4096];
-    let line = read_file(c"/proc/cmdline", &mut buffer)?;
+fn nonce(line: &[u8]) -> Nonce {
     let given = line
         .split(u8::is_ascii_whitespace)
         .find_map(|word| word.strip_prefix(NONCE.as_bytes()));
@@ -256,7 +261,7 @@ fn nonce() -> Result<Nonce, Errno> {
             break;
         }
     }
-    Ok(nonce)
+    nonce
 }
 
 /// The number in the line of `/proc/meminfo` that begins with `name`, in KiB, if there is one.

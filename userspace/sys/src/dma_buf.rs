@@ -7,7 +7,7 @@ use core::ptr;
 
 use faultline_core::errno::Errno;
 use faultline_core::text::Line;
-use faultline_uapi::{Export, FAULTLINE_IOC_EXPORT};
+use faultline_uapi::{CopyImported, Export, FAULTLINE_IOC_COPY_IMPORTED, FAULTLINE_IOC_EXPORT};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use rustix::fs::{seek, OFlags, SeekFrom};
 use rustix::io::{fcntl_getfd, FdFlags};
@@ -26,6 +26,9 @@ pub const END: u64 = 4;
 
 /// `DMA_BUF_IOCTL_SYNC`: `_IOW('b', 0, struct dma_buf_sync)`.
 const SYNC: u32 = 0x4008_6200;
+
+/// `DMA_BUF_IOCTL_IMPORT_SYNC_FILE`: `_IOW('b', 3, struct dma_buf_import_sync_file)`.
+const IMPORT_SYNC_FILE: u32 = 0x4008_6203;
 
 /// A dma-buf.
 pub struct DmaBuf(OwnedFd);
@@ -48,12 +51,23 @@ impl DmaBuf {
     }
 
     /// `DMA_BUF_IOCTL_SYNC`.
-    pub fn sync(&self, mut flags: u64) -> Result<(), Errno> {
+    pub fn sync(&self, flags: u64) -> Result<(), Errno> {
+        self.call(SYNC, flags)
+    }
+
+    /// Adds a fence: of a device that writes ([`WRITE`]), or of one that reads ([`READ`]), until it is
+    /// signalled (`DMA_BUF_IOCTL_IMPORT_SYNC_FILE`).
+    pub fn add_fence(&self, fence: impl AsFd, flags: u64) -> Result<(), Errno> {
+        let fence = u64::from(fence.as_fd().as_raw_fd().cast_unsigned());
+        self.call(IMPORT_SYNC_FILE, flags | fence << 32)
+    }
+
+    fn call(&self, command: u32, mut word: u64) -> Result<(), Errno> {
         let file = self.0.as_raw_fd() as usize;
-        let argument = ptr::from_mut(&mut flags).expose_provenance();
-        // SAFETY: the call reads its argument, and changes no memory of this program's but the buffer's,
+        let argument = ptr::from_mut(&mut word).expose_provenance();
+        // SAFETY: the calls read their argument, and change no memory of this program's but the buffer's,
         // which no Rust reference leads to.
-        unsafe { call::call(call::IOCTL, &[file, SYNC as usize, argument]) }.map(drop)
+        unsafe { call::call(call::IOCTL, &[file, command as usize, argument]) }.map(drop)
     }
 
     /// How long it is, by `lseek()`.
@@ -74,6 +88,16 @@ impl DmaBuf {
         let flags = fcntl_getfd(&self.0).map_err(errno)?;
         Ok(flags.contains(FdFlags::CLOEXEC))
     }
+}
+
+/// Has the bus master of a device import a dma-buf, and copy.
+pub fn copy_imported(device: impl AsFd, request: &CopyImported) -> Result<(), Errno> {
+    let file = device.as_fd().as_raw_fd() as usize;
+    let argument = ptr::from_ref(request).expose_provenance();
+    let command = FAULTLINE_IOC_COPY_IMPORTED as usize;
+    // SAFETY: the call reads its argument. What the bus master writes to is the buffer and the dma-buf, which
+    // no Rust reference leads to.
+    unsafe { call::call(call::IOCTL, &[file, command, argument]) }.map(drop)
 }
 
 impl AsFd for DmaBuf {

@@ -44,6 +44,7 @@ pub mod dma_buf;
 pub mod error;
 pub mod fault;
 pub mod fault_counter;
+pub mod fence;
 pub mod file;
 mod heap;
 pub mod importer;

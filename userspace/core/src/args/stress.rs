@@ -10,7 +10,7 @@ use crate::name;
 pub const MAX_PROCESSES: u64 = 64;
 
 /// How many cases can be named.
-pub const MAX_CASES: usize = 8;
+pub const MAX_CASES: usize = 16;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -127,6 +127,13 @@ fn attributes_against_unbind(c: &mut Context<'_>) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Whether a device sees the caches of the CPUs, by its attribute `coherent`.
+pub(super) fn sees_caches(device: &Path) -> Result<bool, Errno> {
+    let mut buffer = [0; 64];
+    let value = read_file(attribute(device, "coherent").c_str(), &mut buffer)?;
+    Ok(value == b"1\n")
+}
+
 /// The path of an attribute of a device.
 fn attribute(device: &Path, name: &str) -> Path {
     let number = device.bytes().strip_prefix(DEVICE.as_bytes());

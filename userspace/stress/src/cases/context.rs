@@ -191,8 +191,8 @@ pub(super) fn wait_in_child(number: &AtomicU64, want: u64) {
     }
 }
 
-/// Unbinds the device again and again, each time while a process with a file of its own calls `step`, until
-/// that answers `ENODEV`: it may answer nothing else than that and success.
+/// Unbinds the device again and again, each time while a process with a file of its own calls `step`, which has
+/// been carried out once, until that answers `ENODEV`: it may answer nothing else than that and success.
 pub(super) fn unbind_against(
     c: &mut Context<'_>,
     what: &'static str,
@@ -208,9 +208,9 @@ pub(super) fn unbind_against(
         let child = fork(|| {
             let mut use_it = || -> Result<Infallible, Errno> {
                 let file = File::open(path.c_str(), false)?;
-                shared[0].store(1, SeqCst);
                 loop {
                     step(arena, &file)?;
+                    shared[0].store(1, SeqCst);
                 }
             };
             let Err(error) = use_it();

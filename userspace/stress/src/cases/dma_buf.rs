@@ -315,24 +315,41 @@ fn dma_buf_against_unbind(c: &mut Context<'_>) -> Result<(), Stop> {
 }
 
 fn dma_buf_synchronised(c: &mut Context<'_>) -> Result<(), Stop> {
+    let mut file = c.open()?;
+    let buf = stored(c, &file)?;
+    let filled = fill(&mut file);
+    c.same("FILL", filled, ())?;
+    is_filled(c, &buf)
+}
+
+/// Exports a buffer that a bus master can fill, and has the CPU store its first word by the dma-buf, which is
+/// mapped at [`W::A`].
+pub(super) fn stored(c: &mut Context<'_>, file: &File) -> Result<DmaBuf, Stop> {
     let can_fill = matches!(&c.target.master, Ok(master) if master.abilities & MASTER_FILL != 0);
     if !can_fill {
         return Err(Stop::Skip("there is no bus master that fills"));
     }
-    let mut file = c.open()?;
-    let buf = export(c, &file)?;
+    let buf = export(c, file)?;
     map(c, W::A, &buf)?;
 
     c.same("DMA_BUF_IOCTL_SYNC: start", buf.sync(WRITE), ())?;
     c.store(W::A, tagged(760))?;
     c.same("DMA_BUF_IOCTL_SYNC: end", buf.sync(WRITE | END), ())?;
+    Ok(buf)
+}
+
+/// Has the bus master fill the first word.
+pub(super) fn fill(file: &mut File) -> Result<(), Errno> {
     let mut fill = Fill {
         offset: 0,
         length: 8,
         ..Fill::default()
     };
-    let filled = file.call(Call::Fill(&mut fill));
-    c.same("FILL", filled, ())?;
+    file.call(Call::Fill(&mut fill))
+}
+
+/// Makes sure that the CPU finds what the bus master has filled with, after [`stored`].
+pub(super) fn is_filled(c: &mut Context<'_>, buf: &DmaBuf) -> Result<(), Stop> {
     c.same("DMA_BUF_IOCTL_SYNC: start", buf.sync(READ), ())?;
     let loaded = c.world.arena.load(W::A);
     let word = c.need("a load", loaded)?;

@@ -12,7 +12,7 @@ use faultline_sys::dma_buf::{DmaBuf, END, READ};
 use faultline_sys::importer::{Importer, PICTURE};
 use faultline_uapi::{FLAG_CACHED, FLAG_COHERENT};
 
-use super::context::{numbers, wait_in_child, Context};
+use super::context::{numbers, unbind_against, wait_in_child, Context};
 use super::dma_buf::{export, map};
 use super::Case;
 use crate::world::{now_ms, read_file, sleep_ms, World as W};
@@ -30,6 +30,12 @@ pub(super) const CASES: &[Case] = &[
         proves: "A device that does not let go of the dma-buf holds an unbinding up for a limited \
             time, and writes to memory that is nobody else's.",
         steps: dma_buf_held,
+    },
+    Case {
+        name: "dma_buf_imported_against_unbind",
+        proves: "A device that imports dma-bufs again and again while the buffer's own device is \
+            unbound is refused, and the kernel warns of nothing.",
+        steps: dma_buf_imported_against_unbind,
     },
 ];
 
@@ -60,13 +66,17 @@ fn dma_buf_imported(c: &mut Context<'_>) -> Result<(), Stop> {
         let Ok(importer) = Importer::open() else {
             return 1;
         };
-        if importer.ask(&buf).is_err() || importer.start().is_err() {
+        // After the first picture it has the address, which it would not check if it came to ask for it when
+        // the memory is going (`vivid_fillbuff()`).
+        let asked = importer.ask(&buf).and(importer.start());
+        let taken = asked.and_then(|()| importer.picture(PICTURE_MS));
+        if taken.and_then(|()| importer.ask(&buf)).is_err() {
             return 2;
         }
         shared[0].store(1, SeqCst);
         wait_in_child(&shared[1], 1);
         // The unbinding waits meanwhile, but not for a task that has the memory cached.
-        sleep_ms(300);
+        sleep_ms(100);
         i32::from(importer.let_go().is_err()) * 3
     });
     let holder = c.need("fork()", holder)?;
@@ -79,12 +89,7 @@ fn dma_buf_imported(c: &mut Context<'_>) -> Result<(), Stop> {
 }
 
 fn dma_buf_held(c: &mut Context<'_>) -> Result<(), Stop> {
-    let info = c.target.info();
-    let is_cached = c.need("INFO", info)?.flags & FLAG_CACHED != 0;
-    // Coherent memory that is not freed is what it reports.
-    let mut disabled = [0; 1];
-    let disabled = read_file(c"/sys/kernel/debug/dma-api/disabled", &mut disabled);
-    if !is_cached && disabled == Ok(b"N") {
+    if reports_what_is_not_freed(c)? {
         return Err(Stop::Skip(
             "DMA-API debugging reports memory that is not freed",
         ));
@@ -122,8 +127,36 @@ fn dma_buf_held(c: &mut Context<'_>) -> Result<(), Stop> {
     c.same("STREAMOFF", importer.let_go(), ())
 }
 
+fn dma_buf_imported_against_unbind(c: &mut Context<'_>) -> Result<(), Stop> {
+    let importer = importer(c)?;
+    let file = c.open()?;
+    let buf = export(c, &file)?;
+    ask(c, &importer, &buf)?;
+    c.same("STREAMOFF", importer.let_go(), ())?;
+    drop((importer, buf, file));
+    unbind_against(c, "calls of a process that imports", |_, file| {
+        let buf = DmaBuf::of(file, 0)?;
+        let importer = Importer::open()?;
+        // V4L2 answers so if the buffer goes meanwhile: where it maps it, and where it asks for its address.
+        match importer.ask(&buf) {
+            Ok(()) | Err(Errno::INVAL | Errno::FAULT) => {}
+            Err(error) => return Err(error),
+        }
+        importer.let_go()
+    })
+}
+
+/// Whether DMA-API debugging warns of a buffer that is never freed: of coherent memory.
+pub(super) fn reports_what_is_not_freed(c: &mut Context<'_>) -> Result<bool, Stop> {
+    let info = c.target.info();
+    let is_cached = c.need("INFO", info)?.flags & FLAG_CACHED != 0;
+    let mut disabled = [0; 1];
+    let disabled = read_file(c"/sys/kernel/debug/dma-api/disabled", &mut disabled);
+    Ok(!is_cached && disabled == Ok(b"N"))
+}
+
 /// Unbinds the device, which may not take too long, and binds it again.
-fn unbind_in_time(c: &mut Context<'_>) -> Result<(), Stop> {
+pub(super) fn unbind_in_time(c: &mut Context<'_>) -> Result<(), Stop> {
     let started = now_ms();
     let unbound = c.target.unbind();
     let took = now_ms() - started;
@@ -135,16 +168,19 @@ fn unbind_in_time(c: &mut Context<'_>) -> Result<(), Stop> {
 
 /// Has a picture written to a dma-buf, and goes on.
 fn picture(c: &mut Context<'_>, importer: &Importer, buf: &DmaBuf) -> Result<(), Stop> {
-    match importer.ask(buf) {
-        Err(Errno::INVAL) if is_coherent(c)? => {
-            return Err(Stop::Skip(
-                "the importer was refused: it does not see the CPU's caches, and the device does",
-            ));
-        }
-        asked => c.same("VIDIOC_QBUF", asked, ())?,
-    }
+    ask(c, importer, buf)?;
     c.same("VIDIOC_STREAMON", importer.start(), ())?;
     c.same("a picture", importer.picture(PICTURE_MS), ())
+}
+
+/// Has a dma-buf imported, unless the importer is refused.
+fn ask(c: &mut Context<'_>, importer: &Importer, buf: &DmaBuf) -> Result<(), Stop> {
+    match importer.ask(buf) {
+        Err(Errno::INVAL) if is_coherent(c)? => Err(Stop::Skip(
+            "the importer was refused: it does not see the CPU's caches, and the device does",
+        )),
+        asked => c.same("VIDIOC_QBUF", asked, ()),
+    }
 }
 
 fn is_coherent(c: &mut Context<'_>) -> Result<bool, Stop> {
