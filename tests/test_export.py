@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""dma-bufs: the ioctl EXPORT, DMA_BUF_IOCTL_SYNC, and importers, which may hold on while the device is
+"""dma-bufs: the ioctl EXPORT, DMA_BUF_IOCTL_SYNC, fences, and importers, which may hold on while the device is
 unbound.
 
-The cases are those of faultline-stress (userspace/stress/src/cases/dma_buf.rs). The importer is the kernel's
-own: V4L2's test driver vivid, which the debug kernel has."""
+The cases are those of faultline-stress (userspace/stress/src/cases/dma_buf*.rs). One importer is the self-test's
+bus master, whose DMA is real. Another one is the kernel's own: V4L2's test driver vivid, which the debug kernel
+has."""
 
 from __future__ import annotations
 
@@ -29,9 +30,12 @@ IMPORTERS = {"address": [], "device": ["vivid.allocators=1"]}
 # A kernel with DMA-API debugging warns of coherent memory that is never freed.
 NOT_WARNED = "dma_debug=off"
 
+BY_MASTER = ["dma_buf_master", "dma_buf_master_refuses", "dma_buf_master_against_unbind"]
+# With a bus master where there is one.
 WITHOUT_IMPORTER = ["dma_buf", "dma_buf_named", "dma_buf_refuses", "dma_buf_unbound", "dma_buf_against_unbind",
-                    "dma_buf_synchronised"]
-IMPORTED, HELD = "dma_buf_imported", "dma_buf_held"
+                    "dma_buf_synchronised", *BY_MASTER]
+IMPORTED, HELD, AGAINST_UNBIND = "dma_buf_imported", "dma_buf_held", "dma_buf_imported_against_unbind"
+FENCED, NEVER_SIGNALLED = "dma_buf_fenced", "dma_buf_never_signalled"
 # The devices of the stress buffers that have room for a picture. The importer does not see the CPU's caches, so
 # that the coherent device's buffer, the second one, is not mapped for it.
 LARGE = {"address": {"1", "2", "3"}, "device": {"1", "3"}}
@@ -39,11 +43,11 @@ REFUSED = "# SKIP the importer was refused: it does not see the CPU's caches, an
 NOT_FREED = "dma-buf: an importer still uses the buffer at DMA address"
 
 
-def stress(places: Places, *cases: str, append: list[str] | None = None) -> list[str]:
+def stress(places: Places, *cases: str, append: list[str] | None = None, cycles: int = 3) -> list[str]:
     chosen = " ".join(f"--case {case}" for case in cases)
     return [f"--overlay={places.stress.parents[1]}", "--smp=4",
             f"--append={' '.join(['loglevel=5', *(append or [])])}",
-            f"--run=/bin/faultline-stress --seed 1 --part cases --cycles 3 {chosen}"]
+            f"--run=/bin/faultline-stress --seed 1 --part cases --cycles {cycles} {chosen}"]
 
 
 def outcomes(run: Run, places: Places) -> tuple[set[tuple[str, str]], set[tuple[str, str]], set[tuple[str, str]]]:
@@ -63,6 +67,25 @@ def test_cached_buffers(boot: Boot, places: Places) -> None:
     ok, not_ok, _ = outcomes(run, places)
     assert verdict(run) == (0, "") and not not_ok, run
     assert ("1", "dma_buf_synchronised") in ok, run
+    assert run.console.count("# dma_buf_master: COPY_IMPORTED by such a master: EIO, want EIO") == 3, run
+
+
+def test_bus_master(boot: Boot, places: Places) -> None:
+    """It has what it imports, of its own device and of others, if it sees the memory as their devices do."""
+    run = boot(STRESS, *stress(places, *BY_MASTER))
+    assert verdict(run) == (0, ""), run
+    ok, _, skipped = outcomes(run, places)
+    assert ok | skipped == {(device, case) for device in "01234" for case in BY_MASTER}, run
+    assert skipped == {(device, "dma_buf_master_against_unbind") for device in "02"}, run
+    # The master of the last device does not see the caches.
+    assert run.console.count("# dma_buf_master: COPY_IMPORTED by such a master: EIO, want EIO") == 2, run
+
+
+def test_bounce_buffers_of_importers_are_caught(boot: Boot, places: Places, make: Make) -> None:
+    run = boot(CACHED, *stress(places, "dma_buf_master", append=[BOUNCE]),
+               module=mutant(make, places, "imported-bounced"))
+    _, not_ok, _ = outcomes(run, places)
+    assert run.status == 1 and not_ok == {(device, "dma_buf_master") for device in "12"}, run
 
 
 def test_silent_synchronisation_is_caught(boot: Boot, places: Places, make: Make) -> None:
@@ -89,11 +112,12 @@ def test_reserved_memory(boot: Boot, places: Places, tmp_path: Path) -> None:
 def test_importer(debug_boot: Boot, places: Places, dtso: str, importer: str) -> None:
     """What it writes is in the buffer, and an unbinding waits until it lets go. The debug kernel has nothing
     to say."""
-    run = debug_boot(dtso, *stress(places, *WITHOUT_IMPORTER, IMPORTED, append=IMPORTERS[importer]))
+    run = debug_boot(dtso, *stress(places, *WITHOUT_IMPORTER, IMPORTED, AGAINST_UNBIND, append=IMPORTERS[importer]))
     ok, not_ok, _ = outcomes(run, places)
     assert verdict(run) == (0, "") and not not_ok, run
     large = LARGE[importer] if dtso == STRESS else {"1"}
     assert {device for device, case in ok if case == IMPORTED} == large, run
+    assert {device for device, case in ok if case == AGAINST_UNBIND} == large, run
     assert (REFUSED in run.console) == (dtso == STRESS and importer == "device"), run
     assert NOT_FREED not in run.console, run
 
@@ -101,35 +125,62 @@ def test_importer(debug_boot: Boot, places: Places, dtso: str, importer: str) ->
 @pytest.mark.parametrize("importer", IMPORTERS)
 def test_importer_that_holds_on_to_coherent_memory(debug_boot: Boot, places: Places, importer: str) -> None:
     """The unbinding goes on without it, the memory is never freed, and nobody else gets it."""
-    run = debug_boot(STRESS, *stress(places, HELD, append=[NOT_WARNED, *IMPORTERS[importer]]))
+    run = debug_boot(STRESS, *stress(places, HELD, NEVER_SIGNALLED, append=[NOT_WARNED, *IMPORTERS[importer]]))
     ok, not_ok, _ = outcomes(run, places)
     assert verdict(run) == (0, "") and not not_ok, run
     assert {device for device, case in ok if case == HELD} == LARGE[importer], run
-    assert run.console.count(NOT_FREED) == len(LARGE[importer]), run
+    # So it is with a fence that nobody signals.
+    assert {device for device, case in ok if case == NEVER_SIGNALLED} == set("01234"), run
+    assert run.console.count(NOT_FREED) == len(LARGE[importer]) + 5, run
 
 
 @pytest.mark.parametrize("importer", IMPORTERS)
 def test_importer_that_holds_on_to_cached_memory(debug_boot: Boot, places: Places, importer: str) -> None:
     """Its pages live on until it lets go, and DMA-API debugging has nothing to say."""
-    run = debug_boot(CACHED, *stress(places, HELD, append=IMPORTERS[importer]))
+    run = debug_boot(CACHED, *stress(places, HELD, NEVER_SIGNALLED, append=IMPORTERS[importer]))
     ok, not_ok, _ = outcomes(run, places)
     assert verdict(run) == (0, "") and not not_ok, run
     assert {device for device, case in ok if case == HELD} == {"1"}, run
-    assert NOT_FREED not in run.console, run
+    # The pages of a dma-buf with a fence that nobody signals are lost.
+    assert {device for device, case in ok if case == NEVER_SIGNALLED} == set("012"), run
+    assert run.console.count(NOT_FREED) == 3, run
 
 
 def test_memory_that_is_freed_under_an_importer_is_seen(
-        debug_boot: Boot, places: Places, make: Make) -> None:
-    """The importer goes on to write pictures, to where the next buffer is."""
-    built = make("-s", "module", "MUTANT=imported-freed", "DEBUG=1")
+        debug_boot: Boot, places: Places, make: Make, tmp_path: Path) -> None:
+    """The importer goes on to write pictures, to where the next buffer is. Of uncached memory the kernel's address
+    goes, too, and the importer would end there."""
+    run = debug_boot(tree(tmp_path, {}, [f"size = <{4 * MIB:#x}>; dma-coherent;"]),
+                     *stress(places, HELD, append=[NOT_WARNED]), module=debug_mutant(make, places, "imported-freed"))
+    _, not_ok, _ = outcomes(run, places)
+    assert run.status == 1 and not_ok == {("0", HELD)}, run
+
+
+def test_fence(debug_boot: Boot, places: Places) -> None:
+    """With a bounce buffer, so that what is synchronised too early is stale."""
+    run = debug_boot(CACHED, *stress(places, FENCED, append=[BOUNCE]))
+    ok, not_ok, _ = outcomes(run, places)
+    assert verdict(run) == (0, "") and (ok, not_ok) == ({("1", FENCED)}, set()), run
+
+
+def test_synchronising_before_a_fence_is_caught(debug_boot: Boot, places: Places, make: Make) -> None:
+    run = debug_boot(CACHED, *stress(places, FENCED, append=[BOUNCE]),
+                     module=debug_mutant(make, places, "fence-not-waited"))
+    _, not_ok, _ = outcomes(run, places)
+    assert run.status == 1 and not_ok == {("1", FENCED)}, run
+
+
+def test_address_of_memory_that_goes_is_caught(debug_boot: Boot, places: Places, make: Make) -> None:
+    run = debug_boot(STRESS, *stress(places, AGAINST_UNBIND, cycles=25),
+                     module=debug_mutant(make, places, "imported-after-end"))
+    assert run.status == 1 and "run: the kernel reported" in run.message, run
+    assert "dma_buf_vmap" in run.console, run
+
+
+def debug_mutant(make: Make, places: Places, name: str) -> Path:
+    built = make("-s", "module", f"MUTANT={name}", "DEBUG=1")
     assert built.returncode == 0, built.stdout
-    run = debug_boot(STRESS, "--timeout=300", *stress(places, HELD, append=[NOT_WARNED]),
-                     module=places.debug.kernel_build / "driver-imported-freed/faultline.ko")
-    assert run.status != 0, run
-    # Unless the kernel sees it first, or does not get that far: the pictures may have gone anywhere.
-    if run.status == 1 and "run: the kernel reported" not in run.message:
-        _, not_ok, _ = outcomes(run, places)
-        assert ("3", HELD) in not_ok, run
+    return places.debug.kernel_build / f"driver-{name}/faultline.ko"
 
 
 # What takes a call of this driver; pagemap, which passes a heap's mapping over; read() and write().

@@ -134,6 +134,8 @@ STRESSED: Mapping[str, Stressed] = {
     "prefault-any-mapping": stressed("prefault_refuses"),
     "export-not-revoked": stressed("dma_buf_unbound", is_sample=True),
     "export-read-only": stressed("dma_buf_refuses"),
+    "imported-wrong-page": stressed("dma_buf_master", dtso="qemu-virt-stress"),
+    "imported-any-coherency": stressed("dma_buf_master", dtso="qemu-virt-stress"),
     "attributes-for-all": stressed("attributes"),
     "eager": stressed("relocation", "vma_flags", "debugger"),
 }
@@ -153,7 +155,7 @@ OF_CACHED = {"sync-silent", "sync-wrong-range", "sync-wrong-direction", "sync-mi
              "pinned-freed", "pinned-overwritten"}
 
 # Those of dma-bufs that only an importer or a bounce buffer shows: tests/test_export.py.
-OF_EXPORT = {"export-sync-silent", "imported-freed"}
+OF_EXPORT = {"export-sync-silent", "fence-not-waited", "imported-after-end", "imported-bounced", "imported-freed"}
 
 # Those that only an IOMMU shows: tests/test_iommu.py.
 OF_IOMMU = {"taken-for-contiguous"}
