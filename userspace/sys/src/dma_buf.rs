@@ -58,7 +58,8 @@ impl DmaBuf {
     /// Adds a fence: of a device that writes ([`WRITE`]), or of one that reads ([`READ`]), until it is
     /// signalled (`DMA_BUF_IOCTL_IMPORT_SYNC_FILE`).
     pub fn add_fence(&self, fence: impl AsFd, flags: u64) -> Result<(), Errno> {
-        let fence = u64::from(fence.as_fd().as_raw_fd().cast_unsigned());
+        // CAST: The bits of a descriptor, of 32 bits.
+        let fence = u64::from(fence.as_fd().as_raw_fd() as u32);
         self.call(IMPORT_SYNC_FILE, flags | fence << 32)
     }
 

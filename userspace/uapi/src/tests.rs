@@ -40,8 +40,8 @@ fn ioctl_type_and_numbers_fit_their_fields() {
         NR_MASTER,
         NR_FILL,
         NR_COPY,
-        NR_COPY_IMPORTED,
         NR_LITMUS,
+        NR_COPY_IMPORTED,
         NR_PREFAULT,
         NR_SYNC,
         NR_EXPORT,
@@ -129,6 +129,14 @@ layout!(copy_has_the_same_layout_on_every_abi: Copy, 32, {
     destination: 8,
     length: 16,
     reserved: 24,
+});
+
+layout!(copy_imported_has_the_same_layout_on_every_abi: CopyImported, 32, {
+    fd: 0,
+    request: 4,
+    offset: 8,
+    imported: 16,
+    length: 24,
 });
 
 layout!(litmus_has_the_same_layout_on_every_abi: Litmus, 64, {
