@@ -156,6 +156,7 @@ list() {
 mdev -s
 list before
 ls -ln /dev/faultline0 | tr -s ' ' | cut -d' ' -f1,3,4
+for folder in /dev/faultline /dev/faultline/by-*; do echo "folder $(ls -ld "$folder" | cut -d' ' -f1)"; done
 # As the kernel's events do, which nothing here listens to.
 gone=$(basename "$(readlink /dev/faultline/by-name/dma-buffer-0)")
 echo dma-buffer-0 >/sys/bus/platform/drivers/faultline/unbind
@@ -197,6 +198,8 @@ def test_links_of_mdev(boot: Boot, tmp_path: Path) -> None:
     assert links(run, "after") == first | second, run
     # mdev gives the group of the package, and its mode.
     assert re.search(r"^crw-rw---- 0 100$", run.console, re.MULTILINE), run
+    # Only root can change the links.
+    assert re.findall(r"^folder (\S+)$", run.console, re.MULTILINE) == 3 * ["drwxr-xr-x"], run
 
 
 def test_rules_of_udev() -> None:
