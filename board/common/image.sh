@@ -143,6 +143,8 @@ LLVM is built from source first: that alone takes an hour or more."
 		case $BOARD in
 		qemu-virt-arm64) lasts="A first build took 12 minutes, 10 of them for the kernel," ;;
 		raspberrypi4-64) lasts="A first build took 23 minutes, 18 of them for the kernel," ;;
+		zynqmp) lasts="A first build took 33 minutes, 22 of them for the kernel," ;;
+		zynq-7000 | zedboard) lasts="A first build of zynq-7000 took 6 minutes, 5 of them for the kernel," ;;
 		*) lasts="The first build of this board was not timed; that of raspberrypi4-64 took 23 minutes" ;;
 		esac
 		lasts+=$'\n'"on two x86-64 CPUs that had other work too. Each further one takes about 1 minute."
